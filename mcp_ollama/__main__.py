@@ -1,0 +1,8 @@
+"""`python -m mcp_ollama`."""
+
+import sys
+
+from mcp_ollama.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

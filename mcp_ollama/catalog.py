@@ -1,0 +1,90 @@
+"""What is installed, with what `/api/show` says of each model, remembered by digest."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import anyio
+
+from mcp_ollama.inventory import Facts, facts_of, find_model, nearest_names
+from mcp_ollama.ollama.client import OllamaClient
+from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError
+from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
+
+MAX_REMEMBERED = 2000
+AT_ONCE = 8
+
+
+@dataclass(slots=True)
+class Catalog:
+    """The installed models of one server.
+
+    The same digest is the same manifest, so what is remembered never grows stale.
+    """
+
+    ollama: OllamaClient
+    _facts: dict[str, Facts] = field(default_factory=dict[str, Facts])
+
+    async def find(self, model: str) -> tuple[InstalledModel, list[InstalledModel]]:
+        """Find an installed model by name; gives all the others, too.
+
+        Raises:
+            InvalidModelName: Ollama would refuse the name.
+            ModelNotFoundError: It is not installed; the sentence names the nearest that are.
+        """
+        name = ModelName.for_pull(model)
+        models = await self.ollama.list_models()
+        found = find_model(name, models)
+        if found is None:
+            raise _not_installed(name, models)
+        return found, [one for one in models if one is not found]
+
+    async def info(self, model: InstalledModel) -> ModelInfo:
+        """Ask for all that the server says of a model, and remember its facts."""
+        info = await self.ollama.get_model_info(model.name)
+        self._remember(model.digest, facts_of(info))
+        return info
+
+    async def facts(self, models: Iterable[InstalledModel], within: float = 10) -> dict[str, Facts | None]:
+        """Give the facts of each model by digest, None where `/api/show` cannot tell within so many seconds.
+
+        Cloud models are not asked after: the server would ask ollama.com.
+        """
+        wanted = {model.digest: model for model in models}
+        missing = [model for digest, model in wanted.items() if digest not in self._facts and not model.remote_host]
+        if missing:
+            await self._ask_all(missing, within)
+        return {digest: self._facts.get(digest) for digest in wanted}
+
+    async def _ask_all(self, models: list[InstalledModel], within: float) -> None:
+        slots = anyio.Semaphore(AT_ONCE)
+
+        async def ask(model: InstalledModel) -> None:
+            async with slots:
+                try:
+                    await self.info(model)
+                except (OllamaError, ValueError):
+                    # A damaged model is listed but cannot be shown; what /api/tags says of it has to do.
+                    return
+
+        with anyio.move_on_after(within):
+            async with anyio.create_task_group() as group:
+                for model in models:
+                    group.start_soon(ask, model)
+
+    def _remember(self, digest: str, facts: Facts) -> None:
+        if not digest:
+            return
+        while len(self._facts) >= MAX_REMEMBERED:
+            del self._facts[next(iter(self._facts))]
+        self._facts[digest] = facts
+
+
+def _not_installed(name: ModelName, models: list[InstalledModel]) -> ModelNotFoundError:
+    if nearest := nearest_names(name, models):
+        next_step = f"Did you mean {' or '.join(nearest)}? See list_models, or pull it with pull_model."
+    elif models:
+        next_step = "See list_models for the installed ones, or pull it with pull_model."
+    else:
+        next_step = "No model is installed yet: pull one with pull_model."
+    return ModelNotFoundError(f"The model {name.short} is not installed.", next_step, model=name.short)

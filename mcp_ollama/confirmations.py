@@ -1,0 +1,30 @@
+"""The consent of a user whose host cannot be asked: a token that an agent must bring back."""
+
+import secrets
+import time
+from dataclasses import dataclass, field
+
+SECONDS = 600
+MAX_OPEN = 100
+
+
+@dataclass(slots=True)
+class Confirmations:
+    """Open questions, each bound to one deed (such as deleting one digest under one name)."""
+
+    _open: dict[str, tuple[tuple[str, ...], float]] = field(
+        default_factory=dict[str, tuple[tuple[str, ...], float]], repr=False
+    )
+
+    def ask(self, *deed: str) -> str:
+        """Give a token that confirms this deed once, within 10 minutes."""
+        while len(self._open) >= MAX_OPEN:
+            del self._open[next(iter(self._open))]
+        token = secrets.token_urlsafe(6)
+        self._open[token] = (deed, time.monotonic() + SECONDS)
+        return token
+
+    def redeem(self, token: str, *deed: str) -> bool:
+        """Use a token up; True when it was given for this very deed and is still good."""
+        asked, expires = self._open.pop(token, ((), 0.0))
+        return asked == deed and time.monotonic() < expires

@@ -1,0 +1,1 @@
+"""Ollama's HTTP API, usable alone; nothing here knows of MCP."""

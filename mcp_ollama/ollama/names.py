@@ -1,0 +1,126 @@
+"""Model names, read and written exactly as Ollama does (`types/model/name.go`, `internal/modelref`)."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from mcp_ollama.ollama.errors import InvalidModelName
+
+_HOST, _NAMESPACE, _TAG = "registry.ollama.ai", "library", "latest"
+_VALID = re.compile(r"\w[\w.:-]{0,349}/\w[\w-]{0,79}/\w[\w.-]{0,79}:\w[\w.-]{0,79}", re.ASCII)
+
+# What Go's strings.TrimSpace removes; str.strip() would also take \x1c-\x1f, which Ollama refuses.
+_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+
+_LOOKS_LIKE = 'A name looks like "llama3.2", "llama3.2:3b" or "hf.co/user/repo:Q4_K_M".'
+_SHOWN_CHARACTERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ModelName:
+    """A complete model name; make one with `parse` or `for_pull`."""
+
+    host: str
+    namespace: str
+    model: str
+    tag: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a name as it stands, filling in Ollama's default host, namespace and tag.
+
+        Raises:
+            InvalidModelName: Ollama would refuse the name.
+        """
+        rest, tag = text, _TAG
+        if _has_tag(text):
+            rest, _, tag = text.rpartition(":")
+        parts = rest.rsplit("/", 2)
+        host, namespace, model = [_HOST, _NAMESPACE, ""][: 3 - len(parts)] + parts
+        # A scheme is read and then forgotten, as Ollama does: only `insecure` makes a pull use http.
+        before, scheme, after = host.partition("://")
+        host = (after or _HOST) if scheme else before
+        name = cls(host, namespace, model, tag)
+        if not _VALID.fullmatch(name.full):
+            raise _refusal(text)
+        return name
+
+    @classmethod
+    def for_pull(cls, text: str) -> Self:
+        """Read a name as pull and delete do: spaces around it, `:local` and `:cloud` are understood.
+
+        Raises:
+            InvalidModelName: Ollama would refuse the name.
+        """
+        base, source = split_source(text)
+        if source != "cloud":
+            return cls.parse(base)
+        return cls.parse(base + ("-cloud" if _has_tag(base) else ":cloud"))
+
+    @property
+    def full(self) -> str:
+        """All four parts, as `host/namespace/model:tag`."""
+        return f"{self.host}/{self.namespace}/{self.model}:{self.tag}"
+
+    @property
+    def short(self) -> str:
+        """The form in which Ollama lists the model: default host and namespace left out, the tag never."""
+        name = f"{self.model}:{self.tag}"
+        if self.host.lower() != _HOST:
+            return f"{self.host}/{self.namespace}/{name}"
+        return name if self.namespace.lower() == _NAMESPACE else f"{self.namespace}/{name}"
+
+    @property
+    def key(self) -> str:
+        """The same text for every spelling that means the same model to Ollama."""
+        return self.full.lower()
+
+    @property
+    def is_cloud(self) -> bool:
+        """Whether the model runs on ollama.com instead of on the server."""
+        tag = self.tag.lower()
+        return tag == "cloud" or tag.endswith("-cloud")
+
+    def __str__(self) -> str:
+        return self.short
+
+
+def split_source(text: str) -> tuple[str, Literal["cloud", "local"] | None]:
+    """Split what a person wrote into the name and the place where it shall run, when that is said.
+
+    Raises:
+        InvalidModelName: Nothing is named, or two places are.
+    """
+    text = text.strip(_SPACE)
+    if not text:
+        raise InvalidModelName(f"A model name is needed, and this one is empty. {_LOOKS_LIKE}")
+    base, source = _cut_source(text)
+    if source and _cut_source(base)[1]:
+        raise InvalidModelName(f"{_shown(text)} says twice where the model runs: use either :local or :cloud.")
+    return base, source
+
+
+def _cut_source(text: str) -> tuple[str, Literal["cloud", "local"] | None]:
+    base, colon, suffix = text.rpartition(":")
+    suffix = suffix.strip(_SPACE)
+    word = suffix.lower()
+    if colon and word in ("cloud", "local"):
+        return base, word
+    if colon and word.endswith("-cloud") and "/" not in word:
+        return base + colon + suffix[: -len("-cloud")], "cloud"
+    return text, None
+
+
+def _has_tag(text: str) -> bool:
+    # A colon before the last slash belongs to a port.
+    return text.rfind(":") > text.rfind("/")
+
+
+def _refusal(text: str) -> InvalidModelName:
+    return InvalidModelName(f"{_shown(text)} is not a model name that Ollama accepts. {_LOOKS_LIKE}")
+
+
+def _shown(text: str) -> str:
+    # repr() leaves no control characters in a text that ends up in terminals and logs.
+    shown = repr(text)
+    return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…"

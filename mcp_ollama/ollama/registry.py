@@ -1,0 +1,119 @@
+"""The model registry, as far as one asks it before or instead of a pull: its manifests."""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+import anyio
+from pydantic import ValidationError
+
+from mcp_ollama.ollama.errors import (
+    ModelNotFoundError,
+    OllamaConnectionError,
+    OllamaError,
+    OllamaResponseError,
+    OllamaStatusError,
+    OllamaTimeoutError,
+)
+from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.schemas import Manifest
+
+if TYPE_CHECKING:
+    import httpx
+
+ACCEPT = "application/vnd.docker.distribution.manifest.v2+json"
+MAX_MANIFEST_BYTES = 4_000_000
+SECONDS = 5
+_MAX_HOPS = 3
+
+
+class Registry:
+    """A client of the registries that models come from; it carries no credential to any of them.
+
+    Args:
+        hosts: The hosts it may talk to; a redirect to another one is not followed.
+        addresses: Base URLs that stand for a host, for a registry under another address.
+    """
+
+    def __init__(self, hosts: Collection[str], addresses: Mapping[str, str] | None = None) -> None:
+        self._hosts = frozenset(hosts)
+        self._addresses = dict(addresses or {})
+        self._http: httpx.AsyncClient | None = None
+
+    async def aclose(self) -> None:
+        """Drop all connections."""
+        http, self._http = self._http, None
+        if http is not None:
+            await http.aclose()
+
+    async def get_manifest(self, name: ModelName, *, insecure: bool = False) -> Manifest:
+        """Fetch a manifest; its `digest` is the SHA-256 of the very bytes, as 64 hex digits.
+
+        Args:
+            name: The model.
+            insecure: Speak plain http.
+
+        Raises:
+            ModelNotFoundError: The registry has no such model.
+            OllamaError: It cannot be had within 5 s and 4 MB, or is no manifest.
+        """
+        base = self._addresses.get(name.host, f"{'http' if insecure else 'https'}://{name.host}")
+        url = f"{base}/v2/{name.namespace}/{name.model}/manifests/{name.tag}"
+        try:
+            with anyio.fail_after(SECONDS):
+                content = await self._get(url, name)
+        except TimeoutError as error:
+            raise OllamaTimeoutError(f"The registry {name.host} did not answer within {SECONDS} s.") from error
+        try:
+            manifest = Manifest.model_validate_json(content)
+        except ValidationError as error:
+            raise OllamaResponseError(f"What the registry {name.host} gave for {name} is no manifest.") from error
+        return manifest.model_copy(update={"digest": hashlib.sha256(content).hexdigest()})
+
+    async def _get(self, url: str, name: ModelName) -> bytes:
+        import httpx  # noqa: PLC0415 - 55 ms that the start of a server need not pay
+
+        try:
+            for _ in range(_MAX_HOPS):
+                async with self._connected().stream("GET", url, headers={"Accept": ACCEPT}) as response:
+                    if not response.is_redirect:
+                        return await _read(response, name)
+                    url = self._next_hop(url, response.headers.get("location", ""))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise OllamaConnectionError(f"The registry {name.host} cannot be reached from here.") from error
+        raise OllamaResponseError(f"The registry {name.host} sends us round in circles.")
+
+    def _next_hop(self, url: str, location: str) -> str:
+        target = urljoin(url, location)
+        here, there = urlsplit(url), urlsplit(target)
+        if there.netloc != here.netloc and not (there.scheme == "https" and there.netloc in self._hosts):
+            raise OllamaError(f"The registry {here.netloc} sends us to a host that is not allowed.")
+        return target
+
+    def _connected(self) -> "httpx.AsyncClient":
+        if self._http is None:
+            import httpx  # noqa: PLC0415 - see _get
+
+            self._http = httpx.AsyncClient(
+                headers={"User-Agent": "mcp-ollama-manager"}, timeout=SECONDS, limits=httpx.Limits(max_connections=8)
+            )
+        return self._http
+
+
+async def _read(response: "httpx.Response", name: ModelName) -> bytes:
+    if response.status_code == 404:
+        raise ModelNotFoundError(
+            f"The registry {name.host} has no {name}.",
+            "Check the name and the tag at https://ollama.com/library (or the repository on hf.co).",
+            model=name.short,
+        )
+    if response.status_code != 200:
+        problem = f"The registry {name.host} answered {response.status_code} for {name}."
+        raise OllamaStatusError(problem, status_code=response.status_code)
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > MAX_MANIFEST_BYTES:
+            raise OllamaResponseError(f"The manifest of {name} is larger than {MAX_MANIFEST_BYTES:,} bytes.")
+    return bytes(content)
