@@ -73,13 +73,14 @@ class _PrintVersion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from importlib.metadata import version
 
-        parser.exit(message=f"{COMMAND} {version(COMMAND)}\n")
+        sys.stdout.write(f"{COMMAND} {version(COMMAND)}\n")
+        parser.exit()
 
 
 def _serve(chosen: dict[str, str]) -> int:
     from mcp_ollama.pipes import claim
 
-    if sys.stdin.isatty():
+    if sys.stdin is not None and sys.stdin.isatty():
         _say(f"{COMMAND} waits for an MCP host on stdin. To see whether Ollama is well: {COMMAND} --check")
     pipes = claim()
     # Collecting garbage among half a million objects that all stay costs the start a tenth of its time.
