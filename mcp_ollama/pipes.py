@@ -1,11 +1,18 @@
-"""Stdin and stdout, taken out of everybody else's reach before anything is imported that might write to them."""
+"""Stdin and stdout, taken out of everybody else's reach before anything is imported that might write to them.
+
+The Windows branch was written but not run.
+"""
 
 import os
-from dataclasses import dataclass
+import sys
+from typing import NamedTuple
+
+if sys.platform == "win32":
+    import ctypes
+    import msvcrt
 
 
-@dataclass(frozen=True, slots=True)
-class Pipes:
+class Pipes(NamedTuple):
     """Stdin and stdout, on descriptors that nothing else in this process and no child knows."""
 
     incoming: int
@@ -25,4 +32,11 @@ def claim() -> Pipes:
     os.dup2(null, 0)
     os.dup2(2, 1)
     os.close(null)
+    for standard, private in enumerate(pipes):
+        if sys.platform == "win32":
+            msvcrt.setmode(private, os.O_BINARY)
+            # Children inherit the Win32 handles (-10 is stdin's, -11 stdout's), which dup2 leaves alone.
+            ctypes.windll.kernel32.SetStdHandle(-10 - standard, ctypes.c_void_p(msvcrt.get_osfhandle(standard)))
+        else:
+            os.set_blocking(private, True)  # a host may have made its pipes non-blocking, and the mode is shared
     return pipes

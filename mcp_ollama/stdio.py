@@ -4,7 +4,7 @@ It stands in for the SDK's own stdio loop, which (mcp 2.3) refuses `initialize` 
 to requests sent just before the end of input, hangs on SIGINT, skips the clean-up on SIGTERM and says nothing to a
 malformed line. Each message goes to the lane of its era; a lane is one `serve_dual_era_loop` of the SDK.
 
-Run on Linux with CPython 3.11. The Windows branch was written but not run, and nothing was run on macOS.
+Run on Linux with CPython 3.11; on Windows and macOS nothing was run.
 """
 
 import asyncio
@@ -12,14 +12,13 @@ import gc
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
+from time import monotonic
 from types import FrameType
 from typing import Any
 
@@ -28,7 +27,6 @@ from anyio import from_thread, lowlevel
 from anyio.abc import ObjectSendStream
 from anyio.streams.memory import MemoryObjectSendStream
 from mcp import types
-from mcp.os.win32.utilities import rebind_std_handle_to_fd
 from mcp.server import MCPServer
 from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.runner import serve_dual_era_loop
@@ -38,16 +36,13 @@ from mcp.shared.message import SessionMessage
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-if sys.platform == "win32":
-    import msvcrt
+from mcp_ollama.pipes import Pipes
 
 logger = logging.getLogger(__name__)
 
-_CHUNK_BYTES = 65_536
+_CHUNK_BYTES = 64 * 2**10
 _LINE_LIMIT_BYTES = 64 * 2**20
 _UNWRITTEN_LIMIT_BYTES = 256 * 2**10
-_LANE_BUFFER = 256
-
 _GRACE_SECONDS = 1.0  # from the end of input, for the calls under way
 _FLUSH_SECONDS = 0.2
 _CLEAN_UP_SECONDS, _SIGNALLED_CLEAN_UP_SECONDS = 1.0, 0.5
@@ -55,36 +50,6 @@ _EXIT_SECONDS, _SIGNALLED_EXIT_SECONDS = 3.0, 0.9  # for all of it
 
 _LISTEN = "subscriptions/listen"  # the request whose answer is a stream
 _Line = bytes | bytearray | None  # None stands for a line over the limit
-
-
-@dataclass(frozen=True, slots=True)
-class Pipes:
-    """Stdin and stdout, on descriptors that nothing else in this process and no child knows."""
-
-    incoming: int
-    outgoing: int
-
-
-def claim() -> Pipes:
-    """Take stdin and stdout away from everything else in this process, for good.
-
-    From here on fd 0 is empty and fd 1 is stderr, so no `print`, library or child process can write between the
-    messages. They are never given back, because a buffered `print` is written as late as at exit.
-    """
-    # Missing standard descriptors are filled first, or a duplicate would become one of them.
-    while (null := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    pipes = Pipes(incoming=os.dup(0), outgoing=os.dup(1))
-    os.dup2(null, 0)
-    os.dup2(2, 1)
-    os.close(null)
-    for standard, private in ((0, pipes.incoming), (1, pipes.outgoing)):
-        if sys.platform == "win32":
-            msvcrt.setmode(private, os.O_BINARY)
-            rebind_std_handle_to_fd(standard)  # children inherit the Win32 handles, which dup2 leaves alone
-        else:
-            os.set_blocking(private, True)  # a host may have made its pipes non-blocking, and the mode is shared
-    return pipes
 
 
 def serve(server: MCPServer[Any], pipes: Pipes, *, notifications: NotificationOptions | None = None) -> int:
@@ -117,19 +82,18 @@ class _Session:
     def __init__(self, core: Server[Any], pipes: Pipes, notifications: NotificationOptions | None) -> None:
         self._core = core
         self._incoming = pipes.incoming
-        self._outbox = _Outbox(pipes.outgoing, on_broken=self._hang_up)
+        self._outbox = _Outbox(pipes.outgoing, on_broken=self._stop)
         self._handshake, self._modern = self._lanes = (_Lane(self._outbox), _Lane(self._outbox))
         self._init_options = core.create_initialization_options(notifications)
         entry = core.get_request_handler(_LISTEN)
         self._listener = entry.handler if entry and isinstance(entry.handler, ListenHandler) else None
         self._conversation = anyio.CancelScope()
         self._loop = asyncio.get_running_loop()
-        self._deadlines: SimpleQueue[tuple[float, int]] = SimpleQueue()
+        self._deadlines: SimpleQueue[float] = SimpleQueue()
         self._status = 0
 
     async def run(self) -> int:
-        """Converse, clean up and say goodbye, the last two in the time that is left."""
-        _start_thread(_end_process, self._deadlines)
+        _start_thread(self._end_process)
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, self._on_signal)
         with anyio.CancelScope() as clean_up:
@@ -137,8 +101,8 @@ class _Session:
                 with self._conversation:
                     await self._converse(state)
                 # Set from inside: a scope around the exit alone would cross those that the lifespan holds.
-                seconds = _SIGNALLED_CLEAN_UP_SECONDS if self._status else _CLEAN_UP_SECONDS
-                clean_up.deadline = anyio.current_time() + seconds
+                patience = _SIGNALLED_CLEAN_UP_SECONDS if self._status else _CLEAN_UP_SECONDS
+                clean_up.deadline = anyio.current_time() + patience
         if clean_up.cancelled_caught:
             logger.warning("The clean-up took too long and was cut off")
         with anyio.move_on_after(_FLUSH_SECONDS):
@@ -157,13 +121,12 @@ class _Session:
             with feed, batches:
                 async for lines in batches:
                     for line in lines:
-                        await self._take(line)
-            self._deadlines.put((_EXIT_SECONDS, 0))
+                        if line is None or line.strip():
+                            await self._take(line)
+            self._deadlines.put(monotonic() + _EXIT_SECONDS)
             await self._wind_up()
 
     async def _take(self, line: _Line) -> None:
-        if line is not None and not line.strip():
-            return
         try:
             await self._hand_over(_decode(line))
         except _RefusedError as refused:
@@ -202,25 +165,29 @@ class _Session:
         if self._status or self._loop.is_closed():
             os._exit(128 + signum)
         self._status = 128 + signum
-        # Not in a callback of the loop, which a handler may be blocking; SimpleQueue is made for signal handlers.
-        self._deadlines.put((_SIGNALLED_EXIT_SECONDS, self._status))
+        self._deadlines.put(monotonic() + _SIGNALLED_EXIT_SECONDS)  # not from the loop, which may be blocked
         self._loop.call_soon_threadsafe(self._stop)
 
-    def _hang_up(self) -> None:
-        self._deadlines.put((_EXIT_SECONDS, self._status))
-        self._stop()
-
     def _stop(self) -> None:
+        self._deadlines.put(monotonic() + _EXIT_SECONDS)
         self._outbox.block_no_more()
         self._conversation.cancel()
 
+    def _end_process(self) -> None:
+        """End the process at the earliest deadline: a blocked loop or worker thread would keep it for ever."""
+        deadline = self._deadlines.get()
+        with suppress(Empty):
+            while True:
+                deadline = min(deadline, self._deadlines.get(timeout=max(0, deadline - monotonic())))
+        os._exit(self._status)
+
 
 class _Lane(ObjectSendStream[SessionMessage]):
-    """One era: the two streams of its SDK loop, the lane itself being the outward one, and what it has to answer."""
+    """One era: the streams that its SDK loop reads (`messages`) and writes (the lane itself), and what it owes."""
 
     def __init__(self, outbox: "_Outbox") -> None:
         self.owed: dict[str, str] = {}  # method by id, as text because 7 and "7" are one id to the SDK
-        self.feed, self.messages = anyio.create_memory_object_stream[SessionMessage | Exception](_LANE_BUFFER)
+        self.feed, self.messages = anyio.create_memory_object_stream[SessionMessage | Exception]()
         self._outbox = outbox
 
     async def send(self, item: SessionMessage) -> None:
@@ -287,9 +254,8 @@ class _Outbox:
 class _RefusedError(Exception):
     """A line that no lane can take."""
 
-    def __init__(self, code: int, message: str, request_id: types.RequestId | None = None) -> None:
-        error = types.ErrorData(code=code, message=message)
-        self.answer = types.JSONRPCError(jsonrpc="2.0", id=request_id, error=error)
+    def __init__(self, code: int, why: str, request_id: types.RequestId | None = None) -> None:
+        self.answer = types.JSONRPCError(jsonrpc="2.0", id=request_id, error=types.ErrorData(code=code, message=why))
 
 
 def _decode(line: _Line) -> types.JSONRPCMessage:
@@ -348,15 +314,5 @@ def _batches(fd: int) -> Iterator[list[_Line]]:
             held = bytearray(tail)
 
 
-def _end_process(deadlines: SimpleQueue[tuple[float, int]]) -> None:
-    """End the process at the deadline set last: a blocked loop or worker thread would keep it for ever."""
-    seconds, status = deadlines.get()
-    with suppress(Empty):
-        while True:
-            seconds, status = deadlines.get(timeout=seconds)
-    os._exit(status)
-
-
 def _start_thread(target: Callable[..., None], *args: object) -> None:
-    # A daemon: for anyio's own worker threads the interpreter would wait at exit.
-    threading.Thread(target=target, args=args, daemon=True).start()
+    threading.Thread(target=target, args=args, daemon=True).start()  # anyio's own threads would hold up the exit

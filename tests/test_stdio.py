@@ -85,4 +85,4 @@ def test_a_download_under_way_is_closed_cleanly_at_the_end_of_input(ollama: Runn
         wire.close_input()
         assert wire.wait() == 0
         ollama.simulator.wait_until(lambda: ollama.simulator.in_flight["/api/pull"] == 0, timeout=5)
-        assert "call again to go on where it stopped" in wire.errors
+        assert "to go on where it stopped" in wire.errors

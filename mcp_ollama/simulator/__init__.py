@@ -1,0 +1,44 @@
+"""A faithful stand-in for an Ollama server, on a real socket."""
+
+from mcp_ollama.simulator.demo import demo_simulator
+from mcp_ollama.simulator.faults import (
+    Armed,
+    Drop,
+    Fail,
+    FakeSuccess,
+    Fault,
+    HeadWindow,
+    Rewind,
+    Send,
+    Silence,
+    Stall,
+    digest_mismatch,
+    no_space,
+    registry_error,
+)
+from mcp_ollama.simulator.manifests import Layer, Manifest, Weights
+from mcp_ollama.simulator.server import RunningSimulator, serve
+from mcp_ollama.simulator.simulator import Simulator
+
+__all__ = [
+    "Armed",
+    "Drop",
+    "Fail",
+    "FakeSuccess",
+    "Fault",
+    "HeadWindow",
+    "Layer",
+    "Manifest",
+    "Rewind",
+    "RunningSimulator",
+    "Send",
+    "Silence",
+    "Simulator",
+    "Stall",
+    "Weights",
+    "demo_simulator",
+    "digest_mismatch",
+    "no_space",
+    "registry_error",
+    "serve",
+]

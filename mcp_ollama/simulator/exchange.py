@@ -1,0 +1,100 @@
+"""One HTTP request and the answer to it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from mcp_ollama.simulator.wire import Refusal, encode
+
+JSON = "application/json; charset=utf-8"
+PLAIN_JSON = "application/json"
+TEXT = "text/plain"
+_NDJSON = "application/x-ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a client has asked."""
+
+    method: str
+    path: str
+    body: object
+    headers: Mapping[str, str]
+
+
+class Exchange:
+    """A request with its whole body, and the ways to answer it."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self.body = body
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+        self.variables: Mapping[str, str] = {}
+
+    async def reply(self, content: bytes = b"", status: int = 200, media_type: str = "", **extra: str) -> None:
+        """Answer at once; without a media type there is no such header."""
+        headers = {name.replace("_", "-"): value for name, value in extra.items()}
+        if media_type:
+            headers["content-type"] = media_type
+        await self.give(Response(content, status, headers))
+
+    async def give(self, response: Response) -> None:
+        """Answer with a response as it is."""
+        await response(self.scope, self._receive, self._send)
+
+    async def json(self, document: object, status: int = 200, media_type: str = JSON) -> None:
+        """Answer with a JSON document."""
+        await self.reply(encode(document), status, media_type)
+
+    async def begin(self) -> None:
+        """Begin a streamed answer."""
+        headers = [(b"content-type", _NDJSON.encode())]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def chunk(self, data: bytes, *, last: bool = False) -> None:
+        """Send a piece of a streamed answer."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+
+
+class Stream:
+    """Progress lines on their way to a client; with `stream: false` only the last one is sent."""
+
+    def __init__(self, exchange: Exchange, *, streamed: bool) -> None:
+        self._exchange = exchange
+        self._streamed = streamed
+        self._begun = False
+        self._last: object = None
+
+    async def line(self, **fields: object) -> None:
+        """Send a line."""
+        self._last = fields
+        await self.raw(encode(fields) + b"\n")
+
+    async def raw(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        if not self._streamed:
+            return
+        if not self._begun:
+            self._begun = True
+            await self._exchange.begin()
+        await self._exchange.chunk(data)
+
+    async def run(self, job: Callable[[], Awaitable[None]]) -> None:
+        """Let a job send its lines, and end the answer as Ollama does."""
+        try:
+            await job()
+        except Refusal as refusal:
+            if not self._begun:
+                await self._exchange.json(refusal.document, refusal.status, PLAIN_JSON)
+                return
+            await self.line(**refusal.document)
+        if self._begun:
+            await self._exchange.chunk(b"", last=True)
+        else:
+            await self._exchange.json(self._last, media_type=PLAIN_JSON)

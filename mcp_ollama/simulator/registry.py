@@ -1,0 +1,72 @@
+"""The model registry that the simulated server pulls from and pushes to."""
+
+from collections import Counter
+from typing import Literal, Unpack
+
+from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.simulator.manifests import Layer, Manifest
+from mcp_ollama.simulator.recipes import Recipe, build_manifest
+from mcp_ollama.simulator.wire import Refusal
+
+_LOOPBACK = ("localhost:", "127.0.0.1:")
+
+
+class Registry:
+    """Published models by namespace, model and tag; one registry stands behind every host name."""
+
+    def __init__(self) -> None:
+        self.manifests: dict[tuple[str, str, str], Manifest] = {}
+        self.blobs: dict[str, Layer] = {}
+        self.bytes_served: Counter[str] = Counter()
+        """Bytes downloaded so far, by digest."""
+        self.refusing_hosts: set[str] = set()
+        """Hosts where nothing listens."""
+
+    def publish(self, name: str, **recipe: Unpack[Recipe]) -> Manifest:
+        """Put a model, or a new version of it, into the registry."""
+        parsed = ModelName.parse(name)
+        manifest = build_manifest(parsed.short, recipe)
+        self.store(parsed, manifest)
+        return manifest
+
+    def store(self, name: ModelName, manifest: Manifest) -> None:
+        """Keep a manifest and its blobs."""
+        self.manifests[name.namespace, name.model, name.tag] = manifest
+        self.blobs |= {layer.digest: layer for layer in manifest.blobs}
+
+    def withdraw(self, name: str) -> None:
+        """Take a model out of the registry; its blobs stay."""
+        parsed = ModelName.parse(name)
+        del self.manifests[parsed.namespace, parsed.model, parsed.tag]
+
+    def fetch(self, name: ModelName, *, insecure: bool) -> Manifest:
+        """Answer the manifest request of a pull.
+
+        Raises:
+            Refusal: No such host or model, or http was needed and not allowed.
+        """
+        url = f"{name.host}/v2/{name.namespace}/{name.model}/manifests/{name.tag}"
+        self._reach("pull model manifest: Get", url, insecure=insecure)
+        manifest = self.manifests.get((name.namespace, name.model, name.tag))
+        if manifest is None:
+            raise Refusal("pull model manifest: file does not exist")
+        return manifest
+
+    def open_upload(self, name: ModelName, digest: str, *, insecure: bool) -> None:
+        """Answer the first request of a push.
+
+        Raises:
+            Refusal: No such host, or http was needed and not allowed.
+        """
+        self._reach("Head", f"{name.host}/v2/{name.namespace}/{name.model}/blobs/{digest}", insecure=insecure)
+
+    def _reach(self, doing: str, url: str, *, insecure: bool) -> None:
+        host = url.partition("/")[0]
+        scheme: Literal["http", "https"] = "http" if insecure else "https"
+        failure = ""
+        if host in self.refusing_hosts:
+            failure = f"dial tcp 127.0.0.1:{host.rpartition(':')[2]}: connect: connection refused"
+        elif not insecure and host.startswith(_LOOPBACK):
+            failure = "http: server gave HTTP response to HTTPS client"
+        if failure:
+            raise Refusal(f'{doing} "{scheme}://{url}": {failure}')

@@ -1,0 +1,114 @@
+"""The models in memory: one runner per weights blob, with a time to leave."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mcp_ollama.simulator.documents import details
+from mcp_ollama.simulator.library import Installed
+from mcp_ollama.simulator.wire import timestamp
+
+DEFAULT_KEEP_ALIVE = 300.0
+_BYTES_PER_TOKEN = 131_072
+
+
+@dataclass(slots=True)
+class Runner:
+    """A loaded model, listed under the name that loaded it."""
+
+    model: Installed
+    context_length: int
+    size: int
+    size_vram: int
+    keep_alive: float = DEFAULT_KEEP_ALIVE
+    expires_at: float = 0.0
+    loading: bool = True
+
+
+class Runners:
+    """All runners of a server, by the digest of their weights."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._runners: dict[str, Runner] = {}
+        self.load_seconds = 0.0
+        """How long a load takes."""
+        self.default_context = 4096
+        self.vram_share = 1.0
+        self.memory: dict[tuple[str, int], int] = {}
+        """Known sizes in memory, by weights digest and context length."""
+
+    async def load(self, model: Installed, keep_alive: float | None, context_length: int | None) -> None:
+        """Load a model, or keep it longer; another context length loads it anew."""
+        key = _key(model)
+        context = context_length or self._context(model)
+        while (runner := self._runners.get(key)) and runner.loading:  # noqa: ASYNC110 - the end may be a cancel
+            await asyncio.sleep(0.005)
+        if runner is None or runner.context_length != context:
+            runner = await self._start(key, model, context)
+        runner.keep_alive = runner.keep_alive if keep_alive is None else keep_alive
+        runner.expires_at = self._clock() + runner.keep_alive
+
+    async def _start(self, key: str, model: Installed, context: int) -> Runner:
+        runner = self._runners[key] = self._runner(key, model, context)
+        try:
+            await asyncio.sleep(self.load_seconds)
+        except asyncio.CancelledError:
+            del self._runners[key]
+            raise
+        runner.loading = False
+        return runner
+
+    def put(self, model: Installed, keep_alive: float, context_length: int | None) -> None:
+        """Have a model loaded from the start."""
+        runner = self._runner(_key(model), model, context_length or self._context(model))
+        runner.keep_alive, runner.loading = keep_alive, False
+        runner.expires_at = self._clock() + keep_alive
+        self._runners[_key(model)] = runner
+
+    def unload(self, model: Installed) -> None:
+        """Unload whatever runs the model's weights; one that is still loading is left alone."""
+        runner = self._runners.get(_key(model))
+        if runner and not runner.loading:
+            del self._runners[_key(model)]
+
+    def _runner(self, key: str, model: Installed, context: int) -> Runner:
+        weights_size = model.manifest.model.size if model.manifest.model else 0
+        size = self.memory.get((key, context), weights_size + context * _BYTES_PER_TOKEN)
+        return Runner(model, context, size, int(size * self.vram_share))
+
+    def _context(self, model: Installed) -> int:
+        weights = model.manifest.model and model.manifest.model.weights
+        return min(self.default_context, weights.context_length if weights else self.default_context)
+
+    def clear(self) -> None:
+        """Unload everything, as the end of the server does."""
+        self._runners.clear()
+
+    def listed(self) -> dict[str, Any]:
+        """The answer of `/api/ps`: what is ready and not expired, the last to leave first."""
+        now = self._clock()
+        self._runners = {key: run for key, run in self._runners.items() if run.loading or run.expires_at > now}
+        ready = [runner for runner in self._runners.values() if not runner.loading]
+        ready.sort(key=lambda runner: runner.expires_at, reverse=True)
+        return {"models": [_entry(runner) for runner in ready]}
+
+
+def _key(model: Installed) -> str:
+    return model.manifest.model.digest if model.manifest.model else model.manifest.digest
+
+
+def _entry(runner: Runner) -> dict[str, Any]:
+    name = runner.model.name.short
+    return {
+        "name": name,
+        "model": name,
+        "size": runner.size,
+        "digest": runner.model.manifest.digest,
+        # Only the list of installed models tells a parent.
+        "details": details(runner.model.manifest) | {"parent_model": ""},
+        "expires_at": timestamp(runner.expires_at),
+        "size_vram": runner.size_vram,
+        "context_length": runner.context_length,
+    }

@@ -1,0 +1,82 @@
+"""What all tests share: an empty environment, and a server over a simulated Ollama."""
+
+import os
+import socket
+from collections.abc import Generator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from mcp_ollama import OllamaSettings, build_server
+from mcp_ollama.context import Patience
+from mcp_ollama.ollama.registry import Registry
+from mcp_ollama.settings import REGISTRIES
+from mcp_ollama.simulator import RunningSimulator, Simulator, serve
+from mcp_ollama.tools.spec import ToolSpec
+from tests.host import Era, Host, host
+
+
+class Connect(Protocol):
+    """Opens a conversation with a new server; keywords are settings."""
+
+    def __call__(
+        self, *tools: ToolSpec, patience: Patience | None = None, **settings: Any
+    ) -> AbstractAsyncContextManager[Host]: ...
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let nothing of the machine be seen: no settings, no proxies, no home."""
+    for variable in list(os.environ):
+        if variable.startswith(("MCP_OLLAMA_", "OLLAMA_")) or variable.lower().endswith("_proxy"):
+            monkeypatch.delenv(variable)
+    home = tmp_path / "home"
+    home.mkdir()
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(home))
+
+
+@pytest.fixture(params=["auto", "legacy"])
+def era(request: pytest.FixtureRequest) -> Era:
+    """Each protocol era in turn."""
+    return request.param
+
+
+@pytest.fixture
+def simulator() -> Simulator:
+    """An Ollama without models."""
+    return Simulator(tick=0.002)
+
+
+@pytest.fixture
+def running(simulator: Simulator) -> Generator[RunningSimulator]:
+    """The simulator on a socket."""
+    with serve(simulator) as running:
+        yield running
+
+
+@pytest.fixture
+def nowhere() -> Generator[str]:
+    """An address where nothing listens, and nobody else can."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture
+def connect(running: RunningSimulator, era: Era) -> Connect:
+    """Opens conversations with servers over the simulator, which is their registry, too."""
+
+    def connect(
+        *tools: ToolSpec, patience: Patience | None = None, **settings: Any
+    ) -> AbstractAsyncContextManager[Host]:
+        chosen = OllamaSettings.load(**{"base_url": running.base_url} | settings)
+        registry = Registry((), dict.fromkeys((*REGISTRIES, *chosen.registries), running.base_url))
+        server = build_server(chosen, registry=registry, patience=patience)
+        for tool in tools:
+            server.offer(tool)
+        return host(server, era)
+
+    return connect
