@@ -110,7 +110,8 @@ class RunningSimulator:
         self.simulator.runners.clear()
 
     def _launch(self) -> _Server:
-        listener = socket.create_server((_ADDRESS, self._port))
+        # Found anew, the socket knows its protocol: else asyncio sets no TCP_NODELAY, and answers wait 40 ms.
+        listener = socket.socket(fileno=socket.create_server((_ADDRESS, self._port)).detach())
         self._port = listener.getsockname()[1]
         self.simulator.die = self._die
         app = App(self.simulator, lambda scope: self._server.cut(scope))
