@@ -1,11 +1,13 @@
 """Ollama's management API, one method per endpoint, and the only place where its HTTP is spoken."""
 
 import ssl
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import quote
 
 import anyio
+from anyio.lowlevel import current_token
 from pydantic import BaseModel, ValidationError
 
 from mcp_ollama.ollama.errors import (
@@ -16,19 +18,20 @@ from mcp_ollama.ollama.errors import (
     OllamaStatusError,
     OllamaTimeoutError,
 )
-from mcp_ollama.ollama.failures import answer_error, clean, nobody_there, status_error
+from mcp_ollama.ollama.failures import answer_error, clean, no_secure_connection, nobody_there, status_error
 from mcp_ollama.ollama.hosts import address_from_environment, is_loopback, key_for, parse_host
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import (
-    Answer,
     InstalledModel,
     InstalledModels,
     ModelInfo,
+    OpenAIModels,
     Progress,
     Recommendation,
     Recommendations,
     RunningModel,
     RunningModels,
+    Status,
     Version,
 )
 from mcp_ollama.ollama.streams import read_progress
@@ -44,13 +47,8 @@ MAX_ANSWER_BYTES = 64_000_000
 MAX_CONNECTIONS = 16
 """Of one client. A pull, a push and a load hold one each while they last; the rest share theirs."""
 
-
 CONNECT_SECONDS = 10
 """A server that exists accepts a connection in far less."""
-
-
-class _OpenAIModels(Answer):
-    object: Literal["list"]
 
 
 class OllamaClient:
@@ -69,6 +67,7 @@ class OllamaClient:
 
     Raises:
         InvalidAddress: `base_url` is not an http or https address.
+        ValueError: A header or the key holds characters that cannot be sent.
     """
 
     def __init__(
@@ -84,13 +83,16 @@ class OllamaClient:
         self.timeout = timeout
         if base_url is None and api_key is None:
             api_key = key_for(self.base_url)
-        self._headers = {
-            "User-Agent": "mcp-ollama-manager",
-            **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
-            **(headers or {}),
-        }
+        self._headers = _sendable(
+            {
+                "User-Agent": "mcp-ollama-manager",
+                **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+                **(headers or {}),
+            }
+        )
         self._transport = transport
         self._http: httpx.AsyncClient | None = None
+        self._loop: object = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -101,17 +103,17 @@ class OllamaClient:
     async def aclose(self) -> None:
         """Drop all connections; pulls and loads that run over them end."""
         http, self._http = self._http, None
-        if http is not None:
+        if http is not None and self._loop == current_token():
             await http.aclose()
 
     async def get_version(self) -> str:
         """Ask for the server's version, `0.0.0` for a development build (`GET /api/version`)."""
         return (await self._ask(Version, "GET", "/api/version")).version
 
-    async def is_running(self) -> bool:
-        """Tell whether an Ollama server answers within 5 s; never raises."""
+    async def is_running(self, seconds: float = 5) -> bool:
+        """Tell whether an Ollama server answers in so many seconds; never raises."""
         try:
-            with anyio.fail_after(5):
+            with anyio.fail_after(seconds):
                 await self.get_version()
         except (OllamaError, TimeoutError):
             return False
@@ -187,7 +189,7 @@ class OllamaClient:
             digest: `sha256:` and 64 hex digits.
         """
         try:
-            await self._call("HEAD", f"/api/blobs/{digest}")
+            await self._call("HEAD", f"/api/blobs/{quote(digest, safe=':')}")
         except OllamaStatusError as error:
             if error.status_code == 404:
                 return False
@@ -200,7 +202,11 @@ class OllamaClient:
         Raises:
             OllamaError: It does not.
         """
-        await self._ask(_OpenAIModels, "GET", "/v1/models")
+        await self._ask(OpenAIModels, "GET", "/v1/models")
+
+    async def is_cloud_disabled(self) -> bool:
+        """Tell whether the server refuses models that run on ollama.com (`GET /api/status`, since 0.16.2)."""
+        return (await self._ask(Status, "GET", "/api/status")).cloud.disabled
 
     async def list_recommendations(self) -> list[Recommendation]:
         """List the models that Ollama recommends (`GET /api/experimental/model-recommendations`)."""
@@ -266,9 +272,11 @@ class OllamaClient:
     async def _job(self, path: str, body: dict[str, Any], model: str, *, stream: bool) -> AsyncGenerator[Progress]:
         last: Progress | None = None
         async with self._open("POST", path, body) as response:
-            if response.status_code != 200:
-                raise status_error(response.status_code, await _read(response), self.base_url, path, model)
-            async for last in read_progress(response.aiter_raw(), model):
+            if response.status_code >= 300:
+                with self._at_most(self.timeout):
+                    content = await _read(response)
+                raise status_error(response.status_code, content, self.base_url, path, model)
+            async for last in read_progress(response.aiter_bytes(), model):
                 if stream:
                     yield last
         if last is not None and not stream:
@@ -298,19 +306,23 @@ class OllamaClient:
         model: str = "",
         patient: bool = False,
     ) -> bytes:
-        seconds = None if patient else self.timeout
+        with self._at_most(None if patient else self.timeout):
+            async with self._open(method, path, body) as response:
+                content = await _read(response)
+        if response.status_code >= 300:
+            raise status_error(response.status_code, content, self.base_url, path, model)
+        return content
+
+    @contextmanager
+    def _at_most(self, seconds: float | None) -> Generator[None]:
         try:
             with anyio.fail_after(seconds):
-                async with self._open(method, path, body) as response:
-                    content = await _read(response)
+                yield
         except TimeoutError as error:
             raise OllamaTimeoutError(
                 f"The server at {self.base_url} did not answer within {seconds:g} s.",
                 "Try again when it is less busy, or raise MCP_OLLAMA_TIMEOUT.",
             ) from error
-        if response.status_code >= 300:
-            raise status_error(response.status_code, content, self.base_url, path, model)
-        return content
 
     @asynccontextmanager
     async def _open(self, method: str, path: str, body: dict[str, Any] | None) -> AsyncGenerator["httpx.Response"]:
@@ -330,6 +342,8 @@ class OllamaClient:
                 "Check the address, and that no firewall stands in between.",
             ) from error
         except httpx.ConnectError as error:
+            if "[SSL" in str(error):
+                raise no_secure_connection(self.base_url, str(error)) from error
             raise nobody_there(self.base_url) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise OllamaConnectionError(
@@ -338,9 +352,12 @@ class OllamaClient:
             ) from error
 
     def _connected(self) -> "httpx.AsyncClient":
-        if self._http is None:
+        loop = current_token()
+        # Connections belong to one event loop, and each `asyncio.run` of a script makes a new one.
+        if self._http is None or self._loop != loop:
             import httpx  # noqa: PLC0415 - see _open
 
+            self._loop = loop
             local = is_loopback(self.base_url)
             self._http = httpx.AsyncClient(
                 headers=self._headers,
@@ -349,9 +366,32 @@ class OllamaClient:
                 trust_env=not local,
                 timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
                 limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
-                transport=self._transport,
+                transport=self._transport or (_direct() if local and self.base_url.startswith("http:") else None),
             )
         return self._http
+
+
+def _direct() -> "httpx.AsyncBaseTransport":
+    """Make the transport to a server on this machine: no proxy, no certificates, and large chunks."""
+    import httpcore  # noqa: PLC0415 - see _open
+    import httpx  # noqa: PLC0415 - see _open
+
+    from mcp_ollama.ollama.chunks import MergingBackend  # noqa: PLC0415 - see _open
+
+    transport = httpx.AsyncHTTPTransport(verify=False)
+    # Private, since httpx has no argument for it; the pool itself and its argument are httpcore's public API.
+    transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, network_backend=MergingBackend()
+    )
+    return transport
+
+
+def _sendable(headers: Mapping[str, str]) -> dict[str, str]:
+    """Check the headers here: what the transport says of a bad one repeats it, and it may be a secret."""
+    for name, text in headers.items():
+        if not (text.isascii() and text.replace("\t", " ").isprintable()):
+            raise ValueError(f"The header {name} holds characters that cannot be sent: only printable ASCII can.")
+    return {name: text.strip() for name, text in headers.items()}
 
 
 async def _read(response: "httpx.Response") -> bytes:

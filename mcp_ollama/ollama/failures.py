@@ -25,17 +25,17 @@ from mcp_ollama.ollama.schemas import Answer
 MAX_TEXT = 300
 """Characters of foreign text (a server's or a registry's) that go into one of our sentences."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_MAX_SEARCHED = 10_000
+
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.?)", re.DOTALL)
 _HTML = re.compile(r"<(?:!doctype|html|head|body)\b.*", re.IGNORECASE | re.DOTALL)
-_PATH = re.compile(r"(?<![\w:/.])(?:/[^\s/:\"']+){2,}/?|\b[A-Za-z]:\\[^\s\"']+")
+_PATH = re.compile(r"(?<![\w:/.])(?:/[^\s/:\"',;)]+){2,}/?|\b[A-Za-z]:\\[^\s\"',;)]+")
 
 
 def clean(text: str, limit: int = MAX_TEXT) -> str:
     """Make a foreign text fit for one of our sentences: one line, no pages, no server paths, not too long."""
-    text = _CONTROL.sub(" ", _ANSI.sub("", text[: 10 * limit]))
-    text = _PATH.sub("<path>", _HTML.sub("<a web page>", text))
-    text = " ".join(text.split())
+    text = "".join(one if one.isprintable() else " " for one in _ANSI.sub("", text[: 10 * limit]))
+    text = " ".join(_PATH.sub("<path>", _HTML.sub("<a web page>", text)).split())
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
@@ -64,6 +64,9 @@ def _failure(pattern: str, problem: str, next_step: str, *, retryable: bool = Fa
 _CHECK_NAME = "Check the name and the tag at https://ollama.com/library (or the repository on hf.co)."
 _ASK_AGAIN_LATER = "Wait a few minutes, then call again: the download goes on where it stopped."
 
+# Where Ollama puts the status of a registry's answer; elsewhere, as in the answer itself, a number is just a number.
+_CODE = r"^(?:[^{<]*(?:: |status code ))?"
+
 FAILURES = (
     _failure(
         r"no space left on device|not enough space on the disk|disk quota exceeded",
@@ -76,7 +79,13 @@ FAILURES = (
         "Call again to fetch that layer anew; if it fails again, the registry or a proxy changes the data.",
     ),
     _failure(
-        r"\b412\b|newer version of ollama|requires a newer version",
+        rf"{_CODE}5\d\d\b",
+        "The registry is in trouble: {text}.",
+        _ASK_AGAIN_LATER,
+        retryable=True,
+    ),
+    _failure(
+        rf"{_CODE}412\b|newer version of ollama|requires a newer version",
         "{model} needs a newer version of Ollama than this server runs.",
         "Update Ollama (https://ollama.com/download), then call again.",
     ),
@@ -86,7 +95,7 @@ FAILURES = (
         "Pull a GGUF variant of it: another tag, or another repository.",
     ),
     _failure(
-        r"\b429\b|too many requests|rate limit",
+        rf"{_CODE}429\b|too many requests|rate limit",
         "The registry refuses further requests for now (429).",
         _ASK_AGAIN_LATER,
     ),
@@ -96,14 +105,9 @@ FAILURES = (
         "If it is yours and trusted, name its host in MCP_OLLAMA_REGISTRIES and call again with insecure=true.",
     ),
     _failure(
-        r"realm host|unauthorized|\b401\b|authentication required",
+        rf"{_CODE}401\b|realm host|unauthorized|(?<!proxy )authentication required",
         "The registry wants to know who asks for {model} (401): it is private, gated, or its name is misspelt.",
         f"{_CHECK_NAME} For a private one run `ollama signin` on the server, or add its key to your account.",
-    ),
-    _failure(
-        r"\b403\b|denied|forbidden",
-        "The registry refuses {model} to this server (403).",
-        f"{_CHECK_NAME} If it is private, its owner must grant the Ollama server's key access.",
     ),
     _failure(
         r"id_ed25519",
@@ -111,12 +115,22 @@ FAILURES = (
         "Restart Ollama under a user with a home directory, then run `ollama signin` there.",
     ),
     _failure(
-        r"^(?:pull model manifest: )?(?:404\b.*|file does not exist)",
+        r"\b(?:open|mkdir|write|rename|remove) .*: (?:permission denied|access is denied|read-only file system)",
+        "The Ollama server may not write to the directory that it keeps its models in.",
+        "Give the user that Ollama runs as the ownership of that directory (OLLAMA_MODELS), then call again.",
+    ),
+    _failure(
+        rf"{_CODE}403\b|(?<!permission )denied|forbidden",
+        "The registry refuses {model} to this server (403).",
+        f"{_CHECK_NAME} If it is private, its owner must grant the Ollama server's key access.",
+    ),
+    _failure(
+        rf"{_CODE}(?:404\b|file does not exist)",
         "The registry has no {model}.",
         _CHECK_NAME,
     ),
     _failure(
-        r"couldn't retrieve manifest|manifests/.*no such file or directory",
+        r"couldn't retrieve manifest|manifests[/\\].*(?:no such file or directory|cannot find the)",
         "{model} is not installed on the server.",
         "See list_models for what is, or pull it first.",
     ),
@@ -131,12 +145,12 @@ FAILURES = (
         "Use a registry made for Ollama models (registry.ollama.ai, hf.co), or put the blobs behind a redirect.",
     ),
     _failure(
-        r"invalid character .* looking for beginning of value|manifest: \S*\s*<a web page>",
+        r"invalid character .* looking for beginning of value",
         "Something between the Ollama server and the registry answers with a web page.",
         "Check the server's internet access: a log-in page or a proxy stands in the way.",
     ),
     _failure(
-        r"manifest: 400\b",
+        rf"{_CODE}400\b",
         "The registry refuses {model}: {text}.",
         _CHECK_NAME,
     ),
@@ -159,10 +173,10 @@ _UNKNOWN = _failure("", "Ollama reports: {text}.", "Call again: what was downloa
 
 def stream_error(text: str, model: str) -> OllamaStreamError:
     """Build the error for an `error` text that Ollama sent about `model`."""
-    failure = next((row for row in FAILURES if row.pattern.search(text)), _UNKNOWN)
-    problem, next_step = (
-        part.format(model=model, text=clean(text).rstrip(".")) for part in (failure.problem, failure.next_step)
-    )
+    # What tells the kind comes first; whole answers of a registry may follow.
+    failure = next((row for row in FAILURES if row.pattern.search(text[:_MAX_SEARCHED])), _UNKNOWN)
+    said = clean(text).rstrip(".") or "an error without a text"
+    problem, next_step = (part.format(model=model, text=said) for part in (failure.problem, failure.next_step))
     return OllamaStreamError(problem, next_step, retryable=failure.retryable)
 
 
@@ -186,6 +200,14 @@ def nobody_there(base_url: str, platform: str = sys.platform) -> OllamaConnectio
     return OllamaConnectionError(f"Nothing answers at {base_url}.", next_step)
 
 
+def no_secure_connection(base_url: str, said: str) -> OllamaConnectionError:
+    """Build the error for an address where something listens that does not speak TLS as it should."""
+    return OllamaConnectionError(
+        f"No secure connection to {base_url} can be made: {clean(said, 100).rstrip('.')}.",
+        "Check that the server speaks https (Ollama itself speaks http) and that its certificate is trusted here.",
+    )
+
+
 def answer_error(content: bytes, base_url: str, path: str, error: ValidationError) -> OllamaResponseError:
     """Say what a 2xx answer is, when it is not what the endpoint promises."""
     start = content[:200].decode("utf-8", "replace").strip()
@@ -207,7 +229,7 @@ def status_error(status: int, content: bytes, base_url: str, path: str, model: s
     """Build the error for a status of 300 or more."""
     said = _said(content)
     if status in (401, 403):
-        return _refused(status, said, base_url)
+        return _refused(status, said, base_url, signed_out=b'"signin_url"' in content)
     if status == 404 and said and model:
         return ModelNotFoundError(
             f"The model {model} is not installed on this server.",
@@ -225,9 +247,11 @@ def status_error(status: int, content: bytes, base_url: str, path: str, model: s
     return OllamaStatusError(f"Ollama answered {status}: {text.rstrip('.')}.", next_step, status_code=status)
 
 
-def _refused(status: int, said: str, base_url: str) -> OllamaAuthorizationError:
+def _refused(status: int, said: str, base_url: str, *, signed_out: bool) -> OllamaAuthorizationError:
     if said:
         step = "Set MCP_OLLAMA_API_KEY to a valid key." if status == 401 else "Ask who runs that server."
+        if signed_out:
+            step = "Run `ollama signin` on the machine that Ollama runs on."
         if "cloud is disabled" in said:
             step = "Cloud models are switched off on this server (OLLAMA_NO_CLOUD, or its settings)."
         problem = f"{base_url} refuses the request ({status}): {clean(said).rstrip('.')}."

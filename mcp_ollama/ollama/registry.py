@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 ACCEPT = "application/vnd.docker.distribution.manifest.v2+json"
 MAX_MANIFEST_BYTES = 4_000_000
-SECONDS = 5
 _MAX_HOPS = 3
+_THIS_MACHINE = ("localhost", "127.0.0.1")
 
 
 class Registry:
@@ -34,11 +34,15 @@ class Registry:
     Args:
         hosts: The hosts it may talk to; a redirect to another one is not followed.
         addresses: Base URLs that stand for a host, for a registry under another address.
+        timeout: Seconds for one manifest.
     """
 
-    def __init__(self, hosts: Collection[str], addresses: Mapping[str, str] | None = None) -> None:
-        self._hosts = frozenset(hosts)
+    def __init__(
+        self, hosts: Collection[str], addresses: Mapping[str, str] | None = None, *, timeout: float = 5
+    ) -> None:
         self._addresses = dict(addresses or {})
+        self._hosts = {*hosts, *self._addresses}
+        self._timeout = timeout
         self._http: httpx.AsyncClient | None = None
 
     async def aclose(self) -> None:
@@ -56,15 +60,18 @@ class Registry:
 
         Raises:
             ModelNotFoundError: The registry has no such model.
-            OllamaError: It cannot be had within 5 s and 4 MB, or is no manifest.
+            OllamaError: It cannot be had from an allowed host, in time and within 4 MB, or is no manifest.
         """
-        base = self._addresses.get(name.host, f"{'http' if insecure else 'https'}://{name.host}")
+        host = name.host.lower()
+        if host not in self._hosts:
+            raise OllamaError(f"The registry {name.host} is not among the allowed ones.")
+        base = self._addresses.get(host, f"{'http' if insecure else 'https'}://{host}")
         url = f"{base}/v2/{name.namespace}/{name.model}/manifests/{name.tag}"
         try:
-            with anyio.fail_after(SECONDS):
+            with anyio.fail_after(self._timeout):
                 content = await self._get(url, name)
         except TimeoutError as error:
-            raise OllamaTimeoutError(f"The registry {name.host} did not answer within {SECONDS} s.") from error
+            raise OllamaTimeoutError(f"The registry {name.host} did not answer within {self._timeout:g} s.") from error
         try:
             manifest = Manifest.model_validate_json(content)
         except ValidationError as error:
@@ -85,18 +92,28 @@ class Registry:
         raise OllamaResponseError(f"The registry {name.host} sends us round in circles.")
 
     def _next_hop(self, url: str, location: str) -> str:
-        target = urljoin(url, location)
-        here, there = urlsplit(url), urlsplit(target)
-        if there.netloc != here.netloc and not (there.scheme == "https" and there.netloc in self._hosts):
+        here = urlsplit(url)
+        try:
+            there = urlsplit(urljoin(url, location))
+        except ValueError as error:
+            raise OllamaResponseError(f"The registry {here.netloc} sends us to what is no address.") from error
+        # From https to http is elsewhere, too.
+        if there[:2] != here[:2] and not (there.scheme == "https" and there.netloc in self._hosts):
             raise OllamaError(f"The registry {here.netloc} sends us to a host that is not allowed.")
-        return target
+        return there.geturl()
 
     def _connected(self) -> "httpx.AsyncClient":
         if self._http is None:
             import httpx  # noqa: PLC0415 - see _get
 
             self._http = httpx.AsyncClient(
-                headers={"User-Agent": "mcp-ollama-manager"}, timeout=SECONDS, limits=httpx.Limits(max_connections=8)
+                headers={"User-Agent": "mcp-ollama-manager"},
+                # The limit is on the whole; and a proxy is for other machines.
+                timeout=None,  # noqa: S113
+                # Loading the certificates takes 20 ms; plain http to all of them never needs them.
+                verify=not all(self._addresses.get(host, "").startswith("http:") for host in self._hosts),
+                mounts={f"all://{host}": None for host in _THIS_MACHINE},
+                limits=httpx.Limits(max_connections=8),
             )
         return self._http
 

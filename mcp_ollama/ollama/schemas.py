@@ -5,7 +5,7 @@ older server leaves out or answers with null has a default.
 """
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -34,6 +34,9 @@ class ModelDetails(Answer):
     embedding_length: Count = 0
 
 
+Details = Annotated[ModelDetails, BeforeValidator(lambda value: {} if value is None else value)]
+
+
 class InstalledModel(Answer):
     """A row of `GET /api/tags`.
 
@@ -45,7 +48,7 @@ class InstalledModel(Answer):
     modified_at: datetime | None = None
     size: Count = 0
     digest: Text = ""
-    details: ModelDetails = ModelDetails()
+    details: Details = ModelDetails()
     capabilities: Words = []
     remote_model: Text = ""
     remote_host: Text = ""
@@ -58,7 +61,7 @@ class RunningModel(Answer):
     size: Count = 0
     size_vram: Count = 0
     digest: Text = ""
-    details: ModelDetails = ModelDetails()
+    details: Details = ModelDetails()
     expires_at: datetime | None = None
     context_length: Count = 0
 
@@ -78,7 +81,7 @@ class ModelInfo(Answer):
     parameters: Text = ""
     template: Text = ""
     system: Text = ""
-    details: ModelDetails = ModelDetails()
+    details: Details = ModelDetails()
     messages: list[Message] | None = None
     model_info: dict[str, Any] | None = None
     capabilities: Words = []
@@ -131,16 +134,34 @@ class Recommendations(Answer):
     recommendations: list[Recommendation] | None
 
 
+class OpenAIModels(Answer):
+    """The answer of `GET /v1/models`, as far as it tells that the OpenAI-compatible API is there."""
+
+    object: Literal["list"]
+
+
 class Version(Answer):
     """The answer of `GET /api/version`; a development build says `0.0.0`."""
 
     version: str
 
 
+class Cloud(Answer):
+    """Whether models that run on ollama.com are refused."""
+
+    disabled: bool = False
+
+
+class Status(Answer):
+    """The answer of `GET /api/status`."""
+
+    cloud: Cloud
+
+
 class Layer(Answer):
     """A layer of a registry manifest: `digest` with its `sha256:` prefix, `size` in bytes."""
 
-    digest: str
+    digest: Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
     size: Annotated[int, Field(ge=0)]
     mediaType: str = ""  # noqa: N815 - the registry's spelling
 

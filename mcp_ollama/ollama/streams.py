@@ -4,6 +4,7 @@ Framing is done on the bytes: a line ends at its line feed, however the network 
 decoded text would also split at U+2028 inside a string, and would hide broken UTF-8.)
 """
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 
 from pydantic import ValidationError
@@ -15,7 +16,8 @@ from mcp_ollama.ollama.schemas import Progress
 MAX_LINE_BYTES = 8_000_000
 """Ollama's own client gives up at a line of 8 MB, too."""
 
-_COMPLETED = b',"completed":'
+_COUNTED = re.compile(rb'(.+),"completed":(?:0|[1-9][0-9]{0,18})\}')
+"""Only a line that surely is a whole progress line may be passed over unparsed."""
 
 
 class _Line(Progress):
@@ -55,20 +57,16 @@ async def _portions(chunks: AsyncIterable[bytes]) -> AsyncGenerator[list[bytes]]
                 f"The server sent a line of more than {MAX_LINE_BYTES:,} bytes, which Ollama never does.",
                 "Check that the address is an Ollama server and that no proxy changes its answers.",
             )
-        if lines:
-            yield lines
-    if rest:
-        yield [rest]
+        yield lines
+    yield [rest]
 
 
 def _without_superseded(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Leave out each line that the next one repeats with another number in `completed`."""
     last, last_head = b"", b""
-    for line in lines:
-        head, _, number = line.rpartition(_COMPLETED)
-        # Only a line that surely is a whole progress line may be passed over unparsed.
-        if not number.rstrip(b"\r").removesuffix(b"}").isdigit():
-            head = b""
+    for line in filter(None, map(bytes.strip, lines)):
+        counted = _COUNTED.fullmatch(line)
+        head = counted[1] if counted else b""
         if last and not (head and head == last_head):
             yield last
         last, last_head = line, head
@@ -85,6 +83,6 @@ def _parse(line: bytes, model: str) -> Progress:
             f"The server sent a line that is not Ollama's JSON: {shown!r}.",
             "Check that the address is an Ollama server and that no proxy changes its answers.",
         ) from error
-    if parsed.error is not None:
+    if parsed.error:
         raise stream_error(error_text(parsed.error), model)
     return parsed
