@@ -52,9 +52,9 @@ class Exchange:
         """Answer with a JSON document."""
         await self.reply(encode(document), status, media_type)
 
-    async def begin(self) -> None:
+    async def begin(self, media_type: str = _NDJSON) -> None:
         """Begin a streamed answer."""
-        headers = [(b"content-type", _NDJSON.encode())]
+        headers = [(b"content-type", media_type.encode())]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def chunk(self, data: bytes, *, last: bool = False) -> None:

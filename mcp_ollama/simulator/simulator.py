@@ -18,6 +18,7 @@ from mcp_ollama.simulator.manifests import Manifest
 from mcp_ollama.simulator.recipes import Recipe
 from mcp_ollama.simulator.registry import Registry
 from mcp_ollama.simulator.runners import DEFAULT_KEEP_ALIVE, Runners
+from mcp_ollama.simulator.script import Script
 
 
 class Simulator:
@@ -46,6 +47,7 @@ class Simulator:
         self.runners = Runners(self.now)
         self.downloads = Downloads(self.pace, self.library, self.registry)
         self.faults = Faults()
+        self.script = Script()
         self.requests: list[Recorded] = []
         self.in_flight: Counter[str] = Counter()
         """Requests being answered, by path."""
