@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+MCPB := npm exec --yes --package @anthropic-ai/mcpb@2.1.2 -- mcpb
 
-.PHONY: help demo test check lint format clean
+.PHONY: help demo test check lint format clean picture bench soak bundle dist-check
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -29,7 +30,7 @@ demo: $(VENV)/.installed  ## See the main job: list, pull, show, delete (DEMO_HO
 
 test: $(VENV)/.with-tests  ## Run the tests, and measure their coverage
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --numprocesses=auto
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -44,6 +45,30 @@ check: lint test  ## Everything that must hold before a commit
 format: $(VENV)/.with-linters  ## Put the code into its form
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+$(VENV)/.with-dist: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --group dist
+	@touch $@
+
+picture: $(VENV)/.installed  ## Record the tour anew, and draw docs/tour.svg
+	$(BIN)/python scripts/picture.py
+
+bench: $(VENV)/.with-tests  ## Measure speed and memory as ratios to a bare server, into bench/RESULTS.md
+	$(BIN)/python -m bench.run
+
+MINUTES ?= 10
+soak: $(VENV)/.with-tests  ## Pulls, cancels, restarts and calls for MINUTES minutes, and whether anything leaks
+	$(BIN)/python -m bench.soak $(MINUTES)
+
+bundle:  ## Build and validate the bundle for Claude Desktop (needs Node.js; fetches the official tool from npm)
+	rm -rf dist/bundle dist/mcp-ollama-manager.mcpb
+	mkdir -p dist/bundle
+	cp -R mcp_ollama pyproject.toml README.md LICENSE bundle/manifest.json bundle/.mcpbignore dist/bundle
+	$(MCPB) validate dist/bundle/manifest.json
+	$(MCPB) pack dist/bundle dist/mcp-ollama-manager.mcpb
+
+dist-check: bundle $(VENV)/.with-dist  ## Try wheel, sdist, bundle and the README's commands in empty environments
+	$(BIN)/python -m scripts.dist_check
 
 clean:  ## Remove what the targets made
 	rm -rf $(VENV) .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

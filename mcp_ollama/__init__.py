@@ -9,19 +9,46 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mcp_ollama.ollama.client import OllamaClient
     from mcp_ollama.ollama.errors import ModelError, OllamaError
+    from mcp_ollama.provider import (
+        ProviderHealthStatus,
+        agent_from_config,
+        create_ollama_model,
+        create_ollama_model_async,
+        detect_ollama_model,
+        ollama_health_check,
+    )
     from mcp_ollama.server import build_server
     from mcp_ollama.settings import OllamaSettings
 
     __version__: str
 
-__all__ = ["ModelError", "OllamaClient", "OllamaError", "OllamaSettings", "__version__", "build_server"]
+__all__ = [
+    "ModelError",
+    "OllamaClient",
+    "OllamaError",
+    "OllamaSettings",
+    "ProviderHealthStatus",
+    "__version__",
+    "agent_from_config",
+    "build_server",
+    "create_ollama_model",
+    "create_ollama_model_async",
+    "detect_ollama_model",
+    "ollama_health_check",
+]
 
 _HOMES = {
     "ModelError": "mcp_ollama.ollama.errors",
     "OllamaClient": "mcp_ollama.ollama.client",
     "OllamaError": "mcp_ollama.ollama.errors",
     "OllamaSettings": "mcp_ollama.settings",
+    "ProviderHealthStatus": "mcp_ollama.provider",
+    "agent_from_config": "mcp_ollama.provider",
     "build_server": "mcp_ollama.server",
+    "create_ollama_model": "mcp_ollama.provider",
+    "create_ollama_model_async": "mcp_ollama.provider",
+    "detect_ollama_model": "mcp_ollama.provider",
+    "ollama_health_check": "mcp_ollama.provider",
 }
 
 

@@ -7,11 +7,10 @@ import anyio
 
 from mcp_ollama.inventory import Facts, facts_of, find_model, nearest_names
 from mcp_ollama.ollama.client import OllamaClient
-from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError
+from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
 
-MAX_REMEMBERED = 2000
 AT_ONCE = 8
 
 
@@ -20,9 +19,14 @@ class Catalog:
     """The installed models of one server.
 
     The same digest is the same manifest, so what is remembered never grows stale.
+
+    Args:
+        ollama: The server.
+        most: How many digests are remembered.
     """
 
     ollama: OllamaClient
+    most: int = 2000
     _facts: dict[str, Facts] = field(default_factory=dict[str, Facts])
 
     async def find(self, model: str) -> tuple[InstalledModel, list[InstalledModel]]:
@@ -63,7 +67,7 @@ class Catalog:
             async with slots:
                 try:
                     await self.info(model)
-                except (OllamaError, ValueError):
+                except (OllamaError, InvalidModelName):
                     # A damaged model is listed but cannot be shown; what /api/tags says of it has to do.
                     return
 
@@ -75,7 +79,7 @@ class Catalog:
     def _remember(self, digest: str, facts: Facts) -> None:
         if not digest:
             return
-        while len(self._facts) >= MAX_REMEMBERED:
+        while len(self._facts) >= self.most:
             del self._facts[next(iter(self._facts))]
         self._facts[digest] = facts
 

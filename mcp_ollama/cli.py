@@ -1,4 +1,4 @@
-"""The door: flags, then one of serving stdio, `--check` and `--demo`.
+"""The door: flags, then one of serving hosts on stdio or HTTP, `--check`, `--demo` and `--print-config`.
 
 `--version` and `--help` are answered, and stdin and stdout are claimed, before anything heavy is imported.
 """
@@ -7,12 +7,15 @@ import argparse
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from mcp_ollama.server import OllamaServer
     from mcp_ollama.settings import OllamaSettings
     from mcp_ollama.tools.health import Health
+
+    Door = Callable[[OllamaServer, OllamaSettings], int]
 
 COMMAND = "mcp-ollama-manager"
 
@@ -26,9 +29,10 @@ OPTIONS = {
     "confirm_delete": "ask before deleting: true or false (true)",
     "allow_push": "offer push_model: true or false (false)",
     "registries": "further registries, comma-separated",
+    "http_hosts": "further names under which clients reach --http, comma-separated",
     "log_level": "DEBUG, INFO, WARNING or ERROR, on stderr (WARNING)",
 }
-"""The settings that are flags, too. The key and the headers are not: a command line can be seen by all."""
+"""The settings that are flags, too. The keys and the headers are not: a command line can be seen by all."""
 
 
 def variable_of(option: str) -> str:
@@ -39,11 +43,17 @@ def variable_of(option: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit status: 2 for a wrong setting, for `--check` 1 when Ollama is down."""
     given = vars(_parser().parse_args(arguments))
-    check, demo = given.pop("check"), given.pop("demo")
+    check, demo, address, host = (given.pop(way) for way in ("check", "demo", "http", "print_config"))
     chosen = {option: value for option, value in given.items() if value is not None}
     if check:
         return _check(chosen)
-    return _demo(chosen) if demo else _serve(chosen)
+    if host:
+        return _print_config(host, chosen)
+    door = _http_door(*address) if address else _stdio_door()
+    # Collecting garbage among half a million objects that all stay costs the start a tenth of its time.
+    gc.disable()
+    settings = _settings(chosen | {"base_url": "http://127.0.0.1"} if demo else chosen)
+    return _demo(settings, door) if demo else _serve(settings, door)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,16 +62,45 @@ def _parser() -> argparse.ArgumentParser:
         description="MCP server that manages the models of an Ollama server. Hosts start it and talk to it on stdin "
         "and stdout; a person can look with --check.",
         epilog="Each option is also an environment variable: MCP_OLLAMA_ and its name, as in MCP_OLLAMA_BASE_URL. "
-        "A key for the server goes into MCP_OLLAMA_API_KEY, further request headers into MCP_OLLAMA_HEADERS.",
+        "A key for the server goes into MCP_OLLAMA_API_KEY, further request headers into MCP_OLLAMA_HEADERS, "
+        "and what clients of --http have to show into MCP_OLLAMA_HTTP_TOKEN.",
     )
     parser.add_argument("--version", action=_PrintVersion)
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument("--check", action="store_true", help="say whether the Ollama server is well, and leave")
     ways.add_argument("--demo", action="store_true", help="serve a simulated Ollama server, for a look without one")
+    ways.add_argument(
+        "--print-config",
+        type=_host,
+        metavar="HOST",
+        help="print what to give to a host (claude-desktop, vscode, ...) so that it starts this command, and leave",
+    )
+    parser.add_argument(
+        "--http",
+        type=_address,
+        metavar="[HOST:]PORT",
+        help="serve over Streamable HTTP, on this machine alone unless HOST says more, which takes a token",
+    )
     for option, text in OPTIONS.items():
         flag = variable_of(option).removeprefix("MCP_OLLAMA_").lower().replace("_", "-")
         parser.add_argument(f"--{flag}", dest=option, metavar="VALUE", help=text)
     return parser
+
+
+def _host(text: str) -> str:
+    from mcp_ollama.hostconfig import HOSTS
+
+    if text not in HOSTS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(HOSTS)}")
+    return text
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") or ("" if ":" in text else "127.0.0.1")
+    if not (host and port.isascii() and port.isdigit() and int(port) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text!r} is not [HOST:]PORT, such as 8000 or 192.168.1.5:8000")
+    return host, int(port)
 
 
 class _PrintVersion(argparse.Action):
@@ -77,36 +116,60 @@ class _PrintVersion(argparse.Action):
         parser.exit()
 
 
-def _serve(chosen: dict[str, str]) -> int:
+def _stdio_door() -> "Door":
+    """Take stdin and stdout at once; what is given back serves on them."""
     from mcp_ollama.pipes import claim
 
     if sys.stdin is not None and sys.stdin.isatty():
         _say(f"{COMMAND} waits for an MCP host on stdin. To see whether Ollama is well: {COMMAND} --check")
     pipes = claim()
-    # Collecting garbage among half a million objects that all stay costs the start a tenth of its time.
-    gc.disable()
-    settings = _settings(chosen)
+
+    def door(server: "OllamaServer", _: "OllamaSettings") -> int:
+        from mcp_ollama.stdio import serve
+
+        gc.enable()
+        return serve(server, pipes, notifications=server.announced())
+
+    return door
+
+
+def _http_door(host: str, port: int) -> "Door":
+    def door(server: "OllamaServer", settings: "OllamaSettings") -> int:
+        from mcp_ollama.http import Address, serve
+
+        gc.enable()
+        try:
+            return serve(
+                server,
+                Address(host, port),
+                token=settings.http_token,
+                names=settings.http_hosts,
+                notifications=server.announced(),
+            )
+        except OSError as error:
+            why = str(error.strerror).partition(" (")[0]  # what follows repeats the address
+            _refuse(f"--http: cannot listen on {host}, port {port}: {why}", error)
+        except ValueError as error:
+            _refuse(str(error), error)
+
+    return door
+
+
+def _serve(settings: "OllamaSettings", door: "Door") -> int:
     from mcp_ollama.server import build_server
-    from mcp_ollama.stdio import serve
 
-    server = build_server(settings)
-    gc.enable()
-    return serve(server, pipes)
+    return door(build_server(settings), settings)
 
 
-def _demo(chosen: dict[str, str]) -> int:
-    from mcp_ollama.pipes import claim
-
-    pipes = claim()
+def _demo(settings: "OllamaSettings", door: "Door") -> int:
     from mcp_ollama.ollama.registry import Registry
     from mcp_ollama.server import build_server
     from mcp_ollama.simulator import demo_simulator, serve
-    from mcp_ollama.stdio import serve as serve_stdio
 
     with serve(demo_simulator()) as running:
-        settings = _settings(chosen | {"base_url": running.base_url})
+        simulated = settings.model_copy(update={"base_url": running.base_url})
         registry = Registry((), {"registry.ollama.ai": running.base_url})
-        return serve_stdio(build_server(settings, registry=registry), pipes)
+        return door(build_server(simulated, registry=registry), simulated)
 
 
 def _check(chosen: dict[str, str]) -> int:
@@ -115,20 +178,37 @@ def _check(chosen: dict[str, str]) -> int:
     from mcp_ollama.context import living
     from mcp_ollama.tools.health import examine
 
-    async def look() -> "Health":
-        async with living(settings) as app:
-            return await examine(app)
-
     settings = _settings(chosen)
-    report = anyio.run(look)
+
+    async def look() -> int:
+        async with living(settings) as app:
+            return _tell(await examine(app))
+
+    return anyio.run(look)
+
+
+def _tell(report: "Health") -> int:
+    from mcp_ollama.hostconfig import next_step
+
     marks = {"ok": "+", "warn": "!", "fail": "x", "unknown": "?"}
     lines = [f"{report.status}: Ollama at {report.base_url}"]
     for check in report.checks:
         lines.append(f"  {marks[check.status]} {check.name}: {check.detail}")
         if check.fix:
             lines.append(f"      {check.fix}")
+    lines.append(next_step(report.status, report.base_url, report.installed))
     sys.stdout.write("\n".join(lines) + "\n")
     return 1 if report.status == "down" else 0
+
+
+def _print_config(host: str, chosen: dict[str, str]) -> int:
+    from mcp_ollama.hostconfig import HOSTS, snippet, start_command
+
+    text = snippet(host, _settings(chosen), start_command())
+    # What is printed can be piped to where it belongs; where that is goes to the person.
+    _say(f"For {HOSTS[host].title}, into {HOSTS[host].place}:")
+    sys.stdout.write(f"{text}\n")
+    return 0
 
 
 def _settings(chosen: dict[str, str]) -> "OllamaSettings":
@@ -140,12 +220,16 @@ def _settings(chosen: dict[str, str]) -> "OllamaSettings":
     try:
         settings = OllamaSettings.load(**chosen)
     except ValueError as error:
-        _say(f"{COMMAND}: {error}")
-        raise SystemExit(2) from error
+        _refuse(str(error), error)
     # Before the SDK does: its own handler would print whole tracebacks in colour.
     logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     return settings
+
+
+def _refuse(why: str, error: Exception) -> NoReturn:
+    _say(f"{COMMAND}: {why}")
+    raise SystemExit(2) from error
 
 
 def _say(line: str) -> None:

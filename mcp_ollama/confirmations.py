@@ -4,27 +4,31 @@ import secrets
 import time
 from dataclasses import dataclass, field
 
-SECONDS = 600
 MAX_OPEN = 100
 
 
 @dataclass(slots=True)
 class Confirmations:
-    """Open questions, each bound to one deed (such as deleting one digest under one name)."""
+    """Open questions, each bound to one deed (such as deleting one digest under one name).
 
+    Args:
+        seconds: How long a confirmation is good for.
+    """
+
+    seconds: float = 600
     _open: dict[str, tuple[tuple[str, ...], float]] = field(
         default_factory=dict[str, tuple[tuple[str, ...], float]], repr=False
     )
 
     def ask(self, *deed: str) -> str:
-        """Give a token that confirms this deed once, within 10 minutes."""
+        """Give a token that confirms this deed once, while it is fresh."""
         while len(self._open) >= MAX_OPEN:
             del self._open[next(iter(self._open))]
         token = secrets.token_urlsafe(6)
-        self._open[token] = (deed, time.monotonic() + SECONDS)
+        self._open[token] = (deed, time.monotonic() + self.seconds)
         return token
 
     def redeem(self, token: str, *deed: str) -> bool:
-        """Use a token up; True when it was given for this very deed and is still good."""
+        """Use a token up; True when it was given for this very deed and is still fresh."""
         asked, expires = self._open.pop(token, ((), 0.0))
         return asked == deed and time.monotonic() < expires

@@ -1,19 +1,32 @@
 """What every handler can reach, and the one place where our errors become MCP's."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec
 
+import anyio
 from mcp.server.mcpserver import Context
-from mcp.types import CallToolResult, TextContent
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.types import CallToolResult, InputRequiredResult, TextContent
 from pydantic import BaseModel
 
 from mcp_ollama.catalog import Catalog
+from mcp_ollama.changes import Changes, Publish
 from mcp_ollama.confirmations import Confirmations
+from mcp_ollama.loads import Loads
 from mcp_ollama.ollama.client import OllamaClient
-from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError, OllamaStatusError
+from mcp_ollama.ollama.errors import (
+    InvalidModelName,
+    ModelError,
+    ModelNotFoundError,
+    OllamaError,
+    OllamaResponseError,
+    OllamaStatusError,
+)
 from mcp_ollama.ollama.registry import Registry
 from mcp_ollama.settings import REGISTRIES, OllamaSettings
 from mcp_ollama.transfers import Transfers
@@ -21,8 +34,41 @@ from mcp_ollama.transfers import Transfers
 Params = ParamSpec("Params")
 
 MAX_ERROR_TEXT = 600
+MAX_ANSWER_TEXT = 150_000
+"""Characters of an answer: 200 models have 60,000, and a model with all its long texts has as many."""
 META = "io.github.mcp-ollama-manager"
 """Prefix of the keys under which an error carries data for programs, in `_meta`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long things may take, in seconds.
+
+    Args:
+        answer: Any call that does not wait for a transfer; hosts give up after 60.
+        check: One request of `health`: four of them stay under `answer`, together with …
+        look: … its further checks, all at once.
+        unload: A model that is to be deleted leaves the memory.
+        cancel: A transfer that is cancelled ends.
+        consent: A user says yes to what a deletion asks, when an agent brings the answer …
+        ask: … and when the host shows the question while the call waits; not part of `answer`.
+        report: Between two progress notifications while bytes move; hosts get four a second at most …
+        heartbeat: … and while none move: some hosts give up on a call that reports nothing.
+        load: A model gets into memory; a server gives up by itself long before.
+        updates: All models together are looked up in their registries.
+    """
+
+    answer: float = 40
+    check: float = 7
+    look: float = 5
+    unload: float = 10
+    cancel: float = 35
+    consent: float = 600
+    ask: float = 120
+    report: float = 0.34
+    heartbeat: float = 5
+    load: float = 3600
+    updates: float = 35
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +76,14 @@ class App:
     """What lives as long as the server does."""
 
     settings: OllamaSettings
+    patience: Patience
     ollama: OllamaClient
     registry: Registry
     catalog: Catalog
     transfers: Transfers
+    loads: Loads
     confirmations: Confirmations
+    changes: Changes
 
 
 Call = Context[App]
@@ -47,18 +96,28 @@ def app_of(call: Call) -> App:
 
 
 @asynccontextmanager
-async def living(settings: OllamaSettings, registry: Registry | None = None) -> AsyncGenerator[App]:
+async def living(
+    settings: OllamaSettings,
+    registry: Registry | None = None,
+    patience: Patience | None = None,
+    publish: Publish | None = None,
+) -> AsyncGenerator[App]:
     """Bring the server to life: nothing is connected before the first call, all is closed at the end."""
     ollama = OllamaClient(
         settings.base_url, settings.timeout, api_key=settings.plain_api_key(), headers=settings.plain_headers()
     )
     registry = registry or Registry((*REGISTRIES, *settings.registries))
-    transfers = Transfers(ollama, registry, stall_seconds=settings.stall_seconds)
+    patience = patience or Patience()
+    changes = Changes(publish)
+    transfers = Transfers(ollama, registry, stall_seconds=settings.stall_seconds, pulled=changes.of_model)
+    loads = Loads(ollama, longest=patience.load, changed=changes.of_memory)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(registry.aclose)
         stack.push_async_callback(ollama.aclose)
         await stack.enter_async_context(transfers.running())
-        yield App(settings, ollama, registry, Catalog(ollama), transfers, Confirmations())
+        await stack.enter_async_context(loads.running())
+        confirmations = Confirmations(patience.consent)
+        yield App(settings, patience, ollama, registry, Catalog(ollama), transfers, loads, confirmations, changes)
 
 
 class RefusedError(OllamaError):
@@ -73,31 +132,97 @@ class FailedError(OllamaError):
         self.outcome = outcome
 
 
-def answering(handler: Callable[Params, Awaitable[BaseModel]]) -> Callable[Params, Awaitable[CallToolResult]]:
+def written(answer: BaseModel) -> str:
+    """Write an answer as compact JSON without nulls.
+
+    Raises:
+        OllamaResponseError: It is so long that what Ollama said cannot be true; a model's context holds no such text.
+    """
+    text = answer.model_dump_json(exclude_none=True)
+    if len(text) > MAX_ANSWER_TEXT:
+        raise OllamaResponseError(
+            f"The answer would have {len(text):,} characters, because the server's own is not what Ollama's would be.",
+            "Check with health that the address is an Ollama server, or ask for less.",
+        )
+    return text
+
+
+class QuestionError(Exception):
+    """The user has to be asked before the call can be answered: the host does so, and calls again."""
+
+    def __init__(self, request: InputRequiredResult) -> None:
+        super().__init__("The user has to be asked first.")
+        self.request = request
+
+
+_patience_of_call: ContextVar[anyio.CancelScope] = ContextVar("patience_of_call")
+
+
+@contextmanager
+def user_decides() -> Generator[None]:
+    """Stop the clock of a call while its user thinks."""
+    scope = _patience_of_call.get()
+    left = scope.deadline - anyio.current_time()
+    scope.deadline = math.inf
+    try:
+        yield
+    finally:
+        scope.deadline = anyio.current_time() + left
+
+
+def answering(
+    handler: Callable[Params, Awaitable[BaseModel]], seconds: float
+) -> Callable[Params, Awaitable[CallToolResult | InputRequiredResult]]:
     """Turn what a tool returns or raises into MCP's result.
 
     The same complete data goes into the structured and, as compact JSON without nulls, into the text
     content, since some hosts read only one of the two. Our errors become sentences for the model; any
-    other exception is a bug, which the SDK logs and hides.
+    other exception is a bug, which the SDK logs and hides. After so many seconds a sentence is the answer.
     """
 
     @wraps(handler)
-    async def answer(*args: Params.args, **kwargs: Params.kwargs) -> CallToolResult:
+    async def answer(*args: Params.args, **kwargs: Params.kwargs) -> CallToolResult | InputRequiredResult:
+        result: BaseModel | None = None
+        with anyio.move_on_after(seconds) as scope:
+            _patience_of_call.set(scope)
+            try:
+                result = await handler(*args, **kwargs)
+            except QuestionError as question:
+                return question.request
+            except (OllamaError, InvalidModelName) as error:
+                return failure(str(error), _data_of(error))
+        if result is None:
+            return failure(f"The Ollama server is too slow: no end within {seconds:g} s. See health, then call again.")
         try:
-            result = await handler(*args, **kwargs)
-        except (OllamaError, InvalidModelName) as error:
+            text = TextContent(type="text", text=written(result))
+        except OllamaResponseError as error:
             return failure(str(error), _data_of(error))
-        text = TextContent(type="text", text=result.model_dump_json(exclude_none=True))
         return CallToolResult(content=[text], structured_content=result.model_dump(mode="json", exclude_none=True))
 
     return answer
 
 
+@contextmanager
+def reading(seconds: float) -> Generator[None]:
+    """Turn what a resource raises into MCP's error; after so many seconds a sentence is the answer."""
+    try:
+        with anyio.fail_after(seconds):
+            yield
+    except (ModelNotFoundError, ModelError, InvalidModelName) as error:
+        raise ResourceNotFoundError(_bounded(str(error))) from error
+    except OllamaError as error:
+        raise ResourceError(_bounded(str(error))) from error
+    except TimeoutError as error:
+        raise ResourceError(f"The Ollama server is too slow: no end within {seconds:g} s. See health.") from error
+
+
 def failure(sentence: str, meta: dict[str, Any] | None = None) -> CallToolResult:
     """Make an error result; data goes into `_meta`, since clients check structured content against the schema."""
-    if len(sentence) > MAX_ERROR_TEXT:
-        sentence = f"{sentence[: MAX_ERROR_TEXT - 1]}…"
-    return CallToolResult(content=[TextContent(type="text", text=sentence)], is_error=True, _meta=meta)
+    return CallToolResult(content=[TextContent(type="text", text=_bounded(sentence))], is_error=True, _meta=meta)
+
+
+def _bounded(sentence: str) -> str:
+    return sentence if len(sentence) <= MAX_ERROR_TEXT else f"{sentence[: MAX_ERROR_TEXT - 1]}…"
 
 
 def _data_of(error: OllamaError | InvalidModelName) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Pure reasoning over what Ollama said: no I/O, so that each rule is a table in a test."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
+from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
 
 _WEIGHTS = re.compile(r"^FROM .*sha256[-:]([0-9a-f]{64})\s*$", re.MULTILINE)
 _PARAMETER = re.compile(r"^(\S+)\s+(.*)$")
@@ -53,7 +54,7 @@ def parameter_count(info: ModelInfo) -> int | None:
 def parse_parameters(text: str) -> dict[str, str | list[str]]:
     """Read the `parameters` text of `/api/show`: a name and a value per line; repeated names become a list.
 
-    The values stay texts, as Ollama prints them, without the quotes around strings.
+    The values stay texts, as Ollama prints them, but for the quotes and escapes of strings.
     """
     found: dict[str, str | list[str]] = {}
     for name, value in sorted(_parameter_lines(text)):
@@ -70,8 +71,17 @@ def parse_parameters(text: str) -> dict[str, str | list[str]]:
 def _parameter_lines(text: str) -> Iterable[tuple[str, str]]:
     for line in text.splitlines():
         if match := _PARAMETER.match(line.strip()):
-            value = match[2].strip()
-            yield match[1], value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
+            yield match[1], _unquoted(match[2])
+
+
+def _unquoted(value: str) -> str:
+    # Go's quotes are JSON's but for a few rare escapes.
+    if len(value) < 2 or value[0] != '"' or value[-1] != '"':
+        return value
+    try:
+        return str(json.loads(value))
+    except ValueError:
+        return value[1:-1]
 
 
 def configured_context(parameters: Mapping[str, object]) -> int | None:
@@ -116,9 +126,9 @@ class Freed:
     """What deleting a model gives back.
 
     Args:
-        frees_bytes: Bytes of disk that become free; None when a model that may share them could not be read.
+        frees_bytes: Bytes of disk that become free; None when nobody knows whether another model shares them.
         shared_with: Names that keep the same weights on disk.
-        unread: Names that may share them but could not be read.
+        unread: Names whose weights could not be read, so that nobody knows.
     """
 
     frees_bytes: int | None
@@ -127,16 +137,22 @@ class Freed:
 
 
 def may_share(model: InstalledModel, others: Iterable[InstalledModel]) -> list[InstalledModel]:
-    """List the other models that may have the same weights: same digest, or same family, size, quantization."""
+    """List the other models that may have the same weights: same digest, or same family, size, quantization.
+
+    A cloud model has no weights to share.
+    """
 
     def kind(one: InstalledModel) -> tuple[str, str, str]:
         return one.details.family, one.details.parameter_size, one.details.quantization_level
 
-    return [
-        other
-        for other in others
-        if other.name != model.name and (other.digest == model.digest or kind(other) == kind(model))
-    ]
+    def has_weights_alike(other: InstalledModel) -> bool:
+        return not model.remote_host and not other.remote_host and kind(other) == kind(model)
+
+    return [other for other in others if _same_digest(other, model) or has_weights_alike(other)]
+
+
+def _same_digest(one: InstalledModel, other: InstalledModel) -> bool:
+    return one.digest == other.digest != ""
 
 
 def freed_by_deleting(
@@ -149,18 +165,67 @@ def freed_by_deleting(
         others: What `may_share` gave.
         facts: By digest, what `/api/show` said of it and of the others; None where it could not be read.
     """
-    own = facts.get(model.digest)
-    weights = own.weights if own else None
 
-    def reads(other: InstalledModel) -> Facts | None:
-        return facts.get(other.digest)
+    def weights_of(one: InstalledModel) -> str | None:
+        known = facts.get(one.digest)
+        return known.weights if known else None
 
-    shared = [
-        other.name
-        for other in others
-        if other.digest == model.digest or (weights and (known := reads(other)) and known.weights == weights)
-    ]
+    own = weights_of(model)
+    shared = [other.name for other in others if _same_digest(other, model) or (own and weights_of(other) == own)]
     if shared:
         return Freed(0, tuple(sorted(shared)))
-    unread = others if not weights else [other for other in others if not reads(other)]
-    return Freed(None if unread else model.size, (), tuple(sorted(other.name for other in unread)))
+    unread = [one.name for one in (model, *others) if others and not weights_of(one)]
+    return Freed(None if unread else model.size, (), tuple(sorted(unread)))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The model that suits an agent best.
+
+    Args:
+        model: The model.
+        why: What speaks for it, as a sentence.
+    """
+
+    model: InstalledModel
+    why: str
+
+
+def capabilities_of(model: InstalledModel, facts: Facts | None) -> list[str]:
+    """Give what `/api/show` says; `/api/tags`, which misses some, only where that cannot be had."""
+    return list(facts.capabilities) if facts else sorted(model.capabilities)
+
+
+def best_chat_model(
+    models: Iterable[InstalledModel], facts: Mapping[str, Facts | None], running: Iterable[RunningModel]
+) -> Choice | None:
+    """Choose the chat model that an agent should use; None when none is installed.
+
+    A loaded model answers at once; one on this server keeps its prompts here; one that calls tools can do more;
+    of equals the newest is likely to be the one that is wanted. One that cannot be shown may be damaged: it comes last.
+
+    Args:
+        models: The installed ones, newest first.
+        facts: By digest, what `/api/show` said; None where it could not be read.
+        running: The loaded ones.
+    """
+    loaded = {key_of(one.name) for one in running}
+    chats = [model for model in models if "completion" in capabilities_of(model, facts.get(model.digest))]
+
+    def merits(model: InstalledModel) -> dict[str, bool]:
+        return {
+            "it can be shown": bool(model.remote_host or facts.get(model.digest)),
+            "it is loaded": key_of(model.name) in loaded,
+            "it runs on this server": not model.remote_host,
+            "it can call tools": "tools" in capabilities_of(model, facts.get(model.digest)),
+        }
+
+    best = max(chats, key=lambda model: tuple(merits(model).values()), default=None)
+    if best is None:
+        return None
+    if len(chats) == 1:
+        return Choice(best, "It is the only chat model that is installed.")
+    _, *shared = merits(best)
+    has = ", ".join(merit for merit in shared if merits(best)[merit]) or "it is the newest"
+    order = "What counts, in this order: loaded, on this server, able to call tools, newest."
+    return Choice(best, f"Of {len(chats)} chat models it was chosen because {has}. {order}")

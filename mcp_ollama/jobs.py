@@ -1,7 +1,6 @@
 """One pull or push: how it stands, when its stream has stalled, and how it is closed."""
 
 import logging
-import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -11,6 +10,7 @@ import anyio
 from pydantic import BaseModel
 
 from mcp_ollama.ollama.errors import OllamaError, OllamaTimeoutError
+from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import Progress
 from mcp_ollama.progress import Meter, describe, phase_of
@@ -31,6 +31,19 @@ State = Literal[
     "failed",
     "cancelled",
 ]
+
+MAX_PATIENCE_SECONDS = 30.0
+"""How long a stream that must not be closed yet is waited for; with a small `stall_seconds`, half of that."""
+MAX_LINE = 119
+MAX_STATUS = 200
+
+_STATES: dict[str, State] = {
+    "manifest": "manifest",
+    "verifying": "verifying",
+    "writing": "writing",
+    "done": "writing",
+}
+"""By the phase that a line is about; a layer's bytes go up or down."""
 
 
 class Transfer(BaseModel):
@@ -61,33 +74,35 @@ class Job:
         self.insecure = insecure
         self.meter = Meter()
         self.state: State = "queued"
-        self.status = "waiting for another transfer to end"
+        self.status = "waiting for its turn"
         self.attempts = 0
         self.error: OllamaError | None = None
         self.over = anyio.Event()
         self.cancelling = anyio.Event()
-        self.patience = stall_seconds / 2
         self.best_bytes = 0
         self._stall_seconds = stall_seconds
+        self._patience = min(MAX_PATIENCE_SECONDS, stall_seconds / 2)
         self._began = time.monotonic()
         self._ended_at: float | None = None
-        self._deadline = math.inf
-        self._stream = anyio.CancelScope()
-        self._decided = anyio.Event()
-        self._decided.set()
+        self._said: str = ""
+        self._deadline = self._began
+        self._decided = _set_event()
 
-    @property
-    def key(self) -> tuple[Kind, str]:
-        """What two jobs for the same thing have in common."""
-        return self.kind, self.name.key
+    def is_for(self, kind: Kind, name: ModelName) -> bool:
+        """Tell whether it moves that model in that direction, however the name is spelt."""
+        return self.kind == kind and self.name.key == name.key
 
-    @property
-    def line(self) -> str:
-        """How it stands, in one line for a person."""
-        return describe(self.name.short, self.state, self.meter)
+    def line(self, queue_position: int | None = None) -> str:
+        """Say how it stands, in one line for a person."""
+        line = describe(self.name.short, self.state, self.meter)
+        if queue_position is not None:
+            line += f", number {queue_position} in line"
+        elif self.state == "retrying":
+            line += f": {self.status}"
+        return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…"
 
     def snapshot(self, queue_position: int | None = None) -> Transfer:
-        """How it stands, as data."""
+        """Give how it stands, as data."""
         meter, moving = self.meter, self.state in ("downloading", "uploading")
         return Transfer(
             kind=self.kind,
@@ -103,12 +118,13 @@ class Job:
             attempts=self.attempts,
             queue_position=queue_position,
             error=self.error.problem if self.error else None,
-            next_step=self.error.next_step if self.error else None,
+            next_step=self.error.next_step or None if self.error else None,
         )
 
-    def ended_before(self, moment: float) -> bool:
-        """Tell whether it ended before a moment of the monotonic clock."""
-        return self._ended_at is not None and self._ended_at < moment
+    @property
+    def ended_at(self) -> float:
+        """When it ended, on the monotonic clock; now, while it has not."""
+        return self._ended_at or time.monotonic()
 
     def finish(self, state: State, status: str, error: OllamaError | None = None) -> None:
         """End it, once and for all."""
@@ -116,86 +132,106 @@ class Job:
         self._ended_at = time.monotonic()
         self.over.set()
 
-    def cancel(self) -> None:
-        """Ask it to end; one that waits in line ends at once."""
+    def cancel(self, patience: float = MAX_PATIENCE_SECONDS) -> None:
+        """Ask it to end; one that waits in line ends at once.
+
+        Args:
+            patience: Seconds to wait at most while closing its stream would crash Ollama.
+        """
+        self._patience = min(self._patience, patience)
         self.cancelling.set()
         if self.state == "queued":
             self.finish("cancelled", "cancelled before it began")
         elif not self.over.is_set():
-            self.state = "cancelling"
+            self.state, self.status = "cancelling", "waiting for Ollama to let go"
 
-    async def attempt(self, lines: AsyncGenerator[Progress]) -> None:
+    async def attempt(self, lines: AsyncGenerator[Progress], is_alive: Callable[[], Awaitable[bool]]) -> None:
         """Read one stream to its `success`.
 
         Raises:
-            OllamaError: It did not get there.
+            OllamaError: It did not get there; when it was closed because of a stall or a cancel, a timeout.
         """
         self.attempts += 1
+        self._decided = _set_event()
         self._touch("manifest", "connecting")
-        try:
-            with anyio.CancelScope() as self._stream:
+        closed = True
+        problem: OllamaError | None = None
+        # The watch lives as long as its stream does, so that it can never close the next one.
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch, group.cancel_scope, is_alive)
+            try:
                 async with aclosing(lines):
                     async for progress in lines:
                         self._note(progress)
-                return
-        finally:
-            self._deadline = math.inf
-            self._decided.set()
-        raise OllamaTimeoutError(
-            f"No new bytes of {self.name.short} came for {self._stall_seconds:g} s.",
+                closed = False
+            except OllamaError as error:
+                problem = error
+            group.cancel_scope.cancel()
+        if problem or closed:
+            raise problem or self._stall()
+
+    async def pause(self, seconds: float, error: OllamaError) -> None:
+        """Wait before the next attempt, saying why; a cancel ends the wait."""
+        self.state, self.status = "retrying", error.problem
+        with anyio.move_on_after(seconds):
+            await self.cancelling.wait()
+
+    async def _watch(self, stream: anyio.CancelScope, is_alive: Callable[[], Awaitable[bool]]) -> None:
+        """Close the stream when somebody cancels, or when it stalls."""
+        while not self._must_close():
+            with anyio.move_on_after(self._deadline - time.monotonic()):
+                await self.cancelling.wait()
+            # Hashing many gigabytes says nothing for minutes: only a dead server is a stall then.
+            if self._must_close() and self.state == "verifying" and await is_alive():
+                self._deadline = time.monotonic() + self._stall_seconds
+            if self._must_close():
+                await self._wait_until_decided()
+        stream.cancel()
+
+    def _must_close(self) -> bool:
+        return self.cancelling.is_set() or time.monotonic() >= self._deadline
+
+    async def _wait_until_decided(self) -> None:
+        # A line with a digest but no total means that Ollama still asks for the blob's size on behalf of
+        # another client of the same blob. Leaving now would crash the whole server (ollama#17370).
+        with anyio.move_on_after(self._patience):
+            await self._decided.wait()
+        if not self._decided.is_set():
+            logger.warning("Closing the %s of %s before Ollama knew the size of its layer.", self.kind, self.name)
+
+    def _stall(self) -> OllamaTimeoutError:
+        what = "No new bytes" if self.best_bytes else "Nothing"
+        return OllamaTimeoutError(
+            f"{what} of {self.name} came for {self._stall_seconds:g} s.",
             "Check the internet access of the machine that Ollama runs on, then call again:"
             " it goes on where it stopped.",
         )
 
-    async def watch(self, is_alive: Callable[[], Awaitable[bool]]) -> None:
-        """Close the stream when somebody cancels, or when it stalls; ends with the job."""
-        while not self.over.is_set():
-            with anyio.move_on_after(min(max(self._deadline - time.monotonic(), 0), self._stall_seconds / 4)):
-                await self.cancelling.wait()
-            if self.cancelling.is_set():
-                await self._close_stream()
-                await self.over.wait()
-            elif time.monotonic() >= self._deadline:
-                # Hashing many gigabytes says nothing for minutes: only a dead server is a stall then.
-                if self.state == "verifying" and await is_alive():
-                    self._deadline = time.monotonic() + self._stall_seconds
-                else:
-                    await self._close_stream()
-
-    async def pause(self, seconds: float, error: OllamaError) -> None:
-        """Wait before the next attempt, saying why; a cancel ends the wait."""
-        if not self.cancelling.is_set():
-            self.state, self.status = "retrying", error.problem
-        with anyio.move_on_after(seconds):
-            await self.cancelling.wait()
-
-    async def _close_stream(self) -> None:
-        # A line with a digest but no total means that Ollama still asks for the blob's size on behalf of
-        # another client of the same blob. Leaving now would crash the whole server (ollama#17370).
-        stream, self._deadline = self._stream, math.inf
-        with anyio.move_on_after(self.patience):
-            await self._decided.wait()
-        if not self._decided.is_set():
-            logger.warning("Closing the %s of %s before Ollama knew the size of its layer.", self.kind, self.name)
-        stream.cancel()
-
     def _note(self, progress: Progress) -> None:
-        phase = phase_of(progress)
-        if not progress.digest or progress.total:
+        if progress.total or not progress.digest:
             self._decided.set()
         elif self._decided.is_set():
             self._decided = anyio.Event()
         before = self.meter.completed_bytes
         self.meter.note(progress, time.monotonic())
-        moved = self.meter.completed_bytes > before
-        self.best_bytes = max(self.best_bytes, self.meter.completed_bytes)
-        states: dict[str, State] = {"manifest": "manifest", "verifying": "verifying", "writing": "writing"}
-        state = states.get(phase, "downloading" if self.kind == "pull" else "uploading")
-        if moved or state != self.state or phase != "layer":
+        now = self.meter.completed_bytes
+        self.best_bytes = max(self.best_bytes, now)
+        phase = phase_of(progress)
+        state = _STATES.get(phase, "downloading" if self.kind == "pull" else "uploading")
+        # In a stall the lines of a layer go on, unchanged.
+        if now > before or state != self.state or phase != "layer":
             self._touch(state, progress.status)
 
     def _touch(self, state: State, status: str) -> None:
         self._deadline = time.monotonic() + self._stall_seconds
-        self.status = status
-        if not self.cancelling.is_set():
-            self.state = state
+        if self.cancelling.is_set():
+            return
+        self.state = state
+        if status != self._said:
+            self._said, self.status = status, clean(status, MAX_STATUS)
+
+
+def _set_event() -> anyio.Event:
+    event = anyio.Event()
+    event.set()
+    return event

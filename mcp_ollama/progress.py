@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import takewhile
 
 from mcp_ollama.ollama.schemas import Manifest, Progress
 
@@ -35,10 +36,6 @@ class _Layer:
     total: int
     completed: int = 0
 
-    @property
-    def missing(self) -> int:
-        return self.total - self.completed
-
 
 class Meter:
     """Keeps count of one transfer; times are seconds of a monotonic clock.
@@ -50,6 +47,7 @@ class Meter:
     def __init__(self) -> None:
         self._layers: dict[str, _Layer] = {}
         self._known = False
+        self._complete = False
         self._expected = 0
         self._rate: float | None = None
         self._sample: tuple[str, float, int] | None = None
@@ -86,19 +84,28 @@ class Meter:
     def plan(self, manifest: Manifest, present: Collection[str]) -> None:
         """Learn all layers from the registry's manifest, and which of them the server has already."""
         seen = self._layers
-        self._layers = {
-            digest: seen.get(digest) or _Layer(layer.size, layer.size if digest in present else 0)
-            for digest, layer in manifest.blobs.items()
-        }
+        self._layers = {digest: _Layer(layer.size) for digest, layer in manifest.blobs.items()}
+        for digest, layer in self._layers.items():
+            known = layer.total if digest in present else seen[digest].completed if digest in seen else 0
+            layer.completed = min(known, layer.total)
         if ALL_TENSORS in seen:
             self._layers = seen
         elif told := [digest for digest in seen if digest in self._layers]:
             self._finish_before(told[-1])
         self._known = True
+        if self._complete:
+            self._finish()
 
     def expect(self, total_bytes: int) -> None:
         """Learn the size of the whole when there is no manifest to be had."""
         self._expected, self._known = total_bytes, total_bytes > 0
+
+    def settle(self, total_bytes: int) -> None:
+        """Learn the true size at the end: layers that came too fast for a line of their own were told by nobody."""
+        untold = total_bytes - (self.total_bytes or 0)
+        if untold > 0:
+            self._layers["untold"] = _Layer(untold)
+        self._finish()
 
     def note(self, progress: Progress, now: float) -> None:
         """Take in one line."""
@@ -112,25 +119,32 @@ class Meter:
 
     def _note_layer(self, progress: Progress, now: float) -> None:
         digest = progress.digest
+        self._complete = False
         if digest == ALL_TENSORS and digest not in self._layers:
-            self._layers = {}
+            # One line tells of all layers together.
+            self._layers = {digest: _Layer(sum(layer.total for layer in self._layers.values()))}
             self._known = True
         layer = self._layers.setdefault(digest, _Layer(progress.total))
-        layer.total = max(progress.total, 0) or layer.total
-        layer.completed = max(0, min(progress.completed, layer.total))
+        total = max(progress.total, 0) or layer.total
+        before = 0
+        if digest == ALL_TENSORS:
+            # After a reconnect it may tell only of the tensors that were still missing then.
+            before = max(0, layer.total - total)
+        layer.total = before + total
+        layer.completed = before + max(0, min(progress.completed, total))
         self._finish_before(digest)
         self._measure(digest, layer.completed, now)
 
     def _finish_before(self, digest: str) -> None:
-        for key, layer in self._layers.items():
-            if key == digest:
-                return
+        for _, layer in takewhile(lambda entry: entry[0] != digest, self._layers.items()):
             layer.completed = layer.total
 
     def _finish(self) -> None:
         for layer in self._layers.values():
             layer.completed = layer.total
-        self._known, self._rate, self._sample = True, None, None
+        # What was expected and never told of was no layer of its own.
+        self._known, self._complete, self._expected = True, True, 0
+        self._rate, self._sample = None, None
 
     def _measure(self, digest: str, completed: int, now: float) -> None:
         # The first line of a layer may tell of bytes that were there before: it is only where to start from.

@@ -7,15 +7,15 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    PlainValidator,
     SecretStr,
     TypeAdapter,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from mcp_ollama.ollama.hosts import address_from_environment, key_for, parse_host
+from mcp_ollama.ollama.hosts import SHARED_API_KEY_VARIABLE, address_from_environment, key_for, parse_host
 
 PREFIX = "MCP_OLLAMA_"
 
@@ -23,6 +23,8 @@ REGISTRIES = ("registry.ollama.ai", "ollama.com", "hf.co", "huggingface.co")
 """Where models may come from and go to without the operator saying so."""
 
 _HEADERS = TypeAdapter(dict[str, str])
+_KEY = re.compile(r"[\x21-\x7e]+")
+_KEY_LOOKS_LIKE = "must be one word of printable ASCII characters"
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e]*")
 
 
@@ -50,9 +52,9 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
-def _not_blank(value: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[\x21-\x7e]+", value.get_secret_value()):
-        raise ValueError("must be one word of printable ASCII characters")
+def _check_key(value: SecretStr) -> SecretStr:
+    if not _KEY.fullmatch(value.get_secret_value()):
+        raise ValueError(_KEY_LOOKS_LIKE)
     return value
 
 
@@ -69,23 +71,25 @@ class OllamaSettings(BaseSettings):
         env_ignore_empty=True,
         extra="forbid",
         frozen=True,
+        # Else the text of a ValidationError, and so a traceback, would show a secret.
+        hide_input_in_errors=True,
         populate_by_name=True,
         protected_namespaces=(),
     )
 
     base_url: str = Field(default_factory=address_from_environment)
     """Native address of the Ollama server, without `/v1` and without a slash at its end."""
-    api_key: Annotated[SecretStr, AfterValidator(_not_blank)] | None = None
+    api_key: Annotated[SecretStr, AfterValidator(_check_key)] | None = None
     """Bearer token for that server alone."""
-    headers: Annotated[dict[str, SecretStr], NoDecode, PlainValidator(_parse_headers)] = {}
+    headers: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_parse_headers)] = {}
     """Further request headers for that server alone."""
-    model_name: str = Field("llama3.2", validation_alias=f"{PREFIX}MODEL")
+    model_name: str = Field(default="llama3.2", validation_alias=f"{PREFIX}MODEL")
     """Model of `create_ollama_model()` when none is named."""
-    timeout: float = Field(30, gt=0, le=3600)
+    timeout: float = Field(default=30, gt=0, le=3600)
     """Seconds for one management request."""
-    pull_wait: float = Field(45, ge=0, le=3600)
+    pull_wait: float = Field(default=45, ge=0, le=3600)
     """Seconds that `pull_model` waits when the call does not say."""
-    stall_seconds: float = Field(60, gt=0, le=3600)
+    stall_seconds: float = Field(default=60, gt=0, le=3600)
     """No new bytes for so long is a stall; the pauses between attempts grow from a sixtieth of it."""
     access: Literal["full", "no-delete", "read-only"] = "full"
     """Which tools there are."""
@@ -95,6 +99,10 @@ class OllamaSettings(BaseSettings):
     """Whether there is a `push_model`."""
     registries: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_hosts)] = ()
     """Hosts of further registries; plain http is spoken only to these."""
+    http_token: Annotated[SecretStr, AfterValidator(_check_key)] | None = None
+    """What clients have to show to `--http`; without one only this machine is served."""
+    http_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_hosts)] = ()
+    """Further names under which clients reach `--http`: a proxy's, a container host's."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "WARNING"
     """What is logged to stderr."""
 
@@ -102,6 +110,13 @@ class OllamaSettings(BaseSettings):
     @classmethod
     def _native(cls, value: str) -> str:
         return parse_host(value)
+
+    @model_validator(mode="after")
+    def _check_shared_key(self) -> Self:
+        # The other key was checked with its field.
+        if not _KEY.fullmatch(self.plain_api_key() or "none"):
+            raise ValueError(f"{SHARED_API_KEY_VARIABLE}: {_KEY_LOOKS_LIKE}")
+        return self
 
     @classmethod
     def load(cls, **given: Any) -> Self:
@@ -129,7 +144,9 @@ class OllamaSettings(BaseSettings):
 
 
 def _complaint(problem: Any) -> str:
-    name = str(problem["loc"][0]) if problem["loc"] else ""
-    variable = name if name.startswith(PREFIX) else f"{PREFIX}{name.upper()}"
     text = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
-    return f"{variable}: {text}"
+    if not problem["loc"]:
+        return text
+    name = str(problem["loc"][0])
+    variable = name if name.startswith(PREFIX) else f"{PREFIX}{name.upper()}"
+    return f"{variable}: {'should be true or false' if problem['type'] == 'bool_parsing' else text}"

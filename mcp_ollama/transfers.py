@@ -8,7 +8,7 @@ restart of Ollama, which goes on at the byte where it stopped.
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 MAX_FRUITLESS = 5
 """Attempts without a single new byte, after which a job gives up."""
-MAX_WAITING = 100
+MAX_OPEN = 100
 KEPT = 50
 KEPT_SECONDS = 3600
 SHUTDOWN_SECONDS = 1.0
@@ -40,14 +40,26 @@ class Transfers:
         registry: Where the size of a model is asked.
         stall_seconds: No new bytes for so long is a stall. The pauses between attempts grow from a
             sixtieth of it.
+        kept_seconds: How long an ended transfer stays listed.
+        pulled: Is told of each model that a pull has brought.
     """
 
-    def __init__(self, ollama: OllamaClient, registry: Registry, *, stall_seconds: float = 60) -> None:
+    def __init__(
+        self,
+        ollama: OllamaClient,
+        registry: Registry,
+        *,
+        stall_seconds: float = 60,
+        kept_seconds: float = KEPT_SECONDS,
+        pulled: Callable[[ModelName], Awaitable[None]] | None = None,
+    ) -> None:
         self._ollama = ollama
         self._registry = registry
         self._stall_seconds = stall_seconds
-        self._jobs: dict[tuple[Kind, str], Job] = {}
-        self._waiting = anyio.Event()
+        self._kept_seconds = kept_seconds
+        self._pulled = pulled
+        self._jobs: list[Job] = []
+        self._added = anyio.Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -61,88 +73,116 @@ class Transfers:
                     await self._shut_down()
                 group.cancel_scope.cancel()
 
-    def start(self, kind: Kind, name: ModelName, *, insecure: bool = False) -> Job:
-        """Start a transfer, or find the one under way for that model.
+    def start(self, kind: Kind, name: ModelName, *, insecure: bool = False, total_bytes: int | None = None) -> Job:
+        """Start a transfer, or find the one under way for that model; one that is being cancelled is over.
+
+        Args:
+            kind: Its direction.
+            name: The model.
+            insecure: Speak plain http to the registry.
+            total_bytes: What there is to do, where the caller knows it.
 
         Raises:
             OllamaError: Too many are waiting already.
         """
         self._forget()
-        job = self._jobs.get((kind, name.key))
-        if job is not None and not job.over.is_set():
+        job = self.find(kind, name)
+        if job is not None and not job.over.is_set() and not job.cancelling.is_set():
             return job
-        if sum(not job.over.is_set() for job in self._jobs.values()) >= MAX_WAITING:
+        if sum(not other.over.is_set() for other in self._jobs) >= MAX_OPEN:
             raise OllamaError(
-                f"{MAX_WAITING} transfers are waiting already.", "Wait for some to end, or stop some with cancel_pull."
+                f"{MAX_OPEN} transfers are waiting already.", "Wait for some to end, or stop some with cancel_pull."
             )
-        self._jobs.pop((kind, name.key), None)
-        job = self._jobs[kind, name.key] = Job(kind, name, insecure=insecure, stall_seconds=self._stall_seconds)
-        self._waiting.set()
+        # The new one tells how the model stands now.
+        self._jobs = [other for other in self._jobs if not (other.over.is_set() and other.is_for(kind, name))]
+        job = Job(kind, name, insecure=insecure, stall_seconds=self._stall_seconds)
+        if total_bytes is not None:
+            job.meter.expect(total_bytes)
+        self._jobs.append(job)
+        self._added.set()
         return job
 
     def find(self, kind: Kind, name: ModelName) -> Job | None:
-        """Find the running or newest ended transfer of a model."""
-        return self._jobs.get((kind, name.key))
+        """Find the newest transfer of a model."""
+        return next((job for job in reversed(self._jobs) if job.is_for(kind, name)), None)
+
+    def place(self, job: Job) -> int | None:
+        """Give a job's place in the line: 1 is the next; None when it does not wait."""
+        line = [other for other in self._jobs if other.state == "queued"]
+        return line.index(job) + 1 if job in line else None
 
     def snapshot(self, job: Job) -> Transfer:
-        """How a job stands, with its place in the line: 1 is the next."""
-        line = [other for other in self._jobs.values() if other.state == "queued"]
-        return job.snapshot(line.index(job) + 1 if job in line else None)
+        """Tell how a job stands."""
+        return job.snapshot(self.place(job))
 
     def snapshots(self) -> list[Transfer]:
-        """How all stand: those that run or wait in their order, and those that ended within an hour."""
+        """Tell how all stand: first those that run or wait, in their order; then the ended ones, newest first."""
         self._forget()
-        return [self.snapshot(job) for job in self._jobs.values()]
+        open_jobs = [job for job in self._jobs if not job.over.is_set()]
+        return [self.snapshot(job) for job in (*open_jobs, *self._ended())]
+
+    def _ended(self) -> list[Job]:
+        return sorted((job for job in self._jobs if job.over.is_set()), key=lambda job: -job.ended_at)
 
     def _forget(self) -> None:
-        ended = [job for job in self._jobs.values() if job.over.is_set()]
-        horizon = time.monotonic() - KEPT_SECONDS
-        for job in [*ended[:-KEPT], *(job for job in ended[-KEPT:] if job.ended_before(horizon))]:
-            del self._jobs[job.key]
+        horizon = time.monotonic() - self._kept_seconds
+        kept = [job for job in self._ended()[:KEPT] if job.ended_at >= horizon]
+        self._jobs = [job for job in self._jobs if not job.over.is_set() or job in kept]
 
     async def _work(self) -> None:
         while True:
-            self._waiting = anyio.Event()
-            job = next((job for job in self._jobs.values() if job.state == "queued"), None)
+            self._added = anyio.Event()
+            job = next((job for job in self._jobs if job.state == "queued"), None)
             if job is None:
-                await self._waiting.wait()
+                await self._added.wait()
             else:
                 await self._perform(job)
+                self._forget()
 
     async def _perform(self, job: Job) -> None:
-        job.state = "manifest"
-        async with anyio.create_task_group() as group:
-            group.start_soon(job.watch, self._ollama.is_running)
-            group.start_soon(self._foresee, job)
-            try:
+        try:
+            async with anyio.create_task_group() as group:
+                if job.kind == "pull" and not job.name.is_cloud:
+                    group.start_soon(self._foresee, job)
                 await self._try_until_it_ends(job)
-            except Exception:
-                logger.exception("The %s of %s ended in a bug", job.kind, job.name)
-                problem = OllamaError("An internal error ended this transfer.", "The log of this server says more.")
-                job.finish("failed", "internal error", problem)
-            group.cancel_scope.cancel()
+                group.cancel_scope.cancel()
+        except Exception:
+            # A bug in the handling of one transfer must not end all others, nor the server.
+            logger.exception("The %s of %s ended in a bug", job.kind, job.name)
+            problem = OllamaError("An internal error ended this transfer.", "The log of this server says more.")
+            job.finish("failed", "internal error", problem)
 
     async def _try_until_it_ends(self, job: Job) -> None:
         fruitless = 0
         while not job.cancelling.is_set():
             before = job.best_bytes
             try:
-                await job.attempt(self._open(job))
+                await job.attempt(self._open(job), self._ollama.is_running)
                 await self._verify(job)
-                return job.finish("done", "success")
+                job.finish("done", "success")
+                return await self._tell(job)
             except OllamaError as error:
                 fruitless = 1 if job.best_bytes > before else fruitless + 1
-                if not job.cancelling.is_set() and (not error.retryable or fruitless >= MAX_FRUITLESS):
+                if job.cancelling.is_set():
+                    break
+                if not error.retryable or fruitless >= MAX_FRUITLESS:
                     return job.finish("failed", "failed", error)
-                logger.info("The %s of %s is tried again: %s", job.kind, job.name, error.problem)
-                # Jitter, so that two clients do not come back at the same moment for ever.
-                seconds = self._stall_seconds / 60 * 2 ** (fruitless - 1) * random.uniform(0.75, 1.25)  # noqa: S311
-                await job.pause(seconds, error)
+                await self._pause(job, fruitless, error)
         return job.finish("cancelled", "cancelled; what was transferred is kept")
+
+    async def _pause(self, job: Job, fruitless: int, error: OllamaError) -> None:
+        logger.info("The %s of %s is tried again: %s", job.kind, job.name, error.problem)
+        # Jitter, so that two clients do not come back at the same moment for ever.
+        jitter = random.uniform(0.75, 1.25)  # noqa: S311 - nothing is kept secret with it
+        await job.pause(self._stall_seconds / 60 * 2 ** (fruitless - 1) * jitter, error)
 
     def _open(self, job: Job) -> AsyncGenerator[Progress]:
         start = self._ollama.pull_model if job.kind == "pull" else self._ollama.push_model
         return start(job.name.short, insecure=job.insecure)
+
+    async def _tell(self, job: Job) -> None:
+        if self._pulled and job.kind == "pull":
+            await self._pulled(job.name)
 
     async def _verify(self, job: Job) -> None:
         """Believe in a pull only when the model is there: a captive portal can fake a manifest."""
@@ -155,16 +195,11 @@ class Transfers:
                 "Something between the server and the registry gives false answers (a log-in page, a proxy):"
                 " check the server's internet access, delete the empty model and call again.",
             )
+        job.meter.settle(found.size)
 
     async def _foresee(self, job: Job) -> None:
-        """Learn how much there is to do, if anybody says so in time; nothing waits for it."""
+        """Learn how much there is to download, if the registry says so in time; nothing waits for it."""
         try:
-            if job.kind == "push":
-                if found := find_model(job.name, await self._ollama.list_models()):
-                    job.meter.expect(found.size)
-                return
-            if job.name.is_cloud:
-                return
             manifest = await self._registry.get_manifest(job.name, insecure=job.insecure)
             present: set[str] = set()
             if len(manifest.blobs) <= _MAX_PRESENCE_CHECKS:
@@ -172,13 +207,19 @@ class Transfers:
             job.meter.plan(manifest, present)
         except OllamaError as error:
             logger.info("The size of %s is not known beforehand: %s", job.name, error.problem)
+        except Exception:
+            # A bug here is no reason to give up the transfer itself.
+            logger.exception("Asking for the size of %s ended in a bug", job.name)
 
     async def _shut_down(self) -> None:
-        open_jobs = [job for job in self._jobs.values() if not job.over.is_set()]
+        open_jobs = [job for job in self._jobs if not job.over.is_set()]
         for job in open_jobs:
-            logger.warning("The %s of %s stops here; call again to go on where it stopped.", job.kind, job.name)
-            job.patience = SHUTDOWN_SECONDS
-            job.cancel()
-        with anyio.move_on_after(SHUTDOWN_SECONDS * 1.5):
+            logger.warning(
+                "The %s of %s stops with this server; call %s_model again to go on where it stopped.",
+                *(job.kind, job.name, job.kind),
+            )
+            job.cancel(SHUTDOWN_SECONDS)
+        # A little more, so that a job that was waited for in vain can still say so.
+        with anyio.move_on_after(1.2 * SHUTDOWN_SECONDS):
             for job in open_jobs:
                 await job.over.wait()

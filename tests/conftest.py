@@ -9,31 +9,34 @@ from typing import Any, Protocol
 
 import pytest
 
-from mcp_ollama import OllamaSettings, build_server
 from mcp_ollama.context import Patience
-from mcp_ollama.ollama.registry import Registry
-from mcp_ollama.settings import REGISTRIES
 from mcp_ollama.simulator import RunningSimulator, Simulator, serve
 from mcp_ollama.tools.spec import ToolSpec
-from tests.host import Era, Host, host
+from tests.host import Era, Host, built, host, own_port
+
+QUICK = Patience(report=0.01)
 
 
 class Connect(Protocol):
     """Opens a conversation with a new server; keywords are settings."""
 
     def __call__(
-        self, *tools: ToolSpec, patience: Patience | None = None, **settings: Any
+        self, *tools: ToolSpec, patience: Patience = QUICK, **settings: Any
     ) -> AbstractAsyncContextManager[Host]: ...
 
 
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home directory with nothing in it."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture(autouse=True)
-def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def empty_environment(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """Let nothing of the machine be seen: no settings, no proxies, no home."""
     for variable in list(os.environ):
         if variable.startswith(("MCP_OLLAMA_", "OLLAMA_")) or variable.lower().endswith("_proxy"):
             monkeypatch.delenv(variable)
-    home = tmp_path / "home"
-    home.mkdir()
     for variable in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(variable, str(home))
 
@@ -53,11 +56,11 @@ def simulator() -> Simulator:
 @pytest.fixture
 def running(simulator: Simulator) -> Generator[RunningSimulator]:
     """The simulator on a socket."""
-    with serve(simulator) as running:
+    with serve(simulator, port=own_port()) as running:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def nowhere() -> Generator[str]:
     """An address where nothing listens, and nobody else can."""
     with socket.socket() as taken:
@@ -69,12 +72,8 @@ def nowhere() -> Generator[str]:
 def connect(running: RunningSimulator, era: Era) -> Connect:
     """Opens conversations with servers over the simulator, which is their registry, too."""
 
-    def connect(
-        *tools: ToolSpec, patience: Patience | None = None, **settings: Any
-    ) -> AbstractAsyncContextManager[Host]:
-        chosen = OllamaSettings.load(**{"base_url": running.base_url} | settings)
-        registry = Registry((), dict.fromkeys((*REGISTRIES, *chosen.registries), running.base_url))
-        server = build_server(chosen, registry=registry, patience=patience)
+    def connect(*tools: ToolSpec, patience: Patience = QUICK, **settings: Any) -> AbstractAsyncContextManager[Host]:
+        server = (built.__wrapped__ if tools else built)(patience, **settings)
         for tool in tools:
             server.offer(tool)
         return host(server, era)

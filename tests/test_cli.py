@@ -17,7 +17,7 @@ from tests.wire import Wire, call, request
 
 COMMAND = [sys.executable, "-m", "mcp_ollama"]
 NOWHERE = "http://127.0.0.1:9"
-SECRETS = {"api_key", "headers"}
+SECRETS = {"api_key", "headers", "http_token"}
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_help_names_every_way_in_and_a_flag_like_each_variable():
     done = run("--help")
     assert done.returncode == 0
     flags = {variable_of(option).removeprefix("MCP_OLLAMA_").lower().replace("_", "-") for option in OPTIONS}
-    assert all(f"--{word} " in done.stdout for word in {"check", "demo", "version"} | flags)
+    assert all(f"--{word} " in done.stdout for word in {"check", "demo", "http", "version"} | flags)
 
 
 @pytest.mark.parametrize("flag", ["--version", "--help"])
@@ -88,6 +88,14 @@ def test_a_wrong_setting_is_one_line_that_names_the_variable_and_status_2(
     assert re.fullmatch(r"mcp-ollama-manager: .*\n", done.stderr)
     assert complaint in done.stderr
     assert "pa55" not in done.stderr
+
+
+@pytest.mark.parametrize("address", ["", ":8000", "http://127.0.0.1:", "127.0.0.1", "host:", "host:65536", "8,000"])
+def test_an_address_to_serve_at_is_a_port_with_or_without_a_host(address: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        main(["--http", address])
+    assert ended.value.code == 2
+    assert f"{address!r} is not [HOST:]PORT, such as 8000" in capsys.readouterr().err
 
 
 def test_an_unknown_flag_is_refused_with_status_2():

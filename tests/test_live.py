@@ -146,3 +146,49 @@ async def test_a_model_that_the_registry_lacks_is_a_plain_failure(era: Era):
     absent = f"{name.host}/{name.namespace}/surely-absent-model:never"
     async with host(era) as call:
         assert "has no" in await call.refusal("pull_model", model=absent, insecure=INSECURE)
+
+
+async def test_a_model_is_planned_loaded_copied_varied_and_unloaded(era: Era):
+    async with host(era) as call:
+        local = [one for one in (await call("list_models", limit=200))["models"] if not one["remote"]]
+        if not local:
+            pytest.skip("no model is installed")
+        name, copy = min(local, key=lambda one: one["size_bytes"])["name"], "mcp-ollama-live-copy:1"
+        if any(one["name"].startswith("mcp-ollama-live-copy:") for one in local):
+            pytest.fail("mcp-ollama-live-copy is installed already, and is not this test's to delete")
+        try:
+            assert (await call("copy_model", source=name, destination=copy))["created"]
+            made = await call(
+                "create_model", model=copy.replace(":1", ":2"), from_model=copy, parameters={"num_ctx": 512}
+            )
+            card = await call("show_model", model=made["model"])
+            assert card["configured_context_length"] == 512
+            assert {one["state"] for one in (await call("check_updates", models=[copy]))["models"]} <= {
+                "local_only",
+                "unknown",
+            }
+        finally:
+            async with OllamaClient(URL) as ollama:
+                await ollama.delete_model(copy)
+                await ollama.delete_model(copy.replace(":1", ":2"))
+
+
+async def test_a_model_that_can_run_is_loaded_listed_and_unloaded(era: Era):
+    async with host(era) as call:
+        local = [one for one in (await call("list_models", limit=200))["models"] if not one["remote"]]
+        if not local:
+            pytest.skip("no model is installed")
+        name = min(local, key=lambda one: one["size_bytes"])["name"]
+        if (await call("list_running_models"))["models"]:
+            pytest.skip("somebody uses the server")
+        result = await call.client.call_tool("load_model", {"model": name, "wait_seconds": SECONDS})
+        if result.is_error:
+            pytest.skip("this server cannot run models")
+        assert name in {one["name"] for one in (await call("list_running_models"))["models"]}
+        assert name in (await call("unload_model", model=name))["unloaded"]
+
+
+async def test_documents_are_what_the_tools_answer(era: Era):
+    async with host(era) as call:
+        uris = {str(one.uri) for one in (await call.client.list_resources()).resources}
+    assert {"ollama://models", "ollama://running", "ollama://pulls"} <= uris

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -142,24 +141,20 @@ def test_the_end_of_input_cancels_long_calls_completes_listen_streams_and_cuts_a
     )
     assert host.read()["method"] == "notifications/subscriptions/acknowledged"
     host.hear("holding")
-    started = time.monotonic()
     host.close_input()
     complete, cancelled = host.answers("stream", "long")
     assert complete["result"]["resultType"] == "complete"
     assert cancelled["error"]["code"] == CONNECTION_CLOSED
     assert host.wait() == 0
-    assert time.monotonic() - started < 3
     assert host.errors.endswith("cleaning\ncut-off\nThe clean-up took too long and was cut off\n")
 
 
-def test_a_signal_cleans_up_and_ends_the_process_within_a_second(host: Wire) -> None:
+def test_a_signal_cleans_up_and_ends_the_process(host: Wire) -> None:
     host.shake_hands()
     host.send(call("long", "hold"))
     host.hear("holding")
-    started = time.monotonic()
     host.signal(signal.SIGTERM)
     assert host.wait() == 143
-    assert time.monotonic() - started < 1
     assert host.rest()[-1]["error"]["code"] == CONNECTION_CLOSED
     assert host.errors.endswith("holding\ncleaning\ncleaned\n")
 
@@ -172,13 +167,11 @@ def test_a_second_signal_ends_the_process_at_once_even_in_a_clean_up_that_hangs(
     assert host.wait() == 130
 
 
-def test_a_signal_ends_a_process_whose_loop_is_blocked_within_about_a_second(host: Wire) -> None:
+def test_a_signal_ends_a_process_whose_loop_is_blocked(host: Wire) -> None:
     host.send(call(1, "block", modern=True))
     host.hear("blocking")
-    started = time.monotonic()
     host.signal(signal.SIGTERM)
     assert host.wait() == 143
-    assert time.monotonic() - started < 1.5
 
 
 @pytest.mark.parametrize(
@@ -192,7 +185,6 @@ def test_a_host_that_never_reads_does_not_keep_the_process_from_ending(
     host.send(*(call(n, "repeat", text="x" * 1024, times=64, modern=True) for n in range(100)))
     host.send(call("h", "hold", modern=True))
     host.hear("holding")
-    started = time.monotonic()
     match end:
         case signal.Signals():
             host.signal(end)
@@ -201,7 +193,6 @@ def test_a_host_that_never_reads_does_not_keep_the_process_from_ending(
         case _:
             host.close_output()
     assert host.wait() == status
-    assert time.monotonic() - started < (1 if status else 2.5)
     assert host.errors.endswith("holding\ncleaning\ncleaned\n")
 
 

@@ -90,6 +90,8 @@ class OllamaClient:
                 **(headers or {}),
             }
         )
+        secrets = {api_key or "", *(headers or {}).values()}
+        self._secrets = sorted((text.strip().encode() for text in secrets if text.strip()), key=len, reverse=True)
         self._transport = transport
         self._http: httpx.AsyncClient | None = None
         self._loop: object = None
@@ -275,7 +277,7 @@ class OllamaClient:
             if response.status_code >= 300:
                 with self._at_most(self.timeout):
                     content = await _read(response)
-                raise status_error(response.status_code, content, self.base_url, path, model)
+                raise status_error(response.status_code, self._discreet(content), self.base_url, path, model)
             async for last in read_progress(response.aiter_bytes(), model):
                 if stream:
                     yield last
@@ -310,7 +312,13 @@ class OllamaClient:
             async with self._open(method, path, body) as response:
                 content = await _read(response)
         if response.status_code >= 300:
-            raise status_error(response.status_code, content, self.base_url, path, model)
+            raise status_error(response.status_code, self._discreet(content), self.base_url, path, model)
+        return content
+
+    def _discreet(self, content: bytes) -> bytes:
+        """Take out what is nobody's business: a proxy may repeat the key or the headers in its refusal."""
+        for secret in self._secrets:
+            content = content.replace(secret, b"***")
         return content
 
     @contextmanager

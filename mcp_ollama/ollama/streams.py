@@ -49,16 +49,19 @@ async def read_progress(chunks: AsyncIterable[bytes], model: str) -> AsyncGenera
 
 
 async def _portions(chunks: AsyncIterable[bytes]) -> AsyncGenerator[list[bytes]]:
-    rest = b""
+    rest = bytearray()
     async for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        if len(rest) > MAX_LINE_BYTES or any(len(line) > MAX_LINE_BYTES for line in lines):
+        first, *others = chunk.split(b"\n")
+        rest += first
+        if len(rest) > MAX_LINE_BYTES or any(len(line) > MAX_LINE_BYTES for line in others):
             raise OllamaResponseError(
                 f"The server sent a line of more than {MAX_LINE_BYTES:,} bytes, which Ollama never does.",
                 "Check that the address is an Ollama server and that no proxy changes its answers.",
             )
-        yield lines
-    yield [rest]
+        if others:
+            yield [bytes(rest), *others[:-1]]
+            rest = bytearray(others[-1])
+    yield [bytes(rest)]
 
 
 def _without_superseded(lines: Iterable[bytes]) -> Iterator[bytes]:

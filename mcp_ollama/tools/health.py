@@ -19,24 +19,13 @@ from mcp_ollama.ollama.errors import (
 )
 from mcp_ollama.ollama.hosts import is_loopback
 from mcp_ollama.settings import OllamaSettings
+from mcp_ollama.tools.checks import Check, look_further
 from mcp_ollama.tools.spec import ToolSpec
 
 ResultT = TypeVar("ResultT")
 
-CHECK_SECONDS = 8.0
-"""For one request: four of them stay under the 40 s in which every tool answers."""
-
 OLDEST = (0, 6, 4)
 """The first version whose `/api/show` tells a model's capabilities."""
-
-
-class Check(BaseModel):
-    """One thing that was looked at, and how to mend it."""
-
-    name: str
-    status: Literal["ok", "warn", "fail", "unknown"]
-    detail: str
-    fix: str | None = None
 
 
 class Health(BaseModel):
@@ -56,8 +45,7 @@ async def health(call: Call) -> Health:
 
     Use it when another tool fails, or to see at a glance what is there. It never fails itself.
     """
-    app = app_of(call)
-    return await examine(app)
+    return await examine(app_of(call))
 
 
 async def examine(app: App) -> Health:
@@ -65,33 +53,35 @@ async def examine(app: App) -> Health:
     report = Health(status="ok", base_url=app.settings.base_url, checks=[_address(app.settings)])
     started = time.perf_counter()
     try:
-        report.version = await _in_time(app.ollama.get_version())
+        report.version = await _in_time(app, app.ollama.get_version())
     except OllamaError as error:
-        report.checks += await _unreachable(app.settings, error)
+        report.checks += await _unreachable(app, error)
     else:
         report.latency_ms = round(1000 * (time.perf_counter() - started), 1)
         report.checks.append(Check(name="reachable", status="ok", detail=f"It answers in {report.latency_ms} ms."))
         report.checks.append(Check(name="is_ollama", status="ok", detail="It is an Ollama server."))
         report.checks.append(_version(report.version))
-        await _contents(app.ollama, report)
+        await _contents(app, report)
     states = {check.status for check in report.checks}
-    if report.version is None:
-        report.status = "down"
-    elif states & {"warn", "fail"}:
-        report.status = "degraded"
+    report.status = "down" if "fail" in states else "degraded" if "warn" in states else "ok"
     return report
 
 
-async def _contents(ollama: OllamaClient, report: Health) -> None:
+async def _contents(app: App, report: Health) -> None:
+    ollama = app.ollama
     try:
-        report.installed = len(await _in_time(ollama.list_models()))
-        report.loaded = len(await _in_time(ollama.list_running_models()))
+        models = await _in_time(app, ollama.list_models())
+        report.installed = len(models)
+        running = await _in_time(app, ollama.list_running_models())
     except OllamaError as error:
-        report.checks.append(Check(name="models", status="fail", detail=error.problem, fix=error.next_step or None))
+        fix = error.next_step or "Ollama's own log says more."
+        report.checks.append(Check(name="models", status="fail", detail=error.problem, fix=fix))
     else:
+        report.loaded = len(running)
         report.checks.append(_models(report.installed, report.loaded))
+        report.checks += await look_further(app, models, running)
     try:
-        await _in_time(ollama.check_openai_api())
+        await _in_time(app, ollama.check_openai_api())
     except OllamaError as error:
         fix = "Update Ollama, or let the proxy in front of it pass /v1 on."
         report.checks.append(Check(name="openai_api", status="warn", detail=error.problem, fix=fix))
@@ -99,33 +89,37 @@ async def _contents(ollama: OllamaClient, report: Health) -> None:
         report.checks.append(Check(name="openai_api", status="ok", detail="The OpenAI-compatible API answers."))
 
 
-async def _in_time(request: Awaitable[ResultT]) -> ResultT:
+async def _in_time(app: App, request: Awaitable[ResultT]) -> ResultT:
+    seconds = app.patience.check
     try:
-        with anyio.fail_after(CHECK_SECONDS):
+        with anyio.fail_after(seconds):
             return await request
     except TimeoutError as error:
-        raise OllamaTimeoutError(f"It did not answer within {CHECK_SECONDS:g} s.", "Try again later.") from error
+        raise OllamaTimeoutError(
+            f"{app.settings.base_url} did not answer within {seconds:g} s.",
+            "Check the address, and that no firewall stands in between; a busy server answers later.",
+        ) from error
 
 
 def _address(settings: OllamaSettings) -> Check:
     url = settings.base_url
-    if settings.plain_api_key() and url.startswith("http:") and not is_loopback(url):
+    if (settings.plain_api_key() or settings.headers) and url.startswith("http:") and not is_loopback(url):
         return Check(
             name="address",
             status="warn",
-            detail=f"{url}: the key goes over the network in clear text.",
-            fix="Use https, or leave the key out where the server needs none.",
+            detail=f"{url}: the key or headers go over the network in clear text.",
+            fix="Use https, or leave them out where the server needs none.",
         )
     return Check(name="address", status="ok", detail=url)
 
 
-async def _unreachable(settings: OllamaSettings, error: OllamaError) -> list[Check]:
+async def _unreachable(app: App, error: OllamaError) -> list[Check]:
     """Say why nothing usable answers: nobody there, too slow, refused, or not Ollama."""
     if isinstance(error, OllamaConnectionError):
         return [Check(name="reachable", status="fail", detail=error.problem, fix=error.next_step)]
     reachable = Check(name="reachable", status="ok", detail="Something answers.")
     fix = error.next_step
-    if not isinstance(error, OllamaAuthorizationError) and (root := await _root_that_works(settings)):
+    if not isinstance(error, OllamaAuthorizationError) and (root := await _root_that_works(app.settings)):
         fix = f"Set MCP_OLLAMA_BASE_URL to {root}: Ollama answers there, without the path."
     return [reachable, Check(name="is_ollama", status="fail", detail=error.problem, fix=fix)]
 

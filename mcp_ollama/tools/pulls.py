@@ -1,24 +1,18 @@
-"""Downloads: start, wait for, list and cancel pulls."""
+"""Downloads and uploads: start, wait for, list and cancel them."""
 
 from typing import Annotated
 
-import anyio
+import anyio.lowlevel
 from pydantic import BaseModel, Field
 
 from mcp_ollama.context import App, Call, FailedError, RefusedError, app_of
 from mcp_ollama.jobs import Job, Kind, Transfer
-from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.settings import REGISTRIES
 from mcp_ollama.tools.spec import ToolSpec
 
-REPORT_SECONDS = 0.25
-"""Hosts get at most four progress notifications a second …"""
-HEARTBEAT_SECONDS = 5.0
-"""… and one now and then while no bytes move, since some give up on a call that reports nothing."""
-CANCEL_SECONDS = 35.0
-
 Model = Annotated[str, Field(description="Model to pull, such as llama3.2:3b or hf.co/user/repo:Q4_K_M.")]
+OwnModel = Annotated[str, Field(description="Installed model, named for where it goes, such as yourname/llama3.2:3b.")]
 WaitSeconds = Annotated[
     float | None,
     Field(
@@ -49,7 +43,26 @@ async def pull_model(
     waiting. Only cancel_pull stops it.
     """
     app = app_of(call)
-    job = app.transfers.start("pull", _allowed(app, model, insecure=insecure), insecure=insecure)
+    job = app.transfers.start("pull", allowed(app, model, insecure=insecure), insecure=insecure)
+    return await _follow(call, app, job, wait_seconds)
+
+
+async def push_model(
+    call: Call,
+    model: OwnModel,
+    wait_seconds: WaitSeconds = None,
+    insecure: Insecure = False,  # noqa: FBT002
+) -> Transfer:
+    """Upload an installed model to the registry in its name, or keep waiting for an upload under way.
+
+    Others may then be able to download it: ask the user first. The upload goes on when this call ends; call again
+    with the same model to keep waiting. Only cancel_pull with kind push stops it. To give a model the name of your
+    account, copy it first.
+    """
+    app = app_of(call)
+    name = allowed(app, model, insecure=insecure)
+    installed, _ = await app.catalog.find(name.short)
+    job = app.transfers.start("push", name, insecure=insecure, total_bytes=installed.size)
     return await _follow(call, app, job, wait_seconds)
 
 
@@ -64,31 +77,32 @@ async def cancel_pull(
     kind: Annotated[Kind, Field(description="What to stop.")] = "pull",
 ) -> Transfer:
     """Stop a download (or an upload). What was transferred is kept: pulling again goes on from there."""
-    transfers = app_of(call).transfers
+    app = app_of(call)
     name = ModelName.for_pull(model)
-    job = transfers.find(kind, name)
+    job = app.transfers.find(kind, name)
     if job is None:
         raise RefusedError(f"No {kind} of {name} is under way.", "list_pulls shows what is.")
     if not job.over.is_set():
         job.cancel()
-        with anyio.move_on_after(CANCEL_SECONDS):
+        with anyio.move_on_after(app.patience.cancel):
             await job.over.wait()
-    return transfers.snapshot(job)
+    return app.transfers.snapshot(job)
 
 
 async def _follow(call: Call, app: App, job: Job, wait_seconds: float | None) -> Transfer:
     """Report on a job until it ends or the time is over, whichever comes first."""
-    reporter = _Reporter(call)
+    # So that one that need not wait for others has begun.
+    await anyio.lowlevel.checkpoint()
+    reporter = _Reporter(call, app)
     with anyio.move_on_after(app.settings.pull_wait if wait_seconds is None else wait_seconds):
         while not job.over.is_set():
             await reporter.report(job)
-            with anyio.move_on_after(REPORT_SECONDS):
+            with anyio.move_on_after(app.patience.report):
                 await job.over.wait()
         await reporter.report(job)
     transfer = app.transfers.snapshot(job)
-    if transfer.state == "failed":
-        error = job.error or OllamaError("It failed.")
-        raise FailedError(f"The {job.kind} of {job.name} failed: {error.problem}", error.next_step, transfer)
+    if job.error:
+        raise FailedError(f"The {job.kind} of {job.name} failed: {job.error.problem}", job.error.next_step, transfer)
     if not job.over.is_set():
         transfer.next_step = (
             f"The {job.kind} goes on by itself. Call {job.kind}_model with the same model again to keep waiting; "
@@ -100,33 +114,36 @@ async def _follow(call: Call, app: App, job: Job, wait_seconds: float | None) ->
 class _Reporter:
     """Sends MCP progress that strictly rises, though Ollama's numbers may fall."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, app: App) -> None:
         self._call = call
+        self._app = app
         self._last = -1.0
         self._last_at = 0.0
 
     async def report(self, job: Job) -> None:
         """Send how a job stands, if there is something new to say."""
-        total = job.meter.total_bytes if job.meter.percent is not None else None
-        progress = float(job.meter.completed_bytes)
+        meter = job.meter
+        progress, total = float(meter.completed_bytes), meter.total_bytes
         if total and job.state != "done":
             # The last byte is told with the end, so that what comes before it can still rise.
             progress = min(progress, total - 1.0)
         now = anyio.current_time()
         if progress <= self._last:
-            if now - self._last_at < HEARTBEAT_SECONDS or job.over.is_set():
+            if now - self._last_at < self._app.patience.heartbeat or job.over.is_set():
                 return
             progress = self._last + 0.001
         self._last, self._last_at = progress, now
-        await self._call.report_progress(progress, total, job.line)
+        line = job.line(self._app.transfers.place(job))
+        await self._call.report_progress(progress, None if meter.percent is None else total, line)
 
 
-def _allowed(app: App, model: str, *, insecure: bool) -> ModelName:
+def allowed(app: App, model: str, *, insecure: bool) -> ModelName:
     """Refuse what an agent may have been talked into: a foreign registry, or plain http to a known one."""
     name = ModelName.for_pull(model)
     if not app.settings.allows_registry(name.host):
+        allowed = ", ".join((*REGISTRIES, *app.settings.registries))
         raise RefusedError(
-            f"{name} would come from {name.host}, which is not among the allowed registries ({', '.join(REGISTRIES)}).",
+            f"{name} belongs to the registry {name.host}, which is not among the allowed ones ({allowed}).",
             "If the user trusts that host, they can add it to MCP_OLLAMA_REGISTRIES and restart this server.",
         )
     if insecure and name.host.lower() not in app.settings.registries:
@@ -138,7 +155,8 @@ def _allowed(app: App, model: str, *, insecure: bool) -> ModelName:
 
 
 TOOLS = (
-    ToolSpec(run=pull_model, title="Pull a model", idempotent=True, open_world=True),
+    ToolSpec(run=pull_model, title="Pull a model", idempotent=True, open_world=True, waits=True),
+    ToolSpec(run=push_model, title="Push a model", idempotent=True, open_world=True, waits=True, uploads=True),
     ToolSpec(run=list_pulls, title="List pulls", read_only=True, idempotent=True),
     ToolSpec(run=cancel_pull, title="Cancel a pull", idempotent=True),
 )

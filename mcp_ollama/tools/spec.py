@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel
 
+from mcp_ollama.settings import OllamaSettings
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpec:
@@ -18,6 +20,9 @@ class ToolSpec:
         destructive: It can delete or overwrite.
         idempotent: Calling it again with the same arguments changes nothing more.
         open_world: It reaches beyond the Ollama server.
+        waits: It waits as long as its `wait_seconds` say; all others are bounded by the server.
+        overwrites: It is destructive only when it overwrites, which it refuses itself where nothing may be deleted.
+        uploads: It hands a model to others; there only when the operator allows pushes.
     """
 
     run: Callable[..., Awaitable[BaseModel]]
@@ -26,11 +31,21 @@ class ToolSpec:
     destructive: bool = False
     idempotent: bool = False
     open_world: bool = False
+    waits: bool = False
+    overwrites: bool = False
+    uploads: bool = False
 
     @property
     def name(self) -> str:
         """The name that a model calls it by."""
         return self.run.__name__
+
+    def switched_off_by(self, settings: OllamaSettings) -> str:
+        """Give the variable and its value that leave the tool out; empty when it is there."""
+        deletes = self.destructive and not self.overwrites
+        if (settings.access == "read-only" and not self.read_only) or (settings.access != "full" and deletes):
+            return f"MCP_OLLAMA_ACCESS={settings.access}"
+        return "MCP_OLLAMA_ALLOW_PUSH=false" if self.uploads and not settings.allow_push else ""
 
     @property
     def annotations(self) -> ToolAnnotations:

@@ -44,7 +44,7 @@ PERMANENT = (
         "The disk of the Ollama server is full.",
         "Free space there (delete_model shows what each model frees), then call again: what was downloaded is kept.",
         (
-            "write /root/.ollama/models/blobs/sha256-ab-partial: no space left on device",
+            "write /home/user/.ollama/models/blobs/sha256-ab-partial: no space left on device",
             "max retries exceeded: write /m/blobs/sha256-ab-partial-3: no space left on device",
             r"write C:\Users\me\.ollama\models\blobs\sha256-ab: There is not enough space on the disk.",
             "write /home/me/.ollama/models/blobs/sha256-ab-partial: disk quota exceeded",
@@ -105,7 +105,7 @@ PERMANENT = (
         "The Ollama server has no key of its own to log in with.",
         "Restart Ollama under a user with a home directory, then run `ollama signin` there.",
         (
-            "open /root/.ollama/id_ed25519: no such file or directory",
+            "open /home/user/.ollama/id_ed25519: no such file or directory",
             "open /usr/share/ollama/.ollama/id_ed25519: permission denied",
         ),
     ),
@@ -280,7 +280,7 @@ def test_a_huge_text_is_dealt_with_at_once(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "cleaned"),
     [
-        ("open /root/.ollama/models/blobs/x: bad", "open <path>: bad"),
+        ("open /home/user/.ollama/models/blobs/x: bad", "open <path>: bad"),
         ("open '/var/lib/ollama/x' failed", "open '<path>' failed"),
         (r"open C:\Users\me\.ollama\x failed", "open <path> failed"),
         ("(checked: /usr/lib/ollama, /opt/ollama/bin)", "(checked: <path>, <path>)"),
@@ -310,7 +310,7 @@ def test_a_foreign_text_is_never_longer_than_the_limit(length: int, cut: bool) -
 
 
 pieces = st.sampled_from(
-    [*"\x1b[]/\\<:\n", "\x07", "\x9b", "<html>", "/root/x/y", "C:\\a b", "500", ": ", "{}", "\u2028"]
+    [*"\x1b[]/\\<:\n", "\x07", "\x9b", "<html>", "/home/x/y", "C:\\a b", "500", ": ", "{}", "\u2028"]
 )
 
 

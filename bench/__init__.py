@@ -1,0 +1,1 @@
+"""What the server costs, as ratios in one run, and whether it lasts."""

@@ -1,0 +1,25 @@
+"""The real command, which tells when asked how many tasks it has: `python -m bench.soaked FILE [FLAGS]`."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from mcp_ollama.cli import main
+
+
+def run() -> int:
+    """Serve; on SIGUSR1 the number of tasks goes into the file, after the process id."""
+    told = Path(sys.argv[1])
+
+    def tell(*_: object) -> None:
+        told.write_text(f"{os.getpid()} {len(asyncio.all_tasks())}", encoding="ascii")
+
+    signal.signal(signal.SIGUSR1, tell)
+    told.write_text(f"{os.getpid()} -", encoding="ascii")
+    return main(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,173 @@
+"""Streamable HTTP: one server for several hosts, on this machine or, with a token, for others.
+
+The SDK's app on uvicorn, in both protocol eras under `/mcp`. All clients share one lifespan, and so the transfers.
+Without a token only this machine is served. A browser is refused unless its page comes from one of our own names,
+and so is a request under a name that is not ours, which a web page may have bent to this address.
+"""
+
+import gc
+import os
+import socket
+import sys
+import time
+from contextlib import suppress
+from functools import partial
+from hmac import compare_digest
+from ipaddress import ip_address
+from queue import SimpleQueue
+from threading import Thread
+from types import FrameType
+from typing import Any, NamedTuple
+
+import anyio
+import uvicorn
+from mcp.server import MCPServer
+from mcp.server.auth.provider import AccessToken
+from mcp.server.auth.settings import AuthSettings
+from mcp.server.lowlevel import NotificationOptions
+from mcp.server.transport_security import TransportSecuritySettings
+from pydantic import AnyHttpUrl, SecretStr
+
+PATH = "/mcp"
+
+_BODY_LIMIT_BYTES = 4 * 2**20
+_SESSIONS = 1000  # of hosts with a handshake; one that is gone without a word is forgotten after half an hour
+_DRAIN_SECONDS = 1
+_EXIT_SECONDS = 4.0  # from the first signal, for all of it
+_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+
+
+class Address(NamedTuple):
+    """Where to listen; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+
+def serve(
+    server: MCPServer[Any],
+    address: Address,
+    *,
+    token: SecretStr | None = None,
+    names: tuple[str, ...] = (),
+    notifications: NotificationOptions | None = None,
+) -> int:
+    """Serve until a signal comes: the last thing that a process does, in its main thread.
+
+    Args:
+        server: What is served; its lifespan is entered once, for all clients together.
+        address: Where to listen.
+        token: What every client has to show; without one only this machine is served.
+        names: Further names or addresses under which clients reach this server.
+        notifications: The changes that the handshake announces (2025-11-25 and older).
+
+    Returns:
+        The exit status: 128 + n after signal n.
+
+    Raises:
+        OSError: The address cannot be listened on.
+        ValueError: Other machines could reach the address, and there is no token.
+    """
+    with _listen(address) as listener:
+        host, port = listener.getsockname()[:2]
+        if token is None and not ip_address(host).is_loopback:
+            raise ValueError(f"MCP_OLLAMA_HTTP_TOKEN: must be set to let other machines in at {address.host}")
+        url = f"http://{_in_url(host)}:{port}"
+        core = server._lowlevel_server  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        # The session manager asks for them itself, without our notifications.
+        announcing = partial(core.create_initialization_options, notifications)
+        core.create_initialization_options = announcing  # pyright: ignore[reportAttributeAccessIssue]
+        app = core.streamable_http_app(
+            streamable_http_path=PATH,
+            max_request_body_size=_BODY_LIMIT_BYTES,
+            max_sessions=_SESSIONS,
+            transport_security=_checks((address.host, host, *names)),
+            # Nobody issues tokens here: the URL is asked for and shown nowhere.
+            auth=AuthSettings(issuer_url=AnyHttpUrl(url), resource_server_url=None) if token else None,
+            token_verifier=_OneToken(token) if token else None,
+        )
+        runner = _Uvicorn(
+            uvicorn.Config(
+                app,
+                loop="asyncio",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_DRAIN_SECONDS,
+            )
+        )
+        sys.stderr.write(f"Serving on {url}{PATH}\n")
+        gc.freeze()
+        return anyio.run(runner.run_until_signal, listener)
+
+
+class _Uvicorn(uvicorn.Server):
+    """Takes signals as our stdio does: an exit status for the first, no patience after a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.status = 0
+        self._signalled: SimpleQueue[int] = SimpleQueue()
+        Thread(target=self._end_process, daemon=True).start()
+
+    async def run_until_signal(self, listener: socket.socket) -> int:
+        await self.serve([listener])
+        return self.status
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Begin to end the process, or end it at once."""
+        if self.should_exit:
+            os._exit(128 + sig)
+        self.status = 128 + sig
+        self.should_exit = True
+        self._signalled.put(self.status)
+
+    def _end_process(self) -> None:
+        status = self._signalled.get()
+        time.sleep(_EXIT_SECONDS)
+        os._exit(status)
+
+
+class _OneToken:
+    """The verifier of a server with a single token: who knows it may do everything."""
+
+    def __init__(self, token: SecretStr) -> None:
+        self._token = token
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        """Compare without telling by the time taken how much was right."""
+        if compare_digest(token.encode(), self._token.get_secret_value().encode()):
+            return AccessToken(token=token, client_id="host", scopes=[])
+        return None
+
+
+def _listen(address: Address) -> socket.socket:
+    family, _, _, _, resolved = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
+    return socket.create_server(resolved[:2], family=family)
+
+
+def _checks(names: tuple[str, ...]) -> TransportSecuritySettings:
+    if any(name in ("0.0.0.0", "::") for name in names):  # noqa: S104 - compared, not bound
+        names += _names_of_this_machine()
+    hosts = sorted({*_LOOPBACK_NAMES, *map(_in_url, names)})
+    origins = [f"{scheme}://{host}" for host in hosts for scheme in ("http", "https")]
+    return TransportSecuritySettings(
+        allowed_hosts=[form for host in hosts for form in (host, f"{host}:*")],
+        allowed_origins=[form for origin in origins for form in (origin, f"{origin}:*")],
+    )
+
+
+def _names_of_this_machine() -> tuple[str, ...]:
+    name = socket.gethostname().lower()
+    names = [name, f"{name}.local"]
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        # Sends nothing: only finds out from which address a packet would leave.
+        probe.connect(("192.0.2.1", 9))
+        names.append(probe.getsockname()[0])
+    return tuple(names)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if host.count(":") > 1 else host

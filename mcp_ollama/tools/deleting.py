@@ -1,0 +1,102 @@
+"""Delete models, with the user's consent and a true word on what becomes free."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from mcp_ollama.consent import Deed, Reason, consent
+from mcp_ollama.context import App, Call, RefusedError, app_of
+from mcp_ollama.inventory import Freed, find_model, freed_by_deleting, key_of, may_share
+from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.schemas import InstalledModel
+from mcp_ollama.progress import bytes_in_words
+from mcp_ollama.tools.runtime import stop_running
+from mcp_ollama.tools.spec import ToolSpec
+
+Confirm = Annotated[
+    str, Field(description="The confirmation of the answer before, once the user has agreed. Else leave it out.")
+]
+
+
+class Deletion(BaseModel):
+    """What became of a deletion, or what it needs first."""
+
+    model: str
+    deleted: bool
+    reason: Reason | None = None
+    frees_bytes: int | None = None
+    shared_with: list[str]
+    was_loaded: bool
+    confirmation: str | None = None
+    next_step: str | None = None
+
+
+async def delete_model(
+    call: Call,
+    model: Annotated[str, Field(description="Model name, such as llama3.2:3b; without a tag it means latest.")],
+    confirm: Confirm = "",
+) -> Deletion:
+    """Delete an installed model from the server's disk. It cannot be undone, only pulled again.
+
+    The user is asked first. Where the host cannot ask, the first call deletes nothing: it says what would be
+    freed and gives a confirmation. Ask the user, then call again with it. Exact names only. To free memory
+    instead of disk: unload_model.
+    """
+    app = app_of(call)
+    found, others = await app.catalog.find(model)
+    name = ModelName.for_pull(model)
+    if (job := app.transfers.find("pull", name)) and not job.over.is_set():
+        raise RefusedError(f"{found.name} is being pulled.", "Stop that with cancel_pull first, or let it end.")
+    freed = await _freed(app, found, others)
+    running = await app.ollama.list_running_models()
+    outcome = Deletion(
+        model=found.name,
+        deleted=False,
+        frees_bytes=freed.frees_bytes,
+        shared_with=list(freed.shared_with),
+        was_loaded=any(key_of(one.name) == name.key for one in running),
+    )
+    verdict = await consent(call, _deed(name, found, freed), confirm)
+    if verdict.reason:
+        outcome.reason, outcome.confirmation = verdict.reason, verdict.confirmation
+        outcome.next_step = verdict.next_step
+        return outcome
+    await stop_running(app, name, found.name)
+    return await _delete(app, found, outcome)
+
+
+async def _delete(app: App, model: InstalledModel, outcome: Deletion) -> Deletion:
+    """Delete the very model that was agreed on, not one that took its name meanwhile."""
+    now = find_model(ModelName.for_pull(model.name), await app.ollama.list_models())
+    if now is None or now.digest != model.digest or not await app.ollama.delete_model(model.name):
+        outcome.reason = "changed"
+        outcome.next_step = f"{model.name} was changed or deleted by someone else meanwhile: look at list_models."
+        return outcome
+    outcome.deleted = True
+    await app.changes.of_model(ModelName.for_pull(model.name))
+    return outcome
+
+
+async def _freed(app: App, model: InstalledModel, others: list[InstalledModel]) -> Freed:
+    alike = may_share(model, others)
+    facts = await app.catalog.facts([model, *alike]) if alike else {}
+    return freed_by_deleting(model, alike, facts)
+
+
+def _deed(name: ModelName, model: InstalledModel, freed: Freed) -> Deed:
+    if freed.frees_bytes is None:
+        frees = f"up to {bytes_in_words(model.size)} (unknown, since {', '.join(freed.unread[:5])} could not be read)"
+    elif freed.frees_bytes:
+        frees = bytes_in_words(freed.frees_bytes)
+    else:
+        keep = "keeps" if len(freed.shared_with) == 1 else "keep"
+        frees = f"nothing, since {', '.join(freed.shared_with[:5])} {keep} the same weights"
+    return Deed(
+        tool="delete_model",
+        what=f"delete {model.name} ({model.digest[:12]}), which frees {frees}",
+        done="deleted",
+        key=("delete", name.key, model.digest),
+    )
+
+
+TOOLS = (ToolSpec(run=delete_model, title="Delete a model", destructive=True, idempotent=True),)

@@ -1,0 +1,202 @@
+"""Documents and prompts: the same data as the tools, and hosts are told when it changes, in both protocol eras."""
+
+import json
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client, MCPError
+from mcp.server.subscriptions import ResourcesListChanged, ResourceUpdated
+from mcp.types import (
+    INVALID_PARAMS,
+    EmptyResult,
+    ResourceListChangedNotification,
+    ResourceTemplateReference,
+    ResourceUpdatedNotification,
+    SubscribeRequest,
+    SubscribeRequestParams,
+    TextContent,
+    TextResourceContents,
+    UnsubscribeRequest,
+    UnsubscribeRequestParams,
+)
+
+from mcp_ollama.announcements import MAX_SUBSCRIPTIONS
+from mcp_ollama.context import Patience
+from mcp_ollama.simulator import RunningSimulator, Simulator
+from tests.conftest import QUICK, Connect
+from tests.host import Host, built
+
+MB = 1_000_000
+
+
+@pytest.fixture(autouse=True)
+def _furnished(simulator: Simulator) -> None:
+    simulator.install("llama3.2:3b", size_bytes=20 * MB)
+    simulator.install("hf.co/user/repo:Q4_K_M", size_bytes=30 * MB)
+
+
+async def document(host: Host, uri: str) -> Any:
+    (content,) = (await host.client.read_resource(uri)).contents
+    assert isinstance(content, TextResourceContents)
+    assert content.mime_type == "application/json"
+    return json.loads(content.text)
+
+
+async def test_documents_hold_what_the_tools_answer(simulator: Simulator, connect: Connect):
+    simulator.load("llama3.2:3b")
+    async with connect() as host:
+        assert await document(host, "ollama://models") == await host("list_models", limit=200)
+        assert await document(host, "ollama://running") == await host("list_running_models")
+        for name in ("llama3.2:3b", "hf.co/user/repo:Q4_K_M"):
+            assert await document(host, f"ollama://models/{name}") == await host("show_model", model=name)
+
+
+async def test_every_installed_model_is_a_document_and_can_be_completed(simulator: Simulator, connect: Connect):
+    async with connect() as host:
+        uris = [str(one.uri) for one in (await host.client.list_resources()).resources]
+        assert uris[-2:] == ["ollama://models/hf.co/user/repo:Q4_K_M", "ollama://models/llama3.2:3b"]
+        template = ResourceTemplateReference(uri="ollama://models/{+model}")
+        offered = await host.client.complete(template, {"name": "model", "value": "LLA"})
+    assert offered.completion.values == ["llama3.2:3b"]
+
+
+async def test_the_list_of_documents_is_there_whatever_ollama_does(simulator: Simulator, connect: Connect):
+    simulator.respond("/api/tags", body='{"models":[{"name":"a b"},{"name":"good:1"}]}')
+    async with connect(patience=Patience(look=0.2)) as host:
+        uris = [str(one.uri) for one in (await host.client.list_resources()).resources]
+        assert uris[-1] == "ollama://models/good:1"
+        assert "ollama://models/a b" not in uris
+        simulator.respond("/api/tags", status=500, body="no")
+    async with connect(patience=Patience(look=0.2)) as host:
+        assert len((await host.client.list_resources()).resources) == len(uris) - 1
+        simulator.restore("/api/tags")
+        simulator.delay("/api/tags", 5)
+    async with connect(patience=Patience(look=0.2)) as host:
+        assert len((await host.client.list_resources()).resources) == len(uris) - 1
+
+
+async def test_a_document_that_is_not_there_is_told(connect: Connect):
+    async with connect() as host:
+        with pytest.raises(MCPError, match="is not installed") as caught:
+            await host.client.read_resource("ollama://models/nope")
+    assert caught.value.code == INVALID_PARAMS
+
+
+CHANGES: list[tuple[str, dict[str, str]]] = [
+    ("pull_model", {"model": "new:1"}),
+    ("copy_model", {"source": "new:1", "destination": "copy:1"}),
+    ("create_model", {"model": "made:1", "from_model": "new:1", "system": "x"}),
+    ("delete_model", {"model": "new:1"}),
+]
+
+
+async def follow(client: Client, *uris: str) -> None:
+    # The client's own method for it warns, since newer revisions have none.
+    for uri in uris:
+        await client.session.send_request(SubscribeRequest(params=SubscribeRequestParams(uri=uri)), EmptyResult)
+
+
+async def test_older_hosts_are_told_of_changes_of_the_list_and_of_what_they_follow(
+    simulator: Simulator, running: RunningSimulator
+):
+    simulator.registry.publish("new:1", size_bytes=MB)
+    lists, updates = [0], list[str]()
+    told = anyio.Event()
+
+    async def listen(message: Any) -> None:
+        if isinstance(message, ResourceListChangedNotification):
+            lists[0] += 1
+        if isinstance(message, ResourceUpdatedNotification):
+            updates.append(str(message.params.uri))
+            if updates[-1] == "ollama://running":
+                told.set()
+
+    with anyio.fail_after(10):
+        async with Client(built(QUICK, confirm_delete=False), mode="legacy", message_handler=listen) as client:
+            host = Host(client)
+            await follow(client, "ollama://models/new:1", "ollama://models")
+            unfollow = UnsubscribeRequest(params=UnsubscribeRequestParams(uri="ollama://models"))
+            await client.session.send_request(unfollow, EmptyResult)
+            for tool, arguments in CHANGES:
+                await host(tool, **arguments)
+            await follow(client, "ollama://running")
+            await host("load_model", model="copy:1")
+            await told.wait()
+    assert lists == [4]
+    assert updates == ["ollama://models/new:1"] * 2 + ["ollama://running"]
+
+
+async def test_what_a_host_may_follow_is_bounded(simulator: Simulator, running: RunningSimulator):
+    followed: set[str] = {f"ollama://models/m{number}" for number in range(MAX_SUBSCRIPTIONS)}
+    with anyio.fail_after(10):
+        async with Client(built(QUICK), mode="legacy") as client:
+            await follow(client, *sorted(followed))
+            with pytest.raises(MCPError, match="1000 documents are followed already"):
+                await follow(client, "ollama://one/too/many")
+
+
+async def test_newer_hosts_are_told_on_their_listen_stream(simulator: Simulator, running: RunningSimulator):
+    simulator.registry.publish("new:1", size_bytes=MB)
+    with anyio.fail_after(10):
+        async with (
+            Client(built(QUICK, confirm_delete=False), mode="auto") as client,
+            client.listen(resources_list_changed=True, resource_subscriptions=["ollama://running"]) as events,
+        ):
+            for tool, arguments in CHANGES:
+                await Host(client)(tool, **arguments)
+                assert {await anext(events), await anext(events)} == {
+                    ResourceUpdated(uri="ollama://running"),
+                    ResourcesListChanged(),
+                }
+            simulator.load("copy:1")
+            await Host(client)("unload_model", all=True)
+            assert await anext(events) == ResourceUpdated(uri="ollama://running")
+
+
+PROMPTS = {
+    "choose_a_model": {"task": "summarise e-mails", "memory": "8 GB"},
+    "free_disk_space": {"gigabytes": "12.5"},
+    "update_models": {},
+    "diagnose": {},
+}
+
+
+async def test_each_prompt_names_only_tools_that_there_are(connect: Connect):
+    async with connect() as host:
+        tools = {tool.name for tool in (await host.client.list_tools()).tools}
+        prompts = (await host.client.list_prompts()).prompts
+        assert {prompt.name for prompt in prompts} == set(PROMPTS)
+        for prompt in prompts:
+            assert prompt.title
+            assert prompt.description
+            assert all(argument.description for argument in prompt.arguments or [])
+            (message,) = (await host.client.get_prompt(prompt.name, PROMPTS[prompt.name])).messages
+            assert isinstance(message.content, TextContent)
+            words = {word.strip(".,:;()") for word in message.content.text.split()}
+            named = {
+                word for word in words if word.partition("_")[0] in ("list", "pull", "check", "delete", "load", "plan")
+            }
+            assert named & tools or "health" in words
+            assert {word for word in named if "_" in word} <= tools
+            for given in PROMPTS[prompt.name].values():
+                assert given in message.content.text
+        (short,) = (await host.client.get_prompt("choose_a_model", {"task": "chat"})).messages
+        assert isinstance(short.content, TextContent)
+        assert "Memory" not in short.content.text
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("nope", {}),
+        ("choose_a_model", {}),
+        ("free_disk_space", {"gigabytes": "much"}),
+        ("free_disk_space", {"gigabytes": "-1"}),
+    ],
+)
+async def test_a_wrong_prompt_is_a_protocol_error(name: str, arguments: dict[str, str], connect: Connect):
+    async with connect() as host:
+        with pytest.raises(MCPError) as caught:
+            await host.client.get_prompt(name, arguments)
+    assert caught.value.code == INVALID_PARAMS

@@ -1,0 +1,250 @@
+"""What an operator can choose, and what is said about a wrong choice."""
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from mcp_ollama import OllamaSettings
+
+SECRET = "sk-distinctive"
+DEFAULTS: dict[str, Any] = {
+    "base_url": "http://127.0.0.1:11434",
+    "api_key": None,
+    "headers": {},
+    "model_name": "llama3.2",
+    "timeout": 30,
+    "pull_wait": 45,
+    "stall_seconds": 60,
+    "access": "full",
+    "confirm_delete": True,
+    "allow_push": False,
+    "registries": (),
+    "log_level": "WARNING",
+}
+
+
+def refusal(**given: Any) -> ValueError:
+    """Choose wrongly, and be told so in one line."""
+    with pytest.raises(ValueError, match=r"\AMCP_OLLAMA_.+\Z|\AOLLAMA_.+\Z") as caught:
+        OllamaSettings.load(**given)
+    return caught.value
+
+
+@pytest.fixture
+def export(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Sets variables."""
+    return monkeypatch
+
+
+def test_nothing_has_to_be_chosen() -> None:
+    chosen = OllamaSettings.load().model_dump()
+    assert {name: chosen[name] for name in DEFAULTS} == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "field", "value"),
+    [
+        ("MCP_OLLAMA_BASE_URL", "http://h:1/v1/", "base_url", "http://h:1"),
+        ("OLLAMA_BASE_URL", "https://h/base/v1", "base_url", "https://h:443/base"),
+        ("OLLAMA_HOST", "0.0.0.0", "base_url", "http://127.0.0.1:11434"),
+        ("MCP_OLLAMA_API_KEY", SECRET, "api_key", SecretStr(SECRET)),
+        ("MCP_OLLAMA_HEADERS", '{"X-Key": "a b"}', "headers", {"X-Key": SecretStr("a b")}),
+        ("MCP_OLLAMA_MODEL", "qwen3", "model_name", "qwen3"),
+        ("MCP_OLLAMA_TIMEOUT", "2.5", "timeout", 2.5),
+        ("MCP_OLLAMA_PULL_WAIT", "0", "pull_wait", 0),
+        ("MCP_OLLAMA_STALL_SECONDS", "90", "stall_seconds", 90),
+        ("MCP_OLLAMA_ACCESS", "no-delete", "access", "no-delete"),
+        ("MCP_OLLAMA_ACCESS", "read-only", "access", "read-only"),
+        ("MCP_OLLAMA_CONFIRM_DELETE", "false", "confirm_delete", False),
+        ("MCP_OLLAMA_ALLOW_PUSH", "1", "allow_push", True),
+        (
+            "MCP_OLLAMA_REGISTRIES",
+            " Models.example, ,localhost:5000",
+            "registries",
+            ("models.example", "localhost:5000"),
+        ),
+        ("MCP_OLLAMA_LOG_LEVEL", "debug", "log_level", "DEBUG"),
+        ("mcp_ollama_access", "read-only", "access", "read-only"),
+    ],
+)
+def test_each_choice_is_a_variable(
+    variable: str, text: str, field: str, value: object, export: pytest.MonkeyPatch
+) -> None:
+    export.setenv(variable, text)
+    chosen = OllamaSettings.load().model_dump()
+    assert {name: chosen[name] for name in DEFAULTS} == DEFAULTS | {field: value}
+
+
+def test_an_empty_variable_is_none_at_all(export: pytest.MonkeyPatch) -> None:
+    for field in OllamaSettings.model_fields:
+        export.setenv(f"MCP_OLLAMA_{field.upper()}", "")
+    for variable in ("MCP_OLLAMA_MODEL", "OLLAMA_BASE_URL", "OLLAMA_HOST", "OLLAMA_API_KEY"):
+        export.setenv(variable, "")
+    chosen = OllamaSettings.load().model_dump()
+    assert {name: chosen[name] for name in DEFAULTS} == DEFAULTS
+
+
+def test_the_address_comes_from_the_first_that_names_one(export: pytest.MonkeyPatch) -> None:
+    addresses: list[str] = []
+    for variable in ("OLLAMA_HOST", "OLLAMA_BASE_URL", "MCP_OLLAMA_BASE_URL"):
+        export.setenv(variable, f"http://{variable.lower().replace('_', '-')}:1")
+        addresses.append(OllamaSettings.load().base_url)
+    addresses.append(OllamaSettings.load(base_url="http://argument:1/v1").base_url)
+    hosts = ("ollama-host", "ollama-base-url", "mcp-ollama-base-url", "argument")
+    assert addresses == [f"http://{host}:1" for host in hosts]
+
+
+def test_an_argument_comes_before_a_variable(export: pytest.MonkeyPatch) -> None:
+    export.setenv("MCP_OLLAMA_TIMEOUT", "5")
+    export.setenv("MCP_OLLAMA_MODEL", "variable")
+    chosen = OllamaSettings.load(timeout=7, model_name="argument")
+    assert (chosen.timeout, chosen.model_name) == (7, "argument")
+
+
+@pytest.mark.parametrize("address", ["http://h", "http://h/", "http://h/v1", "http://h/v1/", "h:80"])
+def test_an_address_may_end_in_v1(address: str) -> None:
+    assert OllamaSettings(base_url=address).base_url == "http://h:80"
+
+
+@pytest.mark.parametrize(
+    ("variables", "base_url", "key"),
+    [
+        ({}, "http://127.0.0.1:1", None),
+        ({"OLLAMA_API_KEY": "shared"}, "http://127.0.0.1:1", "shared"),
+        ({"OLLAMA_API_KEY": "shared"}, "https://ollama.com", "shared"),
+        ({"OLLAMA_API_KEY": "shared"}, "http://h:1", None),
+        ({"OLLAMA_API_KEY": "shared", "MCP_OLLAMA_API_KEY": "own"}, "http://h:1", "own"),
+        ({"OLLAMA_API_KEY": "shared", "MCP_OLLAMA_API_KEY": "own"}, "https://h", "own"),
+        ({"OLLAMA_API_KEY": "sh är ed"}, "http://h:1", None),
+    ],
+)
+def test_the_shared_key_does_not_go_over_the_network_in_clear_text(
+    variables: dict[str, str], base_url: str, key: str | None, export: pytest.MonkeyPatch
+) -> None:
+    for variable, text in variables.items():
+        export.setenv(variable, text)
+    assert OllamaSettings.load(base_url=base_url).plain_api_key() == key
+
+
+def test_headers_go_over_the_wire_as_they_were_given() -> None:
+    headers = {"Authorization": "Basic dTpw", "X-Empty": ""}
+    assert OllamaSettings(headers=headers).plain_headers() == headers  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "said"),
+    [
+        ("MCP_OLLAMA_BASE_URL", "ftp://h", "An Ollama address begins with http:// or https://, not 'ftp://'"),
+        ("OLLAMA_BASE_URL", "ftp://h", "An Ollama address begins with http:// or https://, not 'ftp://'."),
+        ("OLLAMA_HOST", "ftp://h", "An Ollama address begins with http:// or https://, not 'ftp://'."),
+        ("MCP_OLLAMA_TIMEOUT", "soon", "should be a valid number, unable to parse string as a number"),
+        ("MCP_OLLAMA_TIMEOUT", "0", "should be greater than 0"),
+        ("MCP_OLLAMA_TIMEOUT", "nan", "should be less than or equal to 3600"),
+        ("MCP_OLLAMA_TIMEOUT", "inf", "should be less than or equal to 3600"),
+        ("MCP_OLLAMA_PULL_WAIT", "-1", "should be greater than or equal to 0"),
+        ("MCP_OLLAMA_PULL_WAIT", "3601", "should be less than or equal to 3600"),
+        ("MCP_OLLAMA_STALL_SECONDS", "0", "should be greater than 0"),
+        ("MCP_OLLAMA_ACCESS", "none", "should be 'full', 'no-delete' or 'read-only'"),
+        ("MCP_OLLAMA_CONFIRM_DELETE", "perhaps", "should be true or false"),
+        ("MCP_OLLAMA_ALLOW_PUSH", "2", "should be true or false"),
+        (
+            "MCP_OLLAMA_REGISTRIES",
+            "https://models.example/",
+            "must be host names, separated by commas, such as registry.example.com,localhost:5000",
+        ),
+        ("MCP_OLLAMA_LOG_LEVEL", "loud", "should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+    ],
+)
+def test_a_wrong_choice_is_told_in_one_line_that_names_its_variable(
+    variable: str, text: str, said: str, export: pytest.MonkeyPatch
+) -> None:
+    export.setenv(variable, text)
+    assert str(refusal()) == f"{variable}: {said}"
+
+
+def test_all_wrong_choices_are_told_at_once(export: pytest.MonkeyPatch) -> None:
+    export.setenv("MCP_OLLAMA_TIMEOUT", "0")
+    export.setenv("MCP_OLLAMA_ACCESS", "none")
+    timeout, access = str(refusal()).split("; ")
+    assert timeout.startswith("MCP_OLLAMA_TIMEOUT: ")
+    assert access.startswith("MCP_OLLAMA_ACCESS: ")
+
+
+HEADERS = "must be a JSON object of header names and texts"
+KEY = "must be one word of printable ASCII characters"
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "said"),
+    [
+        ("MCP_OLLAMA_API_KEY", f"{SECRET} and more", KEY),
+        ("MCP_OLLAMA_API_KEY", f"{SECRET}\n", KEY),
+        ("MCP_OLLAMA_API_KEY", f"{SECRET}ü", KEY),
+        ("OLLAMA_API_KEY", f"{SECRET} and more", KEY),
+        ("OLLAMA_API_KEY", f"{SECRET}ü", KEY),
+        ("MCP_OLLAMA_HEADERS", SECRET, HEADERS),
+        ("MCP_OLLAMA_HEADERS", f'["{SECRET}"]', HEADERS),
+        ("MCP_OLLAMA_HEADERS", f'{{"X-Key": ["{SECRET}"]}}', HEADERS),
+        ("MCP_OLLAMA_HEADERS", f'{{"X-Key": "{SECRET}\\r\\nX-More: 1"}}', HEADERS),
+        ("MCP_OLLAMA_HEADERS", f'{{"X Key": "{SECRET}"}}', HEADERS),
+        ("MCP_OLLAMA_HEADERS", f'{{"": "{SECRET}"}}', HEADERS),
+        ("MCP_OLLAMA_BASE_URL", f"http://user:{SECRET}@h", "An Ollama address carries no user name or password"),
+        ("OLLAMA_HOST", f"http://user:{SECRET}@h", "An Ollama address carries no user name or password"),
+    ],
+)
+def test_a_wrong_secret_is_never_shown_not_even_in_a_traceback(
+    variable: str, text: str, said: str, export: pytest.MonkeyPatch
+) -> None:
+    export.setenv(variable, text)
+    error = refusal()
+    assert str(error).startswith(f"{variable}: {said}")
+    assert SECRET not in "".join(traceback.format_exception(error))
+
+
+def test_a_secret_is_not_shown_by_accident() -> None:
+    chosen = OllamaSettings.load(api_key=SECRET, headers={"X-Key": SECRET})
+    assert SECRET not in f"{chosen!r} {chosen} {chosen.model_dump()} {chosen.model_dump_json()}"
+
+
+@pytest.mark.parametrize(
+    "given", [{"registries": 3}, {"registries": ["a b"]}, {"timeout": "x"}, {"base": "h"}, {"headers": {"X": 1}}]
+)
+def test_a_wrong_argument_is_told_as_its_variable(given: dict[str, Any]) -> None:
+    (name,) = given
+    assert str(refusal(**given)).startswith(f"MCP_OLLAMA_{name.upper()}: ")
+
+
+def test_only_our_own_variables_are_read(export: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for field in OllamaSettings.model_fields:
+        export.setenv(field.upper(), "bare")
+    (tmp_path / ".env").write_text("MCP_OLLAMA_ACCESS=read-only\n")
+    export.chdir(tmp_path)
+    chosen = OllamaSettings.load().model_dump()
+    assert {name: chosen[name] for name in DEFAULTS} == DEFAULTS
+
+
+def test_a_choice_holds() -> None:
+    chosen = OllamaSettings()
+    with pytest.raises(ValidationError):
+        chosen.access = "read-only"
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("registry.ollama.ai", True),
+        ("Registry.Ollama.AI", True),
+        ("ollama.com", True),
+        ("hf.co", True),
+        ("huggingface.co", True),
+        ("models.example:5000", True),
+        ("models.example", False),
+        ("evil.hf.co", False),
+        ("", False),
+    ],
+)
+def test_models_come_only_from_registries_that_are_named(host: str, allowed: bool) -> None:
+    assert OllamaSettings.load(registries="Models.example:5000").allows_registry(host) is allowed

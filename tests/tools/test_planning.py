@@ -1,0 +1,192 @@
+"""Knowing before doing: bytes are exact, and what is unknown is said."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_ollama.context import Patience
+from mcp_ollama.simulator import Simulator
+from tests.conftest import Connect
+
+MB = 1_000_000
+
+
+def pulled(simulator: Simulator) -> set[str]:
+    return {request.path for request in simulator.requests if request.path == "/api/pull"}
+
+
+async def test_a_plan_tells_every_byte_of_a_new_model(simulator: Simulator, connect: Connect):
+    manifest = simulator.registry.publish("llama3.2:1b", size_bytes=50 * MB, license="MIT")
+    async with connect() as call:
+        plan = await call("plan_pull", model="llama3.2:1b")
+    assert (plan["exists"], plan["installed"]) == (True, False)
+    assert plan["total_bytes"] == plan["download_bytes"] == manifest.size
+    assert plan["present_bytes"] == 0
+    assert plan["layers"][0] == {
+        "digest": manifest.layers[0].digest[7:19],
+        "kind": "model",
+        "size_bytes": 50 * MB,
+        "present": False,
+    }
+    assert sum(layer["size_bytes"] for layer in plan["layers"]) == manifest.size
+    assert "fits_on_disk" not in plan
+    assert "is not known" in plan["warnings"][0]
+    assert not pulled(simulator)
+
+
+async def test_a_plan_leaves_out_what_the_server_has_already(simulator: Simulator, connect: Connect):
+    simulator.install("llama3.2:1b", size_bytes=50 * MB, license="MIT")
+    async with connect() as call:
+        assert (await call("plan_pull", model="llama3.2:1b"))["up_to_date"]
+        newer = simulator.registry.publish("llama3.2:1b", size_bytes=50 * MB, license="Apache")
+        plan = await call("plan_pull", model="llama3.2:1b")
+    assert (plan["installed"], plan["up_to_date"]) == (True, False)
+    assert 0 < plan["download_bytes"] < 10_000
+    assert plan["present_bytes"] == newer.size - plan["download_bytes"]
+
+
+async def test_a_model_that_does_not_exist_and_one_in_the_cloud_are_told(simulator: Simulator, connect: Connect):
+    simulator.registry.publish("gpt-oss:120b-cloud", remote_host="https://ollama.com:443", remote_model="gpt-oss:120b")
+    async with connect() as call:
+        absent = await call("plan_pull", model="nope:1")
+        cloud = await call("plan_pull", model="gpt-oss:120b-cloud")
+        assert "allowed" in await call.refusal("plan_pull", model="evil.example/x/y")
+    assert absent == {
+        "model": "nope:1",
+        "exists": False,
+        "installed": False,
+        "layers": [],
+        "warnings": absent["warnings"],
+    }
+    assert "has no nope:1" in absent["warnings"][0]
+    assert "runs on ollama.com" in cloud["warnings"][0]
+
+
+async def test_of_a_model_in_a_thousand_parts_the_server_is_not_asked_for_each(simulator: Simulator, connect: Connect):
+    simulator.registry.publish("mlx:1", safetensors=True, tensor_count=100, size_bytes=100 * MB)
+    async with connect() as call:
+        plan = await call("plan_pull", model="mlx:1")
+    assert plan["total_bytes"] > 0
+    assert "download_bytes" not in plan
+    assert "too many" in plan["warnings"][0]
+    assert len(plan["layers"]) == 64
+    assert not [request for request in simulator.requests if "/blobs/" in request.path]
+
+
+def stored(simulator: Simulator, blob: Path) -> None:
+    simulator.install("here:1", size_bytes=MB)
+    simulator.respond("/api/show", body=json.dumps({"modelfile": f"# made up\nFROM {blob}\nTEMPLATE x"}))
+
+
+async def test_free_disk_is_told_where_the_servers_blobs_can_be_seen(
+    simulator: Simulator, connect: Connect, tmp_path: Path
+):
+    blob = tmp_path / "blobs" / f"sha256-{'a' * 64}"
+    simulator.registry.publish("small:1", size_bytes=MB)
+    simulator.registry.publish("vast:1", size_bytes=10**18)
+    stored(simulator, blob)
+    async with connect() as call:
+        assert "disk_free_bytes" not in await call("plan_pull", model="small:1")
+        blob.parent.mkdir()
+        blob.write_bytes(b"GGUF")
+        small, vast = await call("plan_pull", model="small:1"), await call("plan_pull", model="vast:1")
+        assert abs(small["disk_free_bytes"] - shutil.disk_usage(tmp_path).free) < 1000 * MB
+        assert small["fits_on_disk"]
+        assert small["warnings"] == []
+        assert not vast["fits_on_disk"]
+        assert "The disk lacks" in vast["warnings"][0]
+        simulator.registry.publish("mlx:1", safetensors=True, tensor_count=100)
+        assert "fits_on_disk" not in await call("plan_pull", model="mlx:1")
+
+
+@pytest.mark.parametrize(
+    "body", ['{"error":"no"}', '{"modelfile":"FROM llama3.2"}', '{"modelfile":"FROM /%s/blobs/sha256-%s"}']
+)
+async def test_free_disk_is_never_guessed(body: str, simulator: Simulator, connect: Connect):
+    if "%s" in body:
+        body %= ("x" * 5000, "a" * 64)
+    simulator.install("here:1", size_bytes=MB)
+    simulator.respond("/api/show", body=body, status=404 if "error" in body else 200)
+    async with connect() as call:
+        assert "disk_free_bytes" not in await call("plan_pull", model="here:1")
+
+
+async def test_every_state_of_an_installed_model_is_told_without_a_download(simulator: Simulator, connect: Connect):
+    simulator.install("current:1", size_bytes=MB)
+    simulator.install("old:1", size_bytes=MB)
+    simulator.registry.publish("old:1", size_bytes=2 * MB, weights="newer")
+    simulator.install("mine:1", size_bytes=MB)
+    simulator.registry.withdraw("mine:1")
+    simulator.install("cloudy:120b-cloud", remote_host="https://ollama.com:443", remote_model="cloudy:120b")
+    simulator.install("evil.example/x/y:1", size_bytes=MB)
+    async with connect() as call:
+        await call("create_model", model="variant:1", from_model="current:1", parameters={"num_ctx": 8192})
+        answer = await call("check_updates")
+        rows = {row["model"]: row for row in answer["models"]}
+        one = await call("check_updates", models=["old:1", "OLD:1"])
+        assert "is not installed" in await call.refusal("check_updates", models=["nope"])
+    assert {name: row["state"] for name, row in rows.items()} == {
+        "current:1": "current",
+        "old:1": "outdated",
+        "mine:1": "local_only",
+        "variant:1": "local_only",
+        "cloudy:120b-cloud": "remote",
+        "evil.example/x/y:1": "unknown",
+    }
+    assert rows["variant:1"]["reason"] == "Made here from current:1."
+    assert rows["old:1"]["download_bytes"] == 2 * MB
+    assert not answer["complete"]
+    assert one == {"models": [rows["old:1"]], "complete": True}
+    assert not pulled(simulator)
+
+
+async def test_updates_that_take_too_long_are_told_to_be_unknown(simulator: Simulator, connect: Connect):
+    simulator.install("slow:1", size_bytes=MB)
+    simulator.install("cloudy:120b-cloud", remote_host="https://ollama.com:443", remote_model="cloudy:120b")
+    simulator.delay("/v2/library/slow/manifests/1", 5)
+    async with connect(patience=Patience(updates=0.3)) as call:
+        answer = await call("check_updates")
+    states = {row["model"]: row["state"] for row in answer["models"]}
+    assert states == {"slow:1": "unknown", "cloudy:120b-cloud": "remote"}
+    assert not answer["complete"]
+
+
+def recommendation(model: str, **more: Any) -> dict[str, Any]:
+    return {"model": model, "description": f"about\x1b[31m {model}", **more}
+
+
+async def test_recommendations_are_ollamas_own_with_what_is_installed_marked(simulator: Simulator, connect: Connect):
+    simulator.install("qwen3:8b", capabilities=("completion", "tools"), template="x")
+    simulator.install("nomic-embed-text", capabilities=("embedding",))
+    simulator.recommendations = [
+        recommendation("qwen3:8b", vram_bytes=6 * 10**9, context_length=40960),
+        recommendation("nomic-embed-text", vram_bytes=10**9),
+        recommendation("gpt-oss:120b-cloud"),
+        recommendation("a b"),
+    ]
+    async with connect() as call:
+        answer = await call("recommend_models")
+        little = await call("recommend_models", max_memory_bytes=10**9, capability="Tools")
+    assert answer["models"][0] == {
+        "model": "qwen3:8b",
+        "description": "about qwen3:8b",
+        "context_length": 40960,
+        "memory_bytes": 6 * 10**9,
+        "installed": True,
+    }
+    assert [row["model"] for row in little["models"]] == ["gpt-oss:120b-cloud", "a b"]
+    assert "Ollama's own" in answer["source"]
+
+
+async def test_an_older_server_recommends_nothing_and_says_so(simulator: Simulator, connect: Connect):
+    path = "/api/experimental/model-recommendations"
+    simulator.lack(path)
+    async with connect() as call:
+        answer = await call("recommend_models")
+        assert answer["models"] == []
+        assert "too old" in answer["source"]
+        simulator.respond(path, status=500, body='{"error":"broken"}')
+        assert "broken" in await call.refusal("recommend_models")
