@@ -21,6 +21,7 @@ from mcp.types import (
     UnsubscribeRequestParams,
 )
 
+from mcp_ollama import OllamaSettings, build_server
 from mcp_ollama.announcements import MAX_SUBSCRIPTIONS
 from mcp_ollama.context import Patience
 from mcp_ollama.simulator import RunningSimulator, Simulator
@@ -200,3 +201,18 @@ async def test_a_wrong_prompt_is_a_protocol_error(name: str, arguments: dict[str
         with pytest.raises(MCPError) as caught:
             await host.client.get_prompt(name, arguments)
     assert caught.value.code == INVALID_PARAMS
+
+
+async def test_a_bug_in_a_prompt_is_no_fault_of_its_arguments():
+    server = build_server(OllamaSettings(base_url="http://127.0.0.1:9"))
+
+    @server.prompt(name="broken", description="Fails.")
+    def _broken() -> str:
+        raise RuntimeError("planted")
+
+    with anyio.fail_after(10):
+        async with Client(server) as client:
+            with pytest.raises(MCPError) as failed:
+                await client.get_prompt("broken")
+    assert failed.value.error.code != INVALID_PARAMS
+    assert "planted" not in failed.value.error.message

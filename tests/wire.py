@@ -16,7 +16,7 @@ from typing import Any, Self
 
 Frame = dict[str, Any]
 
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 50.0
 MODERN = "2026-07-28"
 ENVELOPE: Frame = {
     "io.modelcontextprotocol/protocolVersion": MODERN,
