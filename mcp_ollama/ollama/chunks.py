@@ -12,7 +12,7 @@ import httpcore
 
 _LARGE = 65_536
 _LONGEST_SIZE = 16
-_PORTION = 16_384
+_PORTION = 8_192
 """Read at a time: between two portions the event loop serves others."""
 
 
