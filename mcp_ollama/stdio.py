@@ -12,6 +12,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
@@ -48,6 +49,7 @@ _FLUSH_SECONDS = 0.2
 _CLEAN_UP_SECONDS, _SIGNALLED_CLEAN_UP_SECONDS = 1.0, 0.5
 _EXIT_SECONDS, _SIGNALLED_EXIT_SECONDS = 3.0, 0.9  # for all of it
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LISTEN = "subscriptions/listen"  # the request whose answer is a stream
 _Line = bytes | bytearray | None  # None stands for a line over the limit
 
@@ -94,8 +96,7 @@ class _Session:
 
     async def run(self) -> int:
         _start_thread(self._end_process)
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, self._on_signal)
+        _start_thread(self._heed_signals, _signals())
         with anyio.CancelScope() as clean_up:
             async with self._core.lifespan(self._core) as state:
                 with self._conversation:
@@ -161,7 +162,13 @@ class _Session:
     def _owed(self, method: str | None = None) -> int:
         return sum(method in (None, owed) for lane in self._lanes for owed in lane.owed.values())
 
-    def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
+    def _heed_signals(self, signals: socket.socket) -> None:
+        while True:
+            signum = signals.recv(1)[0]
+            if signum in _SIGNALS:
+                self._on_signal(signum)
+
+    def _on_signal(self, signum: int) -> None:
         if self._status or self._loop.is_closed():
             os._exit(128 + signum)
         self._status = 128 + signum
@@ -312,6 +319,20 @@ def _batches(fd: int) -> Iterator[list[_Line]]:
             *whole, tail = others
             yield [held if len(held) <= _LINE_LIMIT_BYTES else None, *whole]
             held = bytearray(tail)
+
+
+def _signals() -> socket.socket:
+    """Have signals written to a socket: a handler in Python waits for the next event of a loop that may be idle."""
+    heard, told = socket.socketpair()
+    told.settimeout(0)
+    signal.set_wakeup_fd(told.detach(), warn_on_full_buffer=False)
+    for signum in _SIGNALS:
+        signal.signal(signum, _leave_to_the_socket)
+    return heard
+
+
+def _leave_to_the_socket(_signum: int, _frame: FrameType | None) -> None:
+    """Have a handler at all, without which nothing is written."""
 
 
 def _start_thread(target: Callable[..., None], *args: object) -> None:

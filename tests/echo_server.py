@@ -7,12 +7,14 @@ What happens to it is told on stderr, a word a line.
 import gc
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import FrameType
 
 import anyio
 from anyio import to_thread
@@ -109,6 +111,28 @@ async def block() -> str:
     return "never"
 
 
+async def signal_elsewhere() -> str:
+    """Have SIGTERM delivered to another thread, once the event loop has nothing to do."""
+
+    def deliver() -> None:
+        threading.Event().wait(0.1)
+        signal.raise_signal(signal.SIGTERM)
+
+    threading.Thread(target=deliver, daemon=True).start()
+    return "soon"
+
+
+async def signal_otherwise() -> str:
+    """Get a signal that is none of the transport's."""
+
+    def heed(_signum: int, _frame: FrameType | None) -> None:
+        tell("SIGUSR1")
+
+    signal.signal(signal.SIGUSR1, heed)
+    signal.raise_signal(signal.SIGUSR1)
+    return "still there"
+
+
 async def noise() -> str:
     """Write to stdout in every way there is, and read from stdin."""
     print("planted print", flush=True)
@@ -127,7 +151,19 @@ def tell(word: str) -> None:
 def main() -> int:
     """Serve."""
     server = MCPServer("echo", version="1", lifespan=lifespan)
-    for tool in (echo, repeat, soon, hold, cancelled, ping, misbehave, block, noise):
+    for tool in (
+        echo,
+        repeat,
+        soon,
+        hold,
+        cancelled,
+        ping,
+        misbehave,
+        block,
+        signal_elsewhere,
+        signal_otherwise,
+        noise,
+    ):
         server.add_tool(tool)
     gc.enable()
     return serve(server, pipes, notifications=NotificationOptions(resources_changed=True))

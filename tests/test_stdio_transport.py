@@ -159,6 +159,18 @@ def test_a_signal_cleans_up_and_ends_the_process(host: Wire) -> None:
     assert host.errors.endswith("holding\ncleaning\ncleaned\n")
 
 
+def test_a_signal_is_heeded_by_an_idle_server_whichever_thread_gets_it(host: Wire) -> None:
+    assert text_of(host.ask(call(1, "signal_elsewhere", modern=True))) == "soon"
+    assert host.wait() == 143
+    assert host.errors.endswith("cleaning\ncleaned\n")
+
+
+def test_any_other_signal_is_left_to_whoever_handles_it(shared: Wire) -> None:
+    assert text_of(shared.ask(call(1, "signal_otherwise", modern=True))) == "still there"
+    shared.hear("SIGUSR1")
+    assert text_of(shared.ask(call(2, "echo", text="after", modern=True))) == "after"
+
+
 def test_a_second_signal_ends_the_process_at_once_even_in_a_clean_up_that_hangs(host: Wire) -> None:
     host.ask(call(1, "misbehave", clean_up="for ever", modern=True))
     host.signal(signal.SIGTERM)
