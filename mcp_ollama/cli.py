@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     door = _http_door(*address) if address else _stdio_door()
     # Collecting garbage among half a million objects that all stay costs the start a tenth of its time.
     gc.disable()
+    _defer_models()
     settings = _settings(chosen | {"base_url": "http://127.0.0.1"} if demo else chosen)
     return _demo(settings, door) if demo else _serve(settings, door)
 
@@ -209,6 +210,16 @@ def _print_config(host: str, chosen: dict[str, str]) -> int:
     _say(f"For {HOSTS[host].title}, into {HOSTS[host].place}:")
     sys.stdout.write(f"{text}\n")
     return 0
+
+
+def _defer_models() -> None:
+    """Have each pydantic model built when it is first used, in this process, which is ours.
+
+    The SDK has hundreds, three for each message of the protocol, and a conversation uses a few dozen of them.
+    """
+    from pydantic import BaseModel
+
+    BaseModel.model_config["defer_build"] = True
 
 
 def _settings(chosen: dict[str, str]) -> "OllamaSettings":

@@ -14,10 +14,12 @@ from contextlib import suppress
 from queue import Empty, Queue
 from typing import Any, Self
 
+from tests.conformance import schemas
+
 Frame = dict[str, Any]
 
 TIMEOUT_SECONDS = 50.0
-MODERN = "2026-07-28"
+HANDSHAKE, MODERN = "2025-11-25", "2026-07-28"
 ENVELOPE: Frame = {
     "io.modelcontextprotocol/protocolVersion": MODERN,
     "io.modelcontextprotocol/clientInfo": {"name": "wire", "version": "1"},
@@ -44,7 +46,7 @@ def notification(method: str, **params: object) -> Frame:
     return {"jsonrpc": "2.0", "method": method, "params": params}
 
 
-def initialize(version: str = "2025-11-25", request_id: object = "init") -> Frame:
+def initialize(version: str = HANDSHAKE, request_id: object = "init") -> Frame:
     """Build the opening of a handshake."""
     client = {"name": "wire", "version": "1"}
     params = {"protocolVersion": version, "capabilities": {}, "clientInfo": client}
@@ -63,6 +65,8 @@ class Wire:
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self.process = subprocess.Popen[bytes](command, **(pipes | options))
         self._frames: Queue[bytes | None] = Queue()
+        self._asked: dict[object, tuple[str, bool]] = {}  # method and era of each request
+        self._version = HANDSHAKE
         self._errors = bytearray()
         self._more_errors = threading.Condition()
         self._reader = threading.Thread(target=self._collect_frames, daemon=True)
@@ -90,6 +94,11 @@ class Wire:
 
     def send(self, *frames: Frame) -> None:
         """Send messages, all in one write."""
+        for frame in frames:
+            if "id" in frame and "method" in frame:
+                meta = frame["params"].get("_meta", {})
+                modern = ENVELOPE.keys() <= meta.keys() and frame["method"] != "initialize"
+                self._asked[frame["id"]] = frame["method"], modern
         self.send_lines(*map(json.dumps, frames))
 
     def send_lines(self, *lines: str | bytes) -> None:
@@ -106,7 +115,7 @@ class Wire:
         """Return the next message; it is an error if there is none in time, or if it is anything but a message."""
         line = self._next_line(timeout)
         assert line is not None, f"end of output\n{self.errors}"
-        return parse(line)
+        return self._parse(line)
 
     def answers(self, *request_ids: object, timeout: float = TIMEOUT_SECONDS) -> list[Frame]:
         """Return the answers to these requests, in this order; what comes in between is passed over."""
@@ -123,7 +132,7 @@ class Wire:
         self.send(frame)
         return self.answers(frame["id"], timeout=timeout)[0]
 
-    def shake_hands(self, version: str = "2025-11-25") -> Frame:
+    def shake_hands(self, version: str = HANDSHAKE) -> Frame:
         """Open a connection the way of 2025-11-25 and before, and return the result of `initialize`."""
         answer = self.ask(initialize(version))
         self.send(notification("notifications/initialized"))
@@ -134,7 +143,7 @@ class Wire:
         """Return all that is still sent, up to the end of output."""
         frames: list[Frame] = []
         while (line := self._next_line(timeout)) is not None:
-            frames.append(parse(line))
+            frames.append(self._parse(line))
         return frames
 
     def close_input(self) -> None:
@@ -171,6 +180,21 @@ class Wire:
         with self._more_errors:
             heard = self._more_errors.wait_for(lambda: text.encode() in self._errors, timeout)
         assert heard, f"no {text!r} in {timeout} s\n{self.errors}"
+
+    def _parse(self, line: bytes) -> Frame:
+        """Read a message, and hold it against the schema of its revision."""
+        frame = parse(line)
+        if "method" in frame:
+            # Only the older revisions have requests of the server; of a notification nothing says to which it belongs.
+            schemas.check(frame, (self._version,) if "id" in frame else (self._version, MODERN))
+            return frame
+        method, modern = self._asked.get(frame["id"], ("", False))
+        if method == "initialize" and "result" in frame:
+            self._version = frame["result"]["protocolVersion"]
+        # The older revisions have no place for an error that belongs to no request.
+        handshake = self._version if frame["id"] is not None else HANDSHAKE
+        schemas.check(frame, (MODERN if modern else handshake,), method)
+        return frame
 
     def _next_line(self, timeout: float) -> bytes | None:
         if not self._reader.ident:

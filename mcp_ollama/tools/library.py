@@ -184,7 +184,7 @@ def model_row(model: InstalledModel, facts: Facts | None, running: Collection[st
         quantization=_word(model.details.quantization_level),
         context_length=(facts.context_length if facts else None) or model.details.context_length or None,
         capabilities=_capabilities(model, facts),
-        loaded=key_of(model.name) in running,
+        loaded=bool(running) and key_of(model.name) in running,
         remote=bool(model.remote_host),
     )
 
@@ -203,7 +203,7 @@ _ORDERS: dict[str, Callable[[InstalledModel], Any]] = {
 
 def whole_seconds(moment: datetime | None) -> str | None:
     """Write a time as ISO 8601 in whole seconds UTC."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z" if moment else None
 
 
 def _word(text: str) -> str | None:

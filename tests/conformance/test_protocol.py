@@ -1,0 +1,85 @@
+"""What the SDK's own server leaves open, in both eras: hints for caches, and errors of prompts."""
+
+from typing import Annotated
+
+import pytest
+from mcp import MCPError
+from mcp.server.lowlevel import NotificationOptions
+from mcp.types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams
+from pydantic import Field
+
+from mcp_ollama import OllamaSettings, build_server
+from mcp_ollama.server import OllamaServer
+from tests.host import Era, host
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def server() -> OllamaServer:
+    """Our server with a prompt of the tests."""
+    server = build_server(OllamaSettings(base_url=NOWHERE))
+
+    @server.prompt()
+    async def tidy_up(gigabytes: Annotated[float, Field(gt=0)], why: str = "") -> str:
+        """Make room."""
+        if why == "broken":
+            raise RuntimeError("a bug")
+        return f"Free {gigabytes:g} GB."
+
+    return server
+
+
+async def test_what_never_changes_may_be_kept_for_an_hour(server: OllamaServer):
+    async with host(server, "auto") as asking:
+        tools = await asking.client.list_tools()
+        prompts = await asking.client.list_prompts()
+        resources = await asking.client.list_resources()
+    assert (tools.ttl_ms, tools.cache_scope) == (prompts.ttl_ms, prompts.cache_scope) == (3_600_000, "public")
+    assert (resources.ttl_ms, resources.cache_scope) == (5_000, "private")
+
+
+async def test_a_prompt_is_filled_in(server: OllamaServer, era: Era):
+    async with host(server, era) as asking:
+        prompt = await asking.client.get_prompt("tidy_up", {"gigabytes": "7.5"})
+    assert [message.content.text for message in prompt.messages if message.content.type == "text"] == ["Free 7.5 GB."]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "why"),
+    [
+        ("no_such", {}, "Unknown prompt: no_such"),
+        ("tidy_up", None, "The prompt tidy_up needs gigabytes."),
+        ("tidy_up", {"gigabytes": "many"}, "tidy_up was not called: gigabytes should be a valid number"),
+        ("tidy_up", {"gigabytes": "0"}, "gigabytes should be greater than 0"),
+        ("tidy_up", {"gigabytes": "1", "tone": "kind"}, "tone"),
+    ],
+)
+async def test_a_prompt_that_cannot_be_filled_in_is_an_error_of_its_parameters(
+    server: OllamaServer, era: Era, name: str, arguments: dict[str, str] | None, why: str
+):
+    async with host(server, era) as asking:
+        with pytest.raises(MCPError, match=why) as refused:
+            await asking.client.get_prompt(name, arguments)
+    assert refused.value.error.code == INVALID_PARAMS
+
+
+async def test_a_bug_in_a_prompt_is_told_apart_and_its_text_is_hidden(server: OllamaServer, era: Era):
+    async with host(server, era) as asking:
+        with pytest.raises(MCPError) as refused:
+            await asking.client.get_prompt("tidy_up", {"gigabytes": "1", "why": "broken"})
+    assert refused.value.error.code != INVALID_PARAMS
+    assert "a bug" not in refused.value.error.message
+
+
+def test_changes_are_announced_exactly_where_they_can_be_subscribed_to():
+    server = build_server(OllamaSettings(base_url=NOWHERE))
+    core = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]
+    served = core.get_request_handler("resources/subscribe") is not None
+    assert vars(server.announced()) == vars(NotificationOptions(resources_changed=served))
+
+    async def subscribe(_: object, __: SubscribeRequestParams) -> EmptyResult:
+        return EmptyResult()
+
+    core.add_request_handler("resources/subscribe", SubscribeRequestParams, subscribe)
+    assert server.announced().resources_changed
