@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,14 +56,19 @@ def answers(models: int) -> dict[bytes, bytes]:
         b"version": {"version": "0.33.0"},
         b"show": show(),
     }
-    return {b"/api/" + name: _answer(json.dumps(document).encode()) for name, document in documents.items()}
+    return {b"/api/" + name: answer(json.dumps(document).encode()) for name, document in documents.items()}
 
 
-def _answer(body: bytes, status: bytes = b"200 OK") -> bytes:
+Reply = Callable[[bytes], Iterable[bytes]]
+"""Gives the pieces of the answer for a path."""
+
+
+def answer(body: bytes, status: bytes = b"200 OK") -> bytes:
+    """Make an answer as it goes over the wire."""
     return b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
 
 
-def _talk(connection: socket.socket, known: dict[bytes, bytes]) -> None:
+def _talk(connection: socket.socket, reply: Reply) -> None:
     received = b""
     with connection:
         while True:
@@ -77,7 +82,8 @@ def _talk(connection: socket.socket, known: dict[bytes, bytes]) -> None:
             while len(received) < length:
                 received += connection.recv(65_536)
             received = received[length:]
-            connection.sendall(known.get(line.split(b" ")[1]) or _answer(b"{}", b"404 Not Found"))
+            for piece in reply(line.split(b" ")[1]):
+                connection.sendall(piece)
 
 
 @contextmanager
@@ -92,16 +98,21 @@ def backend(models: int) -> Generator[str]:
             process.kill()
 
 
-def main() -> None:
-    """Serve until killed."""
-    known = answers(int(sys.argv[1]))
+def serve_for_ever(reply: Reply, announce: Callable[[str], object]) -> None:
+    """Serve until killed; `announce` is told the address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
-        sys.stdout.flush()
+        announce(f"http://127.0.0.1:{listener.getsockname()[1]}")
         while True:
             connection, _ = listener.accept()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=_talk, args=(connection, known), daemon=True).start()
+            threading.Thread(target=_talk, args=(connection, reply), daemon=True).start()
+
+
+def main() -> None:
+    """Serve until killed."""
+    known = answers(int(sys.argv[1]))
+    unknown = answer(b"{}", b"404 Not Found")
+    serve_for_ever(lambda path: [known.get(path, unknown)], lambda url: print(url, flush=True))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a pull costs: a flood of progress lines against a bare loop, other calls meanwhile, and a pull at Ollama's pace.
 
-Run it alone: `python bench/pulls.py`. Ratios within one run count; the machine decides on the rest.
+Run it alone: `python -m bench.pulls [LINES]`. Ratios within one run count; the machine decides on the rest.
 """
 
 import gc
@@ -8,9 +8,7 @@ import http.client
 import json
 import multiprocessing
 import resource
-import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from urllib.parse import urlsplit
 import anyio
 from mcp import Client
 
+from bench.backend import answer, serve_for_ever
 from mcp_ollama import OllamaSettings, build_server
 from mcp_ollama.ollama.registry import Registry
 
@@ -75,47 +74,18 @@ def tags() -> bytes:
     return json.dumps({"models": rows}).encode()
 
 
-def answer(path: str, body: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
-    """Answer as the bit of Ollama that is needed here."""
-    if path == "/api/pull":
-        yield ANSWER
-        yield from body()
-        return
-    content = {"/api/tags": tags(), "/api/ps": b'{"models":[]}', "/api/show": b'{"capabilities":["completion"]}'}
-    found = content.get(path)
-    status = b"200 OK" if found else b"404 Not Found"
-    yield b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(found or b""), found or b"")
-
-
-def talk(connection: socket.socket, body: Callable[[], Iterator[bytes]]) -> None:
-    """Serve one connection to its end."""
-    received = b""
-    with connection:
-        while True:
-            while b"\r\n\r\n" not in received:
-                if not (data := connection.recv(65_536)):
-                    return
-                received += data
-            head, _, received = received.partition(b"\r\n\r\n")
-            _, path, _ = head.split(b"\r\n")[0].decode().split(" ")
-            length = next(
-                (int(row[15:]) for row in head.lower().split(b"\r\n") if row.startswith(b"content-length:")), 0
-            )
-            while len(received) < length:
-                received += connection.recv(65_536)
-            received = received[length:]
-            for piece in answer(path, body):
-                connection.sendall(piece)
-
-
 def stand_in(pipe: Connection, body: Callable[[], Iterator[bytes]]) -> None:
-    """Be that server, in a process of its own, until killed."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        pipe.send(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        while True:
-            connection, _ = listener.accept()
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=talk, args=(connection, body), daemon=True).start()
+    """Be the bit of Ollama that is needed here, in a process of its own, until killed."""
+    known = {b"/api/tags": tags(), b"/api/ps": b'{"models":[]}', b"/api/show": b'{"capabilities":["completion"]}'}
+
+    def reply(path: bytes) -> Iterator[bytes]:
+        if path == b"/api/pull":
+            yield ANSWER
+            yield from body()
+        else:
+            yield answer(known[path]) if path in known else answer(b"", b"404 Not Found")
+
+    serve_for_ever(reply, pipe.send)
 
 
 @contextmanager

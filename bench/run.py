@@ -175,7 +175,7 @@ def calls(rounds: int) -> list[str]:
 
 def pulls(lines: int) -> list[str]:
     """Run the measurement of pulls, which is a program of its own."""
-    command = [sys.executable, str(Path(__file__).with_name("pulls.py")), str(lines)]
+    command = [sys.executable, "-m", "bench.pulls", str(lines)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return ["```", *done.stdout.rstrip().splitlines(), "```"]
 

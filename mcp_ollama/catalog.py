@@ -43,6 +43,11 @@ class Catalog:
             raise _not_installed(name, models)
         return found, [one for one in models if one is not found]
 
+    async def is_still(self, model: InstalledModel) -> bool:
+        """Tell whether the very model that was found is still there, and not another under its name."""
+        now = find_model(ModelName.for_pull(model.name), await self.ollama.list_models())
+        return now is not None and now.digest == model.digest
+
     async def info(self, model: InstalledModel) -> ModelInfo:
         """Ask for all that the server says of a model, and remember its facts."""
         info = await self.ollama.get_model_info(model.name)

@@ -125,6 +125,7 @@ class _Uvicorn(uvicorn.Server):
         self._signalled.put(self.status)
 
     def _end_process(self) -> None:
+        """End the process in a while, from a thread: a loop that is blocked would never come to it."""
         status = self._signalled.get()
         time.sleep(_EXIT_SECONDS)
         os._exit(status)

@@ -113,6 +113,11 @@ def key_of(name: str) -> str:
         return name.lower()
 
 
+def running_as(key: str, running: Iterable[RunningModel]) -> list[RunningModel]:
+    """Find what is in memory under a name, given as its key."""
+    return [one for one in running if key_of(one.name) == key]
+
+
 def nearest_names(name: ModelName, models: Iterable[InstalledModel], limit: int = 3) -> list[str]:
     """List the installed names that a misspelt one may mean, the likeliest first."""
     keys = {model.name.lower(): model.name for model in models}

@@ -18,7 +18,7 @@ from mcp_ollama.jobs import Job, Kind, Transfer
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import OllamaError, OllamaStreamError
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.ollama.registry import Registry
+from mcp_ollama.ollama.registry import Registry, present_blobs
 from mcp_ollama.ollama.schemas import Progress
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,6 @@ MAX_OPEN = 100
 KEPT = 50
 KEPT_SECONDS = 3600
 SHUTDOWN_SECONDS = 1.0
-_MAX_PRESENCE_CHECKS = 64
 
 
 class Transfers:
@@ -105,6 +104,11 @@ class Transfers:
     def find(self, kind: Kind, name: ModelName) -> Job | None:
         """Find the newest transfer of a model."""
         return next((job for job in reversed(self._jobs) if job.is_for(kind, name)), None)
+
+    def is_under_way(self, kind: Kind, name: ModelName) -> bool:
+        """Tell whether a model's newest transfer has not ended."""
+        job = self.find(kind, name)
+        return job is not None and not job.over.is_set()
 
     def place(self, job: Job) -> int | None:
         """Give a job's place in the line: 1 is the next; None when it does not wait."""
@@ -201,10 +205,7 @@ class Transfers:
         """Learn how much there is to download, if the registry says so in time; nothing waits for it."""
         try:
             manifest = await self._registry.get_manifest(job.name, insecure=job.insecure)
-            present: set[str] = set()
-            if len(manifest.blobs) <= _MAX_PRESENCE_CHECKS:
-                present = {digest for digest in manifest.blobs if await self._ollama.has_blob(digest)}
-            job.meter.plan(manifest, present)
+            job.meter.plan(manifest, await present_blobs(self._ollama, manifest) or ())
         except OllamaError as error:
             logger.info("The size of %s is not known beforehand: %s", job.name, error.problem)
         except Exception:

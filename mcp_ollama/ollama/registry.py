@@ -8,6 +8,7 @@ from urllib.parse import urljoin, urlsplit
 import anyio
 from pydantic import ValidationError
 
+from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import (
     ModelNotFoundError,
     OllamaConnectionError,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 ACCEPT = "application/vnd.docker.distribution.manifest.v2+json"
 MAX_MANIFEST_BYTES = 4_000_000
+MOST_ASKED_AFTER = 64
+"""Blobs of one manifest; safetensors models have thousands."""
 _MAX_HOPS = 3
 _THIS_MACHINE = ("localhost", "127.0.0.1")
 
@@ -116,6 +119,13 @@ class Registry:
                 limits=httpx.Limits(max_connections=8),
             )
         return self._http
+
+
+async def present_blobs(ollama: OllamaClient, manifest: Manifest) -> set[str] | None:
+    """Ask which blobs of a manifest an Ollama server has already; None when there are too many to ask after."""
+    if len(manifest.blobs) > MOST_ASKED_AFTER:
+        return None
+    return {digest for digest in manifest.blobs if await ollama.has_blob(digest)}
 
 
 async def _read(response: "httpx.Response", name: ModelName) -> bytes:

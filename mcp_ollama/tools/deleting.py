@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from mcp_ollama.consent import Deed, Reason, consent
 from mcp_ollama.context import App, Call, RefusedError, app_of
-from mcp_ollama.inventory import Freed, find_model, freed_by_deleting, key_of, may_share
+from mcp_ollama.inventory import Freed, freed_by_deleting, may_share, running_as
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel
 from mcp_ollama.progress import bytes_in_words
@@ -45,7 +45,7 @@ async def delete_model(
     app = app_of(call)
     found, others = await app.catalog.find(model)
     name = ModelName.for_pull(model)
-    if (job := app.transfers.find("pull", name)) and not job.over.is_set():
+    if app.transfers.is_under_way("pull", name):
         raise RefusedError(f"{found.name} is being pulled.", "Stop that with cancel_pull first, or let it end.")
     freed = await _freed(app, found, others)
     running = await app.ollama.list_running_models()
@@ -54,7 +54,7 @@ async def delete_model(
         deleted=False,
         frees_bytes=freed.frees_bytes,
         shared_with=list(freed.shared_with),
-        was_loaded=any(key_of(one.name) == name.key for one in running),
+        was_loaded=bool(running_as(name.key, running)),
     )
     verdict = await consent(call, _deed(name, found, freed), confirm)
     if verdict.reason:
@@ -67,8 +67,7 @@ async def delete_model(
 
 async def _delete(app: App, model: InstalledModel, outcome: Deletion) -> Deletion:
     """Delete the very model that was agreed on, not one that took its name meanwhile."""
-    now = find_model(ModelName.for_pull(model.name), await app.ollama.list_models())
-    if now is None or now.digest != model.digest or not await app.ollama.delete_model(model.name):
+    if not await app.catalog.is_still(model) or not await app.ollama.delete_model(model.name):
         outcome.reason = "changed"
         outcome.next_step = f"{model.name} was changed or deleted by someone else meanwhile: look at list_models."
         return outcome

@@ -11,14 +11,16 @@ from mcp_ollama.agents import describe, to_text
 from mcp_ollama.context import App, Call, app_of
 from mcp_ollama.inventory import (
     Facts,
+    capabilities_of,
     configured_context,
     facts_of,
     key_of,
     license_name,
     parameter_count,
     parse_parameters,
+    running_as,
 )
-from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
+from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
 from mcp_ollama.tools.spec import ToolSpec
 
 MAX_TEXT = 8_000
@@ -107,7 +109,7 @@ async def list_of_models(
     facts: dict[str, Facts | None] = {}
     if capability:
         facts = await app.catalog.facts(matched)
-        matched = [one for one in matched if capability.lower() in _capabilities(one, facts.get(one.digest))]
+        matched = [one for one in matched if capability.lower() in capabilities_of(one, facts.get(one.digest))]
     page = (sorted(matched, key=_ORDERS[sort]) if sort in _ORDERS else matched)[offset : offset + limit]
     if not capability:
         facts = await app.catalog.facts(page)
@@ -143,7 +145,7 @@ async def card_of(app: App, model: str, include: Sequence[Include] = ()) -> Mode
     """Show an installed model, as `show_model` does."""
     found, _ = await app.catalog.find(model)
     info = await app.catalog.info(found)
-    loaded = await _is_loaded(app, found.name)
+    loaded = next(iter(running_as(key_of(found.name), await app.ollama.list_running_models())), None)
     parameters = parse_parameters(info.parameters)
     row = model_row(found, facts_of(info), {key_of(found.name)} if loaded else ())
     return ModelCard(
@@ -167,11 +169,6 @@ async def card_of(app: App, model: str, include: Sequence[Include] = ()) -> Mode
     )
 
 
-async def _is_loaded(app: App, name: str) -> RunningModel | None:
-    running = await app.ollama.list_running_models()
-    return next((one for one in running if key_of(one.name) == key_of(name)), None)
-
-
 def model_row(model: InstalledModel, facts: Facts | None, running: Collection[str]) -> ModelRow:
     """Say of an installed model what a list of them says."""
     return ModelRow(
@@ -183,15 +180,10 @@ def model_row(model: InstalledModel, facts: Facts | None, running: Collection[st
         parameter_size=_word(model.details.parameter_size),
         quantization=_word(model.details.quantization_level),
         context_length=(facts.context_length if facts else None) or model.details.context_length or None,
-        capabilities=_capabilities(model, facts),
+        capabilities=capabilities_of(model, facts),
         loaded=bool(running) and key_of(model.name) in running,
         remote=bool(model.remote_host),
     )
-
-
-def _capabilities(model: InstalledModel, facts: Facts | None) -> list[str]:
-    """Give what /api/show says; /api/tags, which misses some, only where that cannot be had."""
-    return list(facts.capabilities) if facts else sorted(model.capabilities)
 
 
 _ORDERS: dict[str, Callable[[InstalledModel], Any]] = {

@@ -119,7 +119,7 @@ async def _make(
     confirm: str,
 ) -> Making:
     app = app_of(call)
-    if (job := app.transfers.find("pull", name)) and not job.over.is_set():
+    if app.transfers.is_under_way("pull", name):
         raise RefusedError(f"{name} is being pulled.", "Stop that with cancel_pull first, or give another name.")
     if existing:
         _check_overwriting(app, existing, overwrite=overwrite)
@@ -128,8 +128,7 @@ async def _make(
         if verdict.reason:
             return Making(model=loses.name, created=False, **asdict(verdict))
         await stop_running(app, name, loses.name, before="overwritten")
-        now = find_model(name, await app.ollama.list_models())
-        if now is None or now.digest != loses.digest:
+        if not await app.catalog.is_still(loses):
             next_step = f"{loses.name} was changed by someone else meanwhile: look at list_models."
             return Making(model=loses.name, created=False, reason="changed", next_step=next_step)
     await make()

@@ -9,18 +9,17 @@ import anyio
 from pydantic import BaseModel, Field
 
 from mcp_ollama.context import App, Call, app_of
-from mcp_ollama.inventory import find_model
+from mcp_ollama.inventory import capabilities_of, find_model
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError, OllamaStatusError
 from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.hosts import is_loopback
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.registry import MOST_ASKED_AFTER, present_blobs
 from mcp_ollama.ollama.schemas import InstalledModel, Manifest, Recommendation
 from mcp_ollama.progress import bytes_in_words
 from mcp_ollama.tools.pulls import allowed
 from mcp_ollama.tools.spec import ToolSpec
 
-MAX_LAYERS = 64
-"""Of a manifest that are asked after; safetensors models have thousands."""
 MAX_ROWS = 200
 AT_ONCE = 6
 SOURCE = "Ollama's own recommendations, as this server gives them"
@@ -103,7 +102,8 @@ async def plan_pull(call: Call, model: Annotated[str, Field(description="Model, 
         return plan
     plan.up_to_date = found.digest == manifest.digest if found else None
     plan.total_bytes = manifest.total_bytes
-    _note_layers(plan, manifest, await _present(app, manifest, complete=bool(plan.up_to_date)))
+    present = set(manifest.blobs) if plan.up_to_date else await present_blobs(app.ollama, manifest)
+    _note_layers(plan, manifest, present)
     if name.is_cloud:
         plan.warnings.append("It runs on ollama.com: what is fetched is only a reference to it.")
     await _note_disk(app, plan, models)
@@ -179,8 +179,7 @@ def _installed(one: Recommendation, models: list[InstalledModel]) -> InstalledMo
 
 
 async def _can(app: App, model: InstalledModel, capability: str) -> bool:
-    facts = (await app.catalog.facts([model]))[model.digest]
-    return capability in (facts.capabilities if facts else model.capabilities)
+    return capability in capabilities_of(model, (await app.catalog.facts([model]))[model.digest])
 
 
 async def _update_of(app: App, model: InstalledModel) -> Update:
@@ -195,20 +194,13 @@ async def _update_of(app: App, model: InstalledModel) -> Update:
         manifest = await app.registry.get_manifest(ModelName.for_pull(model.name))
         row.state = "current" if manifest.digest == model.digest else "outdated"
         if row.state == "outdated":
-            present = await _present(app, manifest, complete=False)
+            present = await present_blobs(app.ollama, manifest)
             row.download_bytes = None if present is None else manifest.total_bytes - _bytes_of(manifest, present)
     except ModelNotFoundError:
         row.state, row.reason = "local_only", "The registry has no such model."
     except (OllamaError, InvalidModelName) as error:
         row.reason = clean(error.problem if isinstance(error, OllamaError) else str(error), 200)
     return row
-
-
-async def _present(app: App, manifest: Manifest, *, complete: bool) -> set[str] | None:
-    """Ask which blobs the server has; None when there are too many to ask after."""
-    if complete or len(manifest.blobs) > MAX_LAYERS:
-        return set(manifest.blobs) if complete else None
-    return {digest for digest in manifest.blobs if await app.ollama.has_blob(digest)}
 
 
 def _bytes_of(manifest: Manifest, digests: set[str]) -> int:
@@ -224,7 +216,7 @@ def _note_layers(plan: PullPlan, manifest: Manifest, present: set[str] | None) -
             size_bytes=layer.size,
             present=None if present is None else layer.digest in present,
         )
-        for layer in layers[:MAX_LAYERS]
+        for layer in layers[:MOST_ASKED_AFTER]
     ]
     if present is None:
         plan.warnings.append(f"It has {len(layers)} parts, too many to ask which of them the server has already.")

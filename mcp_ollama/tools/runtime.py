@@ -9,11 +9,12 @@ import anyio
 from pydantic import BaseModel, BeforeValidator, Field
 
 from mcp_ollama.context import App, Call, FailedError, RefusedError, app_of
-from mcp_ollama.inventory import find_model, key_of
+from mcp_ollama.inventory import find_model, key_of, running_as
 from mcp_ollama.loads import Load
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
 from mcp_ollama.progress import seconds_in_words
+from mcp_ollama.tools.library import whole_seconds
 from mcp_ollama.tools.spec import ToolSpec
 
 YEAR_SECONDS = 365 * 86_400
@@ -133,7 +134,7 @@ async def runners_of(app: App, name: ModelName) -> list[RunningModel]:
     models = await app.ollama.list_models() if running else []
     found = find_model(name, models)
     if found is None:
-        return [one for one in running if key_of(one.name) == name.key]
+        return running_as(name.key, running)
     digests = {found.digest, *(one.digest for one in running)}
     facts = await app.catalog.facts(one for one in models if one.digest in digests)
     weights = {digest: known.weights for digest, known in facts.items() if known and known.weights}
@@ -148,7 +149,7 @@ async def stop_running(app: App, name: ModelName, shown: str, *, before: str = "
         RefusedError: It is in use.
     """
     await app.loads.stop([name.key])
-    targets = [one for one in await app.ollama.list_running_models() if key_of(one.name) == name.key]
+    targets = running_as(name.key, await app.ollama.list_running_models())
     if await app.loads.unload(targets, app.patience.unload):
         raise RefusedError(
             f"{shown} is in use and could not be unloaded within {app.patience.unload:g} s, so it was not {before}.",
@@ -205,7 +206,7 @@ def processor_of(model: RunningModel) -> Literal["gpu", "cpu", "mixed", "unknown
 def _expiry(moment: datetime | None) -> str | None:
     if moment is None or moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC) > FOR_EVER:
         return None
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return whole_seconds(moment)
 
 
 def parse_keep_alive(text: str) -> float | None:
