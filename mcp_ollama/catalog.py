@@ -10,8 +10,7 @@ from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
-
-AT_ONCE = 8
+from mcp_ollama.together import each
 
 
 @dataclass(slots=True)
@@ -66,20 +65,15 @@ class Catalog:
         return {digest: self._facts.get(digest) for digest in wanted}
 
     async def _ask_all(self, models: list[InstalledModel], within: float) -> None:
-        slots = anyio.Semaphore(AT_ONCE)
-
         async def ask(model: InstalledModel) -> None:
-            async with slots:
-                try:
-                    await self.info(model)
-                except (OllamaError, InvalidModelName):
-                    # A damaged model is listed but cannot be shown; what /api/tags says of it has to do.
-                    return
+            try:
+                await self.info(model)
+            except (OllamaError, InvalidModelName):
+                # A damaged model is listed but cannot be shown; what /api/tags says of it has to do.
+                return
 
         with anyio.move_on_after(within):
-            async with anyio.create_task_group() as group:
-                for model in models:
-                    group.start_soon(ask, model)
+            await each(models, ask)
 
     def _remember(self, digest: str, facts: Facts) -> None:
         if not digest:

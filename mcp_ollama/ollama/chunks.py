@@ -5,7 +5,6 @@ costs the library some 50 µs. What is not surely a whole chunk of a progress st
 """
 
 from collections.abc import Iterable
-from ssl import SSLContext
 from typing import Any, cast
 
 import httpcore
@@ -13,7 +12,7 @@ import httpcore
 _LARGE = 65_536
 _LONGEST_SIZE = 16
 _PORTION = 8_192
-"""Read at a time: between two portions the event loop serves others."""
+"""Read at a time of a progress stream: between two portions the event loop serves others."""
 
 
 class Merger:
@@ -23,6 +22,11 @@ class Merger:
         self._in_head = True
         self._is_on = True
         self._rest: bytes = b""
+
+    @property
+    def portion(self) -> int:
+        """How many bytes to read at most: of anything but a progress stream, as many as there are."""
+        return _PORTION if self._is_on and not self._in_head else _LARGE
 
     def feed(self, data: bytes) -> bytes:
         """Take what was received; gives what is to be read, which may be nothing yet."""
@@ -77,7 +81,7 @@ class MergingStream(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         """Read; the empty text is the end."""
-        while data := await self._stream.read(min(max_bytes, _PORTION), timeout):
+        while data := await self._stream.read(min(max_bytes, self._merger.portion), timeout):
             if merged := self._merger.feed(data):
                 return merged
         return self._merger.flush()
@@ -94,15 +98,6 @@ class MergingStream(httpcore.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> Any:
         """Tell of the socket below."""
         return self._stream.get_extra_info(info)
-
-    async def start_tls(
-        self,
-        ssl_context: SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109
-    ) -> httpcore.AsyncNetworkStream:
-        """Encrypt; chunks are seen above that."""
-        return MergingStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
 
 
 class MergingBackend(httpcore.AsyncNetworkBackend):

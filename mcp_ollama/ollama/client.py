@@ -1,25 +1,17 @@
-"""Ollama's management API, one method per endpoint, and the only place where its HTTP is spoken."""
+"""Ollama's management API, one method per endpoint."""
 
-import ssl
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from collections.abc import AsyncGenerator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
 
 import anyio
-from anyio.lowlevel import current_token
 from pydantic import BaseModel, ValidationError
 
-from mcp_ollama.ollama.errors import (
-    ModelNotFoundError,
-    OllamaConnectionError,
-    OllamaError,
-    OllamaResponseError,
-    OllamaStatusError,
-    OllamaTimeoutError,
-)
-from mcp_ollama.ollama.failures import answer_error, clean, no_secure_connection, nobody_there, status_error
-from mcp_ollama.ollama.hosts import address_from_environment, is_loopback, key_for, parse_host
+from mcp_ollama.ollama.connection import Body, Connection
+from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError, OllamaStatusError
+from mcp_ollama.ollama.failures import answer_error
+from mcp_ollama.ollama.hosts import address_from_environment, key_for, parse_host
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import (
     InstalledModel,
@@ -40,15 +32,6 @@ if TYPE_CHECKING:
     import httpx
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
-
-MAX_ANSWER_BYTES = 64_000_000
-"""No answer of the management API comes near this; more is somebody's mistake or malice."""
-
-MAX_CONNECTIONS = 16
-"""Of one client. A pull, a push and a load hold one each while they last; the rest share theirs."""
-
-CONNECT_SECONDS = 10
-"""A server that exists accepts a connection in far less."""
 
 
 class OllamaClient:
@@ -80,21 +63,17 @@ class OllamaClient:
         transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
         self.base_url = address_from_environment() if base_url is None else parse_host(base_url)
-        self.timeout = timeout
         if base_url is None and api_key is None:
             api_key = key_for(self.base_url)
-        self._headers = _sendable(
-            {
-                "User-Agent": "mcp-ollama-manager",
-                **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
-                **(headers or {}),
-            }
-        )
+        sent = {
+            "User-Agent": "mcp-ollama-manager",
+            **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+            **(headers or {}),
+        }
         secrets = {api_key or "", *(headers or {}).values()}
-        self._secrets = sorted((text.strip().encode() for text in secrets if text.strip()), key=len, reverse=True)
-        self._transport = transport
-        self._http: httpx.AsyncClient | None = None
-        self._loop: object = None
+        self._connection = Connection(self.base_url, timeout, sent, secrets, transport)
+        # The last answer of /api/tags, and what it says.
+        self._listed: tuple[bytes | None, list[InstalledModel]] = None, []
 
     async def __aenter__(self) -> Self:
         return self
@@ -104,9 +83,7 @@ class OllamaClient:
 
     async def aclose(self) -> None:
         """Drop all connections; pulls and loads that run over them end."""
-        http, self._http = self._http, None
-        if http is not None and self._loop == current_token():
-            await http.aclose()
+        await self._connection.aclose()
 
     async def get_version(self) -> str:
         """Ask for the server's version, `0.0.0` for a development build (`GET /api/version`)."""
@@ -123,11 +100,14 @@ class OllamaClient:
 
     async def list_models(self) -> list[InstalledModel]:
         """List the installed models, newest first, equal seconds by name (`GET /api/tags`)."""
-        models = (await self._ask(InstalledModels, "GET", "/api/tags")).models or []
-        # Ollama shuffles models of the same second, so that two answers in a row may differ.
-        models.sort(key=lambda model: model.name)
-        models.sort(key=lambda model: model.modified_at.timestamp() // 1 if model.modified_at else 0, reverse=True)
-        return models
+        content = await self._connection.call("GET", "/api/tags")
+        if content != self._listed[0]:
+            # To read hundreds of models takes longer than all the rest of a call, and they seldom change.
+            models = self._read(InstalledModels, content, "/api/tags").models or []
+            # Ollama shuffles models of the same second, so that two answers in a row may differ.
+            models.sort(key=lambda model: (-_second(model.modified_at), model.name))
+            self._listed = content, models
+        return list(self._listed[1])
 
     async def list_running_models(self) -> list[RunningModel]:
         """List the models in memory; one that is still being loaded is not among them (`GET /api/ps`)."""
@@ -150,7 +130,7 @@ class OllamaClient:
         """
         name = ModelName.for_pull(model_name).short
         try:
-            await self._call("DELETE", "/api/delete", {"model": name}, model=name)
+            await self._connection.call("DELETE", "/api/delete", {"model": name}, model=name)
         except ModelNotFoundError:
             return False
         return True
@@ -158,7 +138,7 @@ class OllamaClient:
     async def copy_model(self, source: str, destination: str) -> None:
         """Give a model a second name; an existing `destination` is overwritten (`POST /api/copy`)."""
         names = {"source": ModelName.parse(source).short, "destination": ModelName.parse(destination).short}
-        await self._call("POST", "/api/copy", names, model=names["source"])
+        await self._connection.call("POST", "/api/copy", names, model=names["source"])
 
     async def load_model(self, model_name: str, keep_alive: str | float | None = None) -> None:
         """Load a model into memory and wait until it is there (`POST /api/generate`, else `/api/embed`).
@@ -171,18 +151,18 @@ class OllamaClient:
                 None is the server's own setting.
         """
         name = ModelName.for_pull(model_name).short
-        body: dict[str, Any] = {"model": name} | ({} if keep_alive is None else {"keep_alive": keep_alive})
+        body: Body = {"model": name} | ({} if keep_alive is None else {"keep_alive": keep_alive})
         try:
-            await self._call("POST", "/api/generate", body, model=name, patient=True)
+            await self._connection.call("POST", "/api/generate", body, model=name, patient=True)
         except OllamaStatusError as error:
             if "does not support generate" not in str(error):
                 raise
-            await self._call("POST", "/api/embed", body, model=name, patient=True)
+            await self._connection.call("POST", "/api/embed", body, model=name, patient=True)
 
     async def unload_model(self, model_name: str) -> None:
         """Ask the server to drop a model from memory; ps tells when it has (`POST /api/generate`)."""
         name = ModelName.for_pull(model_name).short
-        await self._call("POST", "/api/generate", {"model": name, "keep_alive": 0}, model=name)
+        await self._connection.call("POST", "/api/generate", {"model": name, "keep_alive": 0}, model=name)
 
     async def has_blob(self, digest: str) -> bool:
         """Tell whether the server holds a complete blob (`HEAD /api/blobs/<digest>`).
@@ -191,7 +171,7 @@ class OllamaClient:
             digest: `sha256:` and 64 hex digits.
         """
         try:
-            await self._call("HEAD", f"/api/blobs/{quote(digest, safe=':')}")
+            await self._connection.call("HEAD", f"/api/blobs/{quote(digest, safe=':')}")
         except OllamaStatusError as error:
             if error.status_code == 404:
                 return False
@@ -267,148 +247,30 @@ class OllamaClient:
         """
         name = ModelName.parse(model_name).short
         wishes = {"system": system, "template": template, "parameters": dict(parameters or {}) or None}
-        body: dict[str, Any] = {"model": name, "from": ModelName.for_pull(from_model).short}
+        body: Body = {"model": name, "from": ModelName.for_pull(from_model).short}
         body |= {key: value for key, value in wishes.items() if value is not None}
         return self._job("/api/create", body, name, stream=True)
 
-    async def _job(self, path: str, body: dict[str, Any], model: str, *, stream: bool) -> AsyncGenerator[Progress]:
+    async def _job(self, path: str, body: Body, model: str, *, stream: bool) -> AsyncGenerator[Progress]:
         last: Progress | None = None
-        async with self._open("POST", path, body) as response:
-            if response.status_code >= 300:
-                with self._at_most(self.timeout):
-                    content = await _read(response)
-                raise status_error(response.status_code, self._discreet(content), self.base_url, path, model)
-            async for last in read_progress(response.aiter_bytes(), model):
+        async with self._connection.stream(path, body, model) as chunks:
+            async for last in read_progress(chunks, model):
                 if stream:
                     yield last
         if last is not None and not stream:
             yield last
 
     async def _ask(
-        self,
-        answer: type[AnswerT],
-        method: str,
-        path: str,
-        body: dict[str, Any] | None = None,
-        *,
-        model: str = "",
+        self, answer: type[AnswerT], method: str, path: str, body: Body | None = None, *, model: str = ""
     ) -> AnswerT:
-        content = await self._call(method, path, body, model=model)
+        return self._read(answer, await self._connection.call(method, path, body, model=model), path)
+
+    def _read(self, answer: type[AnswerT], content: bytes, path: str) -> AnswerT:
         try:
             return answer.model_validate_json(content)
         except ValidationError as error:
             raise answer_error(content, self.base_url, path, error) from error
 
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None = None,
-        *,
-        model: str = "",
-        patient: bool = False,
-    ) -> bytes:
-        with self._at_most(None if patient else self.timeout):
-            async with self._open(method, path, body) as response:
-                content = await _read(response)
-        if response.status_code >= 300:
-            raise status_error(response.status_code, self._discreet(content), self.base_url, path, model)
-        return content
 
-    def _discreet(self, content: bytes) -> bytes:
-        """Take out what is nobody's business: a proxy may repeat the key or the headers in its refusal."""
-        for secret in self._secrets:
-            content = content.replace(secret, b"***")
-        return content
-
-    @contextmanager
-    def _at_most(self, seconds: float | None) -> Generator[None]:
-        try:
-            with anyio.fail_after(seconds):
-                yield
-        except TimeoutError as error:
-            raise OllamaTimeoutError(
-                f"The server at {self.base_url} did not answer within {seconds:g} s.",
-                "Try again when it is less busy, or raise MCP_OLLAMA_TIMEOUT.",
-            ) from error
-
-    @asynccontextmanager
-    async def _open(self, method: str, path: str, body: dict[str, Any] | None) -> AsyncGenerator["httpx.Response"]:
-        """Send a request; every exception of the transport, also while the body is read, becomes ours."""
-        import httpx  # noqa: PLC0415 - 55 ms that the start of a server need not pay
-
-        http = self._connected()
-        try:
-            response = await http.send(http.build_request(method, f"{self.base_url}{path}", json=body), stream=True)
-            try:
-                yield response
-            finally:
-                await response.aclose()
-        except httpx.ConnectTimeout as error:
-            raise OllamaTimeoutError(
-                f"{self.base_url} did not accept a connection within {CONNECT_SECONDS} s.",
-                "Check the address, and that no firewall stands in between.",
-            ) from error
-        except httpx.ConnectError as error:
-            if "[SSL" in str(error):
-                raise no_secure_connection(self.base_url, str(error)) from error
-            raise nobody_there(self.base_url) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise OllamaConnectionError(
-                f"The connection to {self.base_url} broke ({clean(str(error), 100) or type(error).__name__}).",
-                "Check that Ollama still runs there, then call again.",
-            ) from error
-
-    def _connected(self) -> "httpx.AsyncClient":
-        loop = current_token()
-        # Connections belong to one event loop, and each `asyncio.run` of a script makes a new one.
-        if self._http is None or self._loop != loop:
-            import httpx  # noqa: PLC0415 - see _open
-
-            self._loop = loop
-            local = is_loopback(self.base_url)
-            self._http = httpx.AsyncClient(
-                headers=self._headers,
-                # Loading the certificates takes 20 ms; plain http on this machine never needs them.
-                verify=False if local and self.base_url.startswith("http:") else ssl.create_default_context(),
-                trust_env=not local,
-                timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-                limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
-                transport=self._transport or (_direct() if local and self.base_url.startswith("http:") else None),
-            )
-        return self._http
-
-
-def _direct() -> "httpx.AsyncBaseTransport":
-    """Make the transport to a server on this machine: no proxy, no certificates, and large chunks."""
-    import httpcore  # noqa: PLC0415 - see _open
-    import httpx  # noqa: PLC0415 - see _open
-
-    from mcp_ollama.ollama.chunks import MergingBackend  # noqa: PLC0415 - see _open
-
-    transport = httpx.AsyncHTTPTransport(verify=False)
-    # Private, since httpx has no argument for it; the pool itself and its argument are httpcore's public API.
-    transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, network_backend=MergingBackend()
-    )
-    return transport
-
-
-def _sendable(headers: Mapping[str, str]) -> dict[str, str]:
-    """Check the headers here: what the transport says of a bad one repeats it, and it may be a secret."""
-    for name, text in headers.items():
-        if not (text.isascii() and text.replace("\t", " ").isprintable()):
-            raise ValueError(f"The header {name} holds characters that cannot be sent: only printable ASCII can.")
-    return {name: text.strip() for name, text in headers.items()}
-
-
-async def _read(response: "httpx.Response") -> bytes:
-    content = bytearray()
-    async for chunk in response.aiter_bytes():
-        content += chunk
-        if len(content) > MAX_ANSWER_BYTES:
-            raise OllamaResponseError(
-                f"The server's answer is larger than {MAX_ANSWER_BYTES:,} bytes, which Ollama's never is.",
-                "Check that the address is an Ollama server.",
-            )
-    return bytes(content)
+def _second(moment: datetime | None) -> int:
+    return int(moment.timestamp()) if moment else 0

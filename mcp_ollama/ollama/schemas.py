@@ -16,9 +16,9 @@ Count = Annotated[int, BeforeValidator(lambda value: 0 if value is None else val
 
 
 class Answer(BaseModel):
-    """Anything the server answers."""
+    """Anything the server answers; nobody changes it, so that it can be remembered and shared."""
 
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
 
 
 class ModelDetails(Answer):
@@ -27,7 +27,7 @@ class ModelDetails(Answer):
     parent_model: Text = ""
     format: Text = ""
     family: Text = ""
-    families: Words = []
+    families: Words = Field(default_factory=list[str])
     parameter_size: Text = ""
     quantization_level: Text = ""
     context_length: Count = 0
@@ -49,7 +49,7 @@ class InstalledModel(Answer):
     size: Count = 0
     digest: Text = ""
     details: Details = ModelDetails()
-    capabilities: Words = []
+    capabilities: Words = Field(default_factory=list[str])
     remote_model: Text = ""
     remote_host: Text = ""
 
@@ -84,7 +84,7 @@ class ModelInfo(Answer):
     details: Details = ModelDetails()
     messages: list[Message] | None = None
     model_info: dict[str, Any] | None = None
-    capabilities: Words = []
+    capabilities: Words = Field(default_factory=list[str])
     modified_at: datetime | None = None
     remote_model: Text = ""
     remote_host: Text = ""

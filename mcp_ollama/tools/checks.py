@@ -18,12 +18,12 @@ from mcp_ollama.ollama.errors import (
 from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
+from mcp_ollama.together import each
 from mcp_ollama.tools.runtime import processor_of
 
 SHORT_CONTEXT = 4096
 """What Ollama gives a model on a machine with little video memory: an agent's instructions alone may fill it."""
 MAX_MODELS = 200
-AT_ONCE = 8
 _ASKED_FOR = ModelName.parse("llama3.2")
 
 
@@ -50,9 +50,7 @@ async def look_further(app: App, models: Sequence[InstalledModel], running: Sequ
         with anyio.move_on_after(app.patience.look):
             found[name] = await slow[name]()
 
-    async with anyio.create_task_group() as group:
-        for name in slow:
-            group.start_soon(look, name)
+    await each(slow, look)
     return list(found.values())
 
 
@@ -130,18 +128,14 @@ async def _cloud(app: App, models: Sequence[InstalledModel]) -> Check:
 
 async def _damaged(app: App, models: Sequence[InstalledModel]) -> Check:
     damaged: list[str] = []
-    slots = anyio.Semaphore(AT_ONCE)
 
     async def look(model: InstalledModel) -> None:
-        async with slots:
-            try:
-                await app.ollama.get_model_info(model.name)
-            except (OllamaStatusError, OllamaResponseError, InvalidModelName):
-                damaged.append(_shown(model))
+        try:
+            await app.ollama.get_model_info(model.name)
+        except (OllamaStatusError, OllamaResponseError, InvalidModelName):
+            damaged.append(_shown(model))
 
-    async with anyio.create_task_group() as group:
-        for model in [one for one in models if not one.remote_host][:MAX_MODELS]:
-            group.start_soon(look, model)
+    await each([one for one in models if not one.remote_host][:MAX_MODELS], look)
     if not damaged:
         return Check(name="damaged", status="ok", detail="Every installed model can be shown.")
     fix = "pull_model repairs one that comes from a registry; delete_model removes it."

@@ -17,11 +17,11 @@ from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.registry import MOST_ASKED_AFTER, present_blobs
 from mcp_ollama.ollama.schemas import InstalledModel, Manifest, Recommendation
 from mcp_ollama.progress import bytes_in_words
+from mcp_ollama.together import each
 from mcp_ollama.tools.pulls import allowed
 from mcp_ollama.tools.spec import ToolSpec
 
 MAX_ROWS = 200
-AT_ONCE = 6
 SOURCE = "Ollama's own recommendations, as this server gives them"
 
 _BLOB_OF_MODEL = re.compile(r"^FROM (.+[/\\]blobs[/\\]sha256-[0-9a-f]{64})\s*$", re.MULTILINE)
@@ -122,16 +122,12 @@ async def check_updates(
     chosen = [(await app.catalog.find(model))[0] for model in models or ()]
     chosen = chosen or await app.ollama.list_models()
     rows = {one.name: Update(model=one.name, state="unknown", reason="There was no time to ask.") for one in chosen}
-    slots = anyio.Semaphore(AT_ONCE)
 
     async def look(one: InstalledModel) -> None:
-        async with slots:
-            rows[one.name] = await _update_of(app, one)
+        rows[one.name] = await _update_of(app, one)
 
     with anyio.move_on_after(app.patience.updates):
-        async with anyio.create_task_group() as group:
-            for one in chosen[:MAX_ROWS]:
-                group.start_soon(look, one)
+        await each(chosen[:MAX_ROWS], look)
     listed = list(rows.values())[:MAX_ROWS]
     return UpdateList(models=listed, complete=len(rows) <= MAX_ROWS and all(row.state != "unknown" for row in listed))
 

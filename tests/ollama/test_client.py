@@ -16,8 +16,10 @@ import httpx
 import pytest
 import respx
 from anyio.from_thread import start_blocking_portal
+from pydantic import ValidationError
 
-from mcp_ollama.ollama.client import MAX_ANSWER_BYTES, OllamaClient
+from mcp_ollama.ollama.client import OllamaClient
+from mcp_ollama.ollama.connection import MAX_ANSWER_BYTES
 from mcp_ollama.ollama.errors import (
     InvalidModelName,
     ModelNotFoundError,
@@ -319,6 +321,21 @@ async def test_models_come_newest_first_and_those_of_one_second_by_name(
     ]
     wire.get("/api/tags").respond(json={"models": rows})
     assert await names(client.list_models()) == ["a", "b", "old", "unknown", "first"]
+
+
+async def test_a_list_that_stays_the_same_is_read_once_and_one_who_changes_theirs_changes_no_other(
+    wire: respx.MockRouter, client: OllamaClient
+) -> None:
+    wire.get("/api/tags").respond(json={"models": [{"name": "a"}]})
+    first = await client.list_models()
+    (model,) = first
+    first.clear()
+    (again,) = await client.list_models()
+    assert again is model
+    with pytest.raises(ValidationError):
+        model.name = "b"  # pyright: ignore[reportAttributeAccessIssue]
+    wire.get("/api/tags").respond(json={"models": [{"name": "c"}]})
+    assert await names(client.list_models()) == ["c"]
 
 
 async def test_a_model_that_cannot_generate_is_loaded_as_an_embedding_model(

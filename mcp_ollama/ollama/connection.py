@@ -1,0 +1,200 @@
+"""The HTTP between us and one Ollama server: requests go out, answers come back, and every failure becomes ours."""
+
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio.lowlevel import current_token
+
+from mcp_ollama.ollama.errors import OllamaConnectionError, OllamaError, OllamaResponseError, OllamaTimeoutError
+from mcp_ollama.ollama.failures import clean, no_secure_connection, nobody_there, status_error
+from mcp_ollama.ollama.hosts import is_loopback
+
+if TYPE_CHECKING:
+    import httpx
+
+Body = dict[str, Any]
+
+MAX_ANSWER_BYTES = 64_000_000
+"""No answer of the management API comes near this; more is somebody's mistake or malice."""
+
+MAX_CONNECTIONS = 16
+"""At once. A pull, a push and a load hold one each while they last; the rest share theirs."""
+
+MAX_IDLE = 2
+"""Kept for later: each request looks at all of them first, and another one is opened in less than a millisecond."""
+
+CONNECT_SECONDS = 10
+"""A server that exists accepts a connection in far less."""
+
+
+class Connection:
+    """One pool of connections to a server; it opens with the first request, and again after `aclose()`.
+
+    Args:
+        base_url: Address of the server, without a slash at its end.
+        timeout: Seconds for one whole request, streams and loads excepted.
+        headers: Sent with each request.
+        secrets: Texts that no error may repeat.
+        transport: Another httpx transport, for tests.
+
+    Raises:
+        ValueError: A header holds characters that cannot be sent.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        timeout: float,
+        headers: Mapping[str, str],
+        secrets: Iterable[str],
+        transport: "httpx.AsyncBaseTransport | None" = None,
+    ) -> None:
+        self.base_url = base_url
+        self.timeout = timeout
+        self._headers = _sendable(headers)
+        self._secrets = sorted((text.strip().encode() for text in secrets if text.strip()), key=len, reverse=True)
+        self._transport = transport
+        self._http: httpx.AsyncClient | None = None
+        self._loop: object = None
+
+    async def aclose(self) -> None:
+        """Drop all connections; what runs over them ends."""
+        http, self._http = self._http, None
+        if http is not None and self._loop == current_token():
+            await http.aclose()
+
+    async def call(
+        self, method: str, path: str, body: Body | None = None, *, model: str = "", patient: bool = False
+    ) -> bytes:
+        """Send a request and read the whole answer.
+
+        Args:
+            method: GET, POST, HEAD or DELETE.
+            path: From the first slash on.
+            body: Sent as JSON.
+            model: The model that it is about, for the error of a 404.
+            patient: Wait for as long as it takes.
+
+        Raises:
+            OllamaError: There is no answer, or its status is no success.
+        """
+        with self._at_most(None if patient else self.timeout):
+            async with self._open(method, path, body) as response:
+                content = await _read(response)
+        if response.status_code >= 300:
+            raise self._refusal(response, content, path, model)
+        return content
+
+    @asynccontextmanager
+    async def stream(self, path: str, body: Body, model: str) -> AsyncGenerator[AsyncIterator[bytes]]:
+        """Post a request, and give the body of the answer as it comes in; arguments and errors as in `call`."""
+        async with self._open("POST", path, body) as response:
+            if response.status_code >= 300:
+                with self._at_most(self.timeout):
+                    content = await _read(response)
+                raise self._refusal(response, content, path, model)
+            yield response.aiter_bytes()
+
+    def _refusal(self, response: "httpx.Response", content: bytes, path: str, model: str) -> OllamaError:
+        return status_error(response.status_code, self._discreet(content), self.base_url, path, model)
+
+    def _discreet(self, content: bytes) -> bytes:
+        """Take out what is nobody's business: a proxy may repeat the key or the headers in its refusal."""
+        for secret in self._secrets:
+            content = content.replace(secret, b"***")
+        return content
+
+    @contextmanager
+    def _at_most(self, seconds: float | None) -> Generator[None]:
+        try:
+            with anyio.fail_after(seconds):
+                yield
+        except TimeoutError as error:
+            raise OllamaTimeoutError(
+                f"The server at {self.base_url} did not answer within {seconds:g} s.",
+                "Try again when it is less busy, or raise MCP_OLLAMA_TIMEOUT.",
+            ) from error
+
+    @asynccontextmanager
+    async def _open(self, method: str, path: str, body: Body | None) -> AsyncGenerator["httpx.Response"]:
+        """Send a request; every exception of the transport, also while the body is read, becomes ours."""
+        import httpx  # noqa: PLC0415 - 55 ms that the start of a server need not pay
+
+        http = self._connected()
+        try:
+            response = await http.send(http.build_request(method, f"{self.base_url}{path}", json=body), stream=True)
+            try:
+                yield response
+            finally:
+                await response.aclose()
+        except httpx.ConnectTimeout as error:
+            raise OllamaTimeoutError(
+                f"{self.base_url} did not accept a connection within {CONNECT_SECONDS} s.",
+                "Check the address, and that no firewall stands in between.",
+            ) from error
+        except httpx.ConnectError as error:
+            if "[SSL" in str(error):
+                raise no_secure_connection(self.base_url, str(error)) from error
+            raise nobody_there(self.base_url) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise OllamaConnectionError(
+                f"The connection to {self.base_url} broke ({clean(str(error), 100) or type(error).__name__}).",
+                "Check that Ollama still runs there, then call again.",
+            ) from error
+
+    def _connected(self) -> "httpx.AsyncClient":
+        loop = current_token()
+        # Connections belong to one event loop, and each `asyncio.run` of a script makes a new one.
+        if self._http is None or self._loop != loop:
+            import httpx  # noqa: PLC0415 - see _open
+
+            self._loop = loop
+            local = is_loopback(self.base_url)
+            self._http = httpx.AsyncClient(
+                headers=self._headers,
+                # Loading the certificates takes 20 ms; plain http on this machine never needs them.
+                verify=False if local and self.base_url.startswith("http:") else ssl.create_default_context(),
+                trust_env=not local,
+                timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
+                limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE),
+                transport=self._transport or (_direct() if local and self.base_url.startswith("http:") else None),
+            )
+        return self._http
+
+
+def _direct() -> "httpx.AsyncBaseTransport":
+    """Make the transport to a server on this machine: no proxy, no certificates, and large chunks."""
+    import httpcore  # noqa: PLC0415 - see _open
+    import httpx  # noqa: PLC0415 - see _open
+
+    from mcp_ollama.ollama.chunks import MergingBackend  # noqa: PLC0415 - see _open
+
+    transport = httpx.AsyncHTTPTransport(verify=False)
+    # Private, since httpx has no argument for it; the pool itself and its argument are httpcore's public API.
+    transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE, network_backend=MergingBackend()
+    )
+    return transport
+
+
+def _sendable(headers: Mapping[str, str]) -> dict[str, str]:
+    """Check the headers here: what the transport says of a bad one repeats it, and it may be a secret."""
+    for name, text in headers.items():
+        if not (text.isascii() and text.replace("\t", " ").isprintable()):
+            raise ValueError(f"The header {name} holds characters that cannot be sent: only printable ASCII can.")
+    return {name: text.strip() for name, text in headers.items()}
+
+
+async def _read(response: "httpx.Response") -> bytes:
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > MAX_ANSWER_BYTES:
+            raise OllamaResponseError(
+                f"The server's answer is larger than {MAX_ANSWER_BYTES:,} bytes, which Ollama's never is.",
+                "Check that the address is an Ollama server.",
+            )
+    return bytes(content)
