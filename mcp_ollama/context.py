@@ -103,9 +103,7 @@ async def living(
     publish: Publish | None = None,
 ) -> AsyncGenerator[App]:
     """Bring the server to life: nothing is connected before the first call, all is closed at the end."""
-    ollama = OllamaClient(
-        settings.base_url, settings.timeout, api_key=settings.plain_api_key(), headers=settings.plain_headers()
-    )
+    ollama = settings.client()
     registry = registry or Registry((*REGISTRIES, *settings.registries))
     patience = patience or Patience()
     changes = Changes(publish)

@@ -148,7 +148,7 @@ async def ollama_health_check(settings: OllamaSettings | None = None) -> Provide
     except ValueError as error:
         return ProviderHealthStatus(base_url="", connected=False, provider_type="unknown", error=str(error))
     status = ProviderHealthStatus(base_url=openai_base_url(settings.base_url))
-    async with _client(settings, HEALTH_SECONDS) as ollama:
+    async with settings.client(at_most=HEALTH_SECONDS) as ollama:
         try:
             await ollama.get_version()
         except OllamaConnectionError as error:
@@ -232,7 +232,7 @@ async def create_ollama_model_async(
     with _telling(model_name):
         settings = settings or OllamaSettings.load()
     with _telling(model_name, settings.base_url):
-        async with _client(settings, settings.timeout) as ollama:
+        async with settings.client() as ollama:
             catalog = Catalog(ollama)
             name = await _wanted(catalog, settings, detect=auto_detect) if model_name is None else model_name
             if not test_connection:
@@ -304,11 +304,6 @@ def _provider(base_url: str, settings: OllamaSettings | None) -> "OllamaProvider
     return OllamaProvider(
         openai_client=AsyncOpenAI(base_url=url, api_key=key, default_headers=headers, http_client=http)
     )
-
-
-def _client(settings: OllamaSettings, most_seconds: float) -> OllamaClient:
-    timeout = min(settings.timeout, most_seconds)
-    return OllamaClient(settings.base_url, timeout, api_key=settings.plain_api_key(), headers=settings.plain_headers())
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import anyio
 from pydantic import BaseModel
 
 from mcp_ollama.context import App, Call, app_of
-from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import (
     OllamaAuthorizationError,
     OllamaConnectionError,
@@ -129,7 +128,7 @@ async def _root_that_works(settings: OllamaSettings) -> str | None:
     root = f"{parts.scheme}://{parts.netloc}"
     if not parts.path:
         return None
-    async with OllamaClient(root, api_key=settings.plain_api_key(), headers=settings.plain_headers()) as client:
+    async with settings.client(base_url=root) as client:
         return root if await client.is_running() else None
 
 
