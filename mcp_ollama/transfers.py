@@ -205,7 +205,10 @@ class Transfers:
         """Learn how much there is to download, if the registry says so in time; nothing waits for it."""
         try:
             manifest = await self._registry.get_manifest(job.name, insecure=job.insecure)
-            job.meter.plan(manifest, await present_blobs(self._ollama, manifest) or ())
+            present = await present_blobs(self._ollama, manifest) or ()
+            # An answer that comes with the cancellation is heard all the same, and what has ended stays as it is.
+            if not job.over.is_set():
+                job.meter.plan(manifest, present)
         except OllamaError as error:
             logger.info("The size of %s is not known beforehand: %s", job.name, error.problem)
         except Exception:

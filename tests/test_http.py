@@ -57,7 +57,7 @@ async def lifespan(_):
     yield
     http.os.write(2, b"cleaning\\n")
     await http.anyio.sleep_forever()
-http._EXIT_SECONDS = 0.2
+http._EXIT_SECONDS = 1.0
 http.serve(MCPServer("hanging", lifespan=lifespan), http.Address("localhost", 0))
 """
 

@@ -10,8 +10,8 @@ from mcp_ollama.jobs import MAX_LINE, Job
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.ollama.registry import Registry
-from mcp_ollama.ollama.schemas import Manifest, Progress
+from mcp_ollama.ollama.registry import MOST_ASKED_AFTER, Registry
+from mcp_ollama.ollama.schemas import Layer, Manifest, Progress
 from mcp_ollama.simulator import RunningSimulator, Simulator, Stall
 from mcp_ollama.transfers import KEPT, MAX_OPEN, Transfers
 
@@ -133,6 +133,19 @@ class _BrokenRegistry(Registry):
         raise RuntimeError("a bug")
 
 
+class _LateRegistry(Registry):
+    """Answers in the moment in which a transfer ends."""
+
+    end: anyio.Event
+
+    async def get_manifest(self, name: ModelName, *, insecure: bool = False) -> Manifest:
+        with anyio.CancelScope(shield=True):
+            await self.end.wait()
+        # So many that nobody asks which of them are there.
+        layers = [Layer(digest=f"sha256:{number:064x}", size=1000) for number in range(MOST_ASKED_AFTER + 1)]
+        return Manifest(config=layers[0], layers=layers)
+
+
 class _BrokenClient(OllamaClient):
     async def _broken(self) -> AsyncGenerator[Progress]:
         yield Progress(status="pulling manifest")
@@ -152,6 +165,19 @@ async def test_a_bug_in_asking_for_the_size_does_not_end_the_pull(
     assert job.state == "done"
     assert job.meter.completed_bytes == job.meter.total_bytes == manifest.size
     assert "Asking for the size of one:latest ended in a bug" in caplog.text
+
+
+async def test_what_comes_in_after_the_end_of_a_pull_changes_nothing_of_it(running: RunningSimulator) -> None:
+    registry = _LateRegistry(())
+    async with working(running.base_url, registry) as transfers:
+        job = transfers.start("pull", ONE)
+        registry.end = job.over
+        await job.over.wait()
+        ended = job.snapshot()
+        # The next in line begins when nothing of the first is left.
+        await transfers.start("pull", OTHER).over.wait()
+    assert (ended.state, ended.total_bytes) == ("failed", None)
+    assert job.snapshot() == ended
 
 
 async def test_a_bug_in_one_pull_ends_neither_the_others_nor_the_server(
