@@ -1,5 +1,9 @@
 """The server as a whole: starting, stopping, records, other answers than Ollama's."""
 
+import gc
+import socket
+from contextlib import suppress
+
 import anyio
 import httpx
 import pytest
@@ -71,6 +75,18 @@ def test_a_simulator_can_be_made_to_die_at_any_time(simulator: Simulator, client
     with pytest.raises(httpx.TransportError):
         all(client.get("/") for _ in range(1000))
     assert simulator.crashed == "out of memory"
+
+
+def test_connections_that_come_with_the_end_are_closed(simulator: Simulator) -> None:
+    for _ in range(20):
+        with serve(simulator) as running:
+            address = running.base_url.removeprefix("http://").split(":")
+            clients = [socket.create_connection((address[0], int(address[1])), timeout=5) for _ in range(5)]
+        for client in clients:
+            with client, suppress(ConnectionError):
+                assert client.recv(1) == b""
+    # One that was lost warns when it is collected, which fails this test.
+    gc.collect()
 
 
 def test_only_the_connection_of_the_request_is_cut(
