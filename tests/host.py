@@ -32,6 +32,7 @@ class Host:
         self.client = client
         self.reported: list[tuple[float, float | None, str]] = []
         """All progress so far: how much, of how much, and the line for a person."""
+        self._reported_more = anyio.Event()
 
     async def __call__(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
         """Call a tool that succeeds."""
@@ -55,8 +56,15 @@ class Host:
             _check_answer(result)
         return result
 
+    async def until_reported(self, times: int) -> None:
+        """Wait until progress was told so many times."""
+        while len(self.reported) < times:
+            self._reported_more = anyio.Event()
+            await self._reported_more.wait()
+
     async def _note(self, progress: float, total: float | None, message: str | None) -> None:
         self.reported.append((progress, total, message or ""))
+        self._reported_more.set()
 
 
 @cache

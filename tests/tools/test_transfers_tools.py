@@ -79,9 +79,8 @@ async def test_a_silent_pull_still_gives_signs_of_life(simulator: Simulator, con
     silent = simulator.faults.add(MODEL, Silence(at="manifest"))
     async with connect(patience=BUSY) as host, anyio.create_task_group() as group:
         group.start_soon(partial(host, "pull_model", model=MODEL))
-        await simulator.until(lambda: silent.struck == 1)
-        await host("pull_model", model=MODEL, wait_seconds=0.2)
-        assert len(host.reported) > 3
+        await host.until_reported(4)
+        assert silent.struck == 1
         silent.release()
 
 
