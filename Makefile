@@ -28,7 +28,7 @@ $(VENV)/.with-linters: $(VENV)/.with-tests
 demo: $(VENV)/.installed  ## See the main job: list, pull, show, delete (DEMO_HOST=… for a real server)
 	@$(BIN)/python examples/tour.py
 
-# What a child of the tests has to compile anew takes longer than the child.
+# The tests start many processes: the package should not be compiled for each of them.
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST := python -m pytest
 

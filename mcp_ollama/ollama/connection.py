@@ -24,7 +24,7 @@ MAX_CONNECTIONS = 16
 """At once. A pull, a push and a load hold one each while they last; the rest share theirs."""
 
 MAX_IDLE = 2
-"""Kept for later: each request looks at all of them first, and another one is opened in less than a millisecond."""
+"""Kept for later; few, since each request first finds out of all of them whether they still stand."""
 
 CONNECT_SECONDS = 10
 """A server that exists accepts a connection in far less."""
