@@ -52,11 +52,12 @@ class _Server(uvicorn.Server):
             with suppress(NotImplementedError):
                 asyncio.get_running_loop().remove_reader(listener)
         for _ in range(_TURNS_TO_ACCEPT):
-            for connection in list(self.server_state.connections):
-                connection.transport.abort()
             await asyncio.sleep(0)
+        # Who sees a connection cut finds that nobody listens any more.
         for server in self.servers:
             server.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=_PATIENCE)
 
