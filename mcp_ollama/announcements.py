@@ -12,9 +12,9 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ResourcesListChang
 from mcp.types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
 
 from mcp_ollama.changes import model_uri
+from mcp_ollama.context import STATELESS_SINCE
 
 MAX_SUBSCRIPTIONS = 1000
-_LISTEN_SINCE = "2026-07-28"
 
 
 class Announcements:
@@ -34,7 +34,7 @@ class Announcements:
 
     def note(self, ctx: ServerRequestContext[Any, Any]) -> set[str]:
         """Remember a host of the older era, to which changes of the list are told unasked; gives what it follows."""
-        if ctx.protocol_version >= _LISTEN_SINCE:
+        if ctx.protocol_version >= STATELESS_SINCE:
             return set()
         # A session is made for each request; what stays is the connection behind it.
         return self._hosts.setdefault(ctx.session._connection, set())  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

@@ -13,12 +13,10 @@ from mcp.server.elicitation import render_elicitation_schema
 from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 from pydantic import BaseModel, Field
 
-from mcp_ollama.context import App, Call, QuestionError, app_of, user_decides
+from mcp_ollama.context import STATELESS_SINCE, App, Call, QuestionError, app_of, user_decides
 
 Reason = Literal["needs_confirmation", "declined", "cancelled", "timed_out", "changed"]
 
-_ROUNDS_SINCE = "2026-07-28"
-"""The revision since which a question is an answer to the call, and the user's word comes with a second call."""
 _KEY = "consent"
 
 
@@ -75,7 +73,8 @@ async def consent(call: Call, deed: Deed, confirm: str) -> Verdict:
         return Verdict()
     if not _can_ask(call):
         return _by_token(app, deed, confirm)
-    if (call.protocol_version or "") >= _ROUNDS_SINCE:
+    # Since then a question is an answer to the call, and the user's word comes with a second call.
+    if (call.protocol_version or "") >= STATELESS_SINCE:
         return _in_rounds(app, call, deed)
     return await _at_once(app, call, deed) if call.session.can_send_request else _by_token(app, deed, confirm)
 

@@ -36,6 +36,8 @@ Params = ParamSpec("Params")
 MAX_ERROR_TEXT = 600
 MAX_ANSWER_TEXT = 150_000
 """Characters of an answer: 200 models have 60,000, and a model with all its long texts has as many."""
+STATELESS_SINCE = "2026-07-28"
+"""The revision of MCP since which there is no handshake: each request stands alone."""
 META = "io.github.mcp-ollama-manager"
 """Prefix of the keys under which an error carries data for programs, in `_meta`."""
 

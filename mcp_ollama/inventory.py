@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from mcp_ollama.ollama.errors import InvalidModelName
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
 
@@ -102,6 +103,14 @@ def license_name(info: ModelInfo) -> str | None:
 def find_model(name: ModelName, models: Iterable[InstalledModel]) -> InstalledModel | None:
     """Find a model by its name, as Ollama does: completed with `latest`, and in any letter case."""
     return next((model for model in models if key_of(model.name) == name.key), None)
+
+
+def find_named(name: str, models: Iterable[InstalledModel]) -> InstalledModel | None:
+    """Find a model by a name that a server gave, which may be none at all."""
+    try:
+        return find_model(ModelName.for_pull(name), models)
+    except InvalidModelName:
+        return None
 
 
 def key_of(name: str) -> str:

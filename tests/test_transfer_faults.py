@@ -10,7 +10,6 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from mcp_ollama.context import Patience
 from mcp_ollama.jobs import MAX_LINE
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import OllamaError
@@ -31,16 +30,13 @@ from mcp_ollama.simulator import (
     registry_error,
 )
 from tests.conftest import Connect
+from tests.downloads import BUSY, MODEL, SIZE, downloadable
 from tests.host import Era, Host
 
-MODEL = "llama3.2:1b"
-SIZE = 30_000_000
 SOON = 0.25
 """A stall that a test waits for; the pauses between attempts are a few milliseconds then."""
 LATE = 6.0
 """A stall that no busy machine brings about; the pauses begin at 0.1 s."""
-BUSY = Patience(report=0.01, heartbeat=0.02)
-"""Progress is told as soon as there is some."""
 
 
 @pytest.fixture
@@ -51,10 +47,7 @@ def era() -> Era:
 
 @pytest.fixture
 def simulator() -> Simulator:
-    """An Ollama that needs some 30 ticks for the model, which is published but not installed."""
-    simulator = Simulator(tick=0.002, rate=20_000_000)
-    simulator.registry.publish(MODEL, size_bytes=SIZE)
-    return simulator
+    return downloadable()
 
 
 def served(simulator: Simulator) -> int:

@@ -189,12 +189,20 @@ def _sendable(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 async def _read(response: "httpx.Response") -> bytes:
+    content = await read_within(response, MAX_ANSWER_BYTES)
+    if content is None:
+        raise OllamaResponseError(
+            f"The server's answer is larger than {MAX_ANSWER_BYTES:,} bytes, which Ollama's never is.",
+            "Check that the address is an Ollama server.",
+        )
+    return content
+
+
+async def read_within(response: "httpx.Response", most_bytes: int) -> bytes | None:
+    """Read the body of an answer; None as soon as it is larger than that."""
     content = bytearray()
     async for chunk in response.aiter_bytes():
         content += chunk
-        if len(content) > MAX_ANSWER_BYTES:
-            raise OllamaResponseError(
-                f"The server's answer is larger than {MAX_ANSWER_BYTES:,} bytes, which Ollama's never is.",
-                "Check that the address is an Ollama server.",
-            )
+        if len(content) > most_bytes:
+            return None
     return bytes(content)

@@ -9,6 +9,7 @@ import anyio
 from pydantic import ValidationError
 
 from mcp_ollama.ollama.client import OllamaClient
+from mcp_ollama.ollama.connection import read_within
 from mcp_ollama.ollama.errors import (
     ModelNotFoundError,
     OllamaConnectionError,
@@ -138,9 +139,7 @@ async def _read(response: "httpx.Response", name: ModelName) -> bytes:
     if response.status_code != 200:
         problem = f"The registry {name.host} answered {response.status_code} for {name}."
         raise OllamaStatusError(problem, status_code=response.status_code)
-    content = bytearray()
-    async for chunk in response.aiter_bytes():
-        content += chunk
-        if len(content) > MAX_MANIFEST_BYTES:
-            raise OllamaResponseError(f"The manifest of {name} is larger than {MAX_MANIFEST_BYTES:,} bytes.")
-    return bytes(content)
+    content = await read_within(response, MAX_MANIFEST_BYTES)
+    if content is None:
+        raise OllamaResponseError(f"The manifest of {name} is larger than {MAX_MANIFEST_BYTES:,} bytes.")
+    return content

@@ -7,7 +7,7 @@ import anyio
 from pydantic import BaseModel
 
 from mcp_ollama.context import App
-from mcp_ollama.inventory import find_model
+from mcp_ollama.inventory import find_named
 from mcp_ollama.ollama.errors import (
     InvalidModelName,
     OllamaConnectionError,
@@ -43,15 +43,14 @@ async def look_further(app: App, models: Sequence[InstalledModel], running: Sequ
         "cloud": lambda: _cloud(app, models),
         "damaged": lambda: _damaged(app, models),
     }
-    found = {"registry": _too_slow("registry"), "memory": _memory(running), "context": _context(models, running)}
-    found |= {name: _too_slow(name) for name in ("cloud", "damaged")}
+    found = {name: _too_slow(name) for name in slow}
 
     async def look(name: str) -> None:
         with anyio.move_on_after(app.patience.look):
             found[name] = await slow[name]()
 
     await each(slow, look)
-    return list(found.values())
+    return [found["registry"], _memory(running), _context(models, running), found["cloud"], found["damaged"]]
 
 
 def _too_slow(name: str) -> Check:
@@ -102,10 +101,7 @@ def _context(models: Sequence[InstalledModel], running: Sequence[RunningModel]) 
 
 
 def _trained(one: RunningModel, models: Sequence[InstalledModel]) -> int:
-    try:
-        found = find_model(ModelName.for_pull(one.name), models)
-    except InvalidModelName:
-        return 0
+    found = find_named(one.name, models)
     return found.details.context_length if found else 0
 
 

@@ -10,6 +10,7 @@ from mcp_ollama.inventory import Freed, freed_by_deleting, may_share, running_as
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel
 from mcp_ollama.progress import bytes_in_words
+from mcp_ollama.tools.library import Model
 from mcp_ollama.tools.runtime import stop_running
 from mcp_ollama.tools.spec import ToolSpec
 
@@ -33,7 +34,7 @@ class Deletion(BaseModel):
 
 async def delete_model(
     call: Call,
-    model: Annotated[str, Field(description="Model name, such as llama3.2:3b; without a tag it means latest.")],
+    model: Model,
     confirm: Confirm = "",
 ) -> Deletion:
     """Delete an installed model from the server's disk. It cannot be undone, only pulled again.

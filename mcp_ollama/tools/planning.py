@@ -9,7 +9,7 @@ import anyio
 from pydantic import BaseModel, Field
 
 from mcp_ollama.context import App, Call, app_of
-from mcp_ollama.inventory import capabilities_of, find_model
+from mcp_ollama.inventory import capabilities_of, find_model, find_named
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError, OllamaStatusError
 from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.hosts import is_loopback
@@ -148,7 +148,7 @@ async def recommend_models(
     models = await app.ollama.list_models()
     rows: list[Recommended] = []
     for one in recommended[:MAX_ROWS]:
-        found = _installed(one, models)
+        found = find_named(one.model, models)
         if max_memory_bytes is not None and one.vram_bytes > max_memory_bytes:
             continue
         if capability and found and not await _can(app, found, capability.lower()):
@@ -165,13 +165,6 @@ def _recommended(one: Recommendation, found: InstalledModel | None) -> Recommend
         memory_bytes=one.vram_bytes or None,
         installed=found is not None,
     )
-
-
-def _installed(one: Recommendation, models: list[InstalledModel]) -> InstalledModel | None:
-    try:
-        return find_model(ModelName.for_pull(one.model), models)
-    except InvalidModelName:
-        return None
 
 
 async def _can(app: App, model: InstalledModel, capability: str) -> bool:

@@ -11,20 +11,15 @@ from mcp.types import TextResourceContents
 from mcp_ollama.context import Patience
 from mcp_ollama.simulator import Drop, Fail, Silence, Simulator, Stall
 from tests.conftest import Connect
+from tests.downloads import BUSY, MODEL, SIZE, downloadable
 from tests.host import Host
 
-MODEL = "llama3.2:1b"
 OWN = "me/mine:latest"
-SIZE = 30_000_000
-BUSY = Patience(report=0.01, heartbeat=0.02)
 
 
 @pytest.fixture
 def simulator() -> Simulator:
-    """An Ollama that needs some 30 ticks for the model, which is published but not installed."""
-    simulator = Simulator(tick=0.002, rate=20_000_000)
-    simulator.registry.publish(MODEL, size_bytes=SIZE)
-    return simulator
+    return downloadable()
 
 
 def install_own(simulator: Simulator) -> int:

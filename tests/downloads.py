@@ -1,0 +1,16 @@
+"""A model that takes its time to download, and a host that is told of it often."""
+
+from mcp_ollama.context import Patience
+from mcp_ollama.simulator import Simulator
+
+MODEL = "llama3.2:1b"
+SIZE = 30_000_000
+BUSY = Patience(report=0.01, heartbeat=0.02)
+"""Progress is told as soon as there is some."""
+
+
+def downloadable() -> Simulator:
+    """Give an Ollama that needs some 30 ticks for the model, which is published but not installed."""
+    simulator = Simulator(tick=0.002, rate=20_000_000)
+    simulator.registry.publish(MODEL, size_bytes=SIZE)
+    return simulator
