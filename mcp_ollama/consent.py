@@ -106,9 +106,16 @@ def _in_rounds(app: App, call: Call, deed: Deed) -> Verdict:
         raise QuestionError(InputRequiredResult(input_requests={_KEY: ElicitRequest(params=form)}, request_state=state))
     if not app.confirmations.redeem(call.request_state, *deed.key):
         return _no("changed", deed, "That answer was to another question, used already or older than 10 minutes")
-    if not isinstance(answer, ElicitResult):
+    try:
+        return _judged(deed, *_read(answer))
+    except ValueError:
         return _no("cancelled", deed, "The host did not give its user's answer")
-    return _judged(deed, answer.action, (answer.content or {}).get("confirm") is True)
+
+
+def _read(answer: object) -> tuple[str, bool]:
+    if not isinstance(answer, ElicitResult):
+        raise ValueError("no answer to a form")  # noqa: TRY004 - as a form that is filled in wrongly
+    return answer.action, answer.action == "accept" and Consent.model_validate(answer.content or {}).confirm
 
 
 async def _at_once(app: App, call: Call, deed: Deed) -> Verdict:

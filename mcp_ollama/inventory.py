@@ -11,6 +11,7 @@ from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
 
 _WEIGHTS = re.compile(r"^FROM .*sha256[-:]([0-9a-f]{64})\s*$", re.MULTILINE)
+_WHOLE = re.compile(r"[0-9]{1,15}|[0-9](\.[0-9]{1,15})?e\+[0-9]{2}")  # Go writes a million as 1e+06
 _PARAMETER = re.compile(r"^(\S+)\s+(.*)$")
 
 
@@ -88,7 +89,7 @@ def _unquoted(value: str) -> str:
 def configured_context(parameters: Mapping[str, object]) -> int | None:
     """Read the context length that the model's own `num_ctx` parameter sets; None when it sets none."""
     value = parameters.get("num_ctx")
-    return int(value) if isinstance(value, str) and value.isdigit() else None
+    return int(float(value)) if isinstance(value, str) and _WHOLE.fullmatch(value) else None
 
 
 def license_name(info: ModelInfo) -> str | None:

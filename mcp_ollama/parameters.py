@@ -34,20 +34,20 @@ _POSITIVE = ("num_ctx", "num_batch")
 _MAX_WHOLE = 2**31 - 1
 _MAX_TEXTS = 100
 _MUST_BE: dict[Kind, str] = {
-    "whole": "a whole number",
-    "number": "a number",
+    "whole": f"a whole number, {_MAX_WHOLE:,} at most",
+    "number": f"a number, {_MAX_WHOLE:,} at most",
     "truth": "true or false",
     "texts": "a text or a list of texts",
 }
 
 
 def check_parameters(given: Mapping[str, object]) -> dict[str, Value]:
-    """Read parameters as Ollama would have them.
+    """Read parameters as Ollama would have them; texts, as `show_model` gives them, are read, and nulls left out.
 
     Raises:
         ValueError: One is unknown, or of another type; the text names it, and the nearest known names.
     """
-    return {name: _checked(name, value) for name, value in given.items()}
+    return {name: _checked(name, value) for name, value in given.items() if value is not None}
 
 
 def _checked(name: str, value: object) -> Value:
@@ -70,6 +70,11 @@ def _whole(value: object) -> int | None:
 
 
 def _number(value: object) -> float | None:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     # Neither infinity nor what is no number at all passes this.
@@ -77,7 +82,7 @@ def _number(value: object) -> float | None:
 
 
 def _truth(value: object) -> bool | None:
-    return value if isinstance(value, bool) else None
+    return {"true": True, "false": False}.get(str(value).lower()) if isinstance(value, bool | str) else None
 
 
 def _texts(value: object) -> list[str] | None:

@@ -108,7 +108,15 @@ def test_parameters_are_read_from_their_text(text: str, parameters: dict[str, An
 
 @pytest.mark.parametrize(
     ("parameters", "length"),
-    [({"num_ctx": "8192"}, 8192), ({"num_ctx": "-1"}, None), ({"num_ctx": ["1", "2"]}, None), ({}, None)],
+    [
+        ({"num_ctx": "8192"}, 8192),
+        ({"num_ctx": "1e+06"}, 1_000_000),
+        ({"num_ctx": "1.048576e+06"}, 1_048_576),
+        ({"num_ctx": "1e-05"}, None),
+        ({"num_ctx": "-1"}, None),
+        ({"num_ctx": ["1", "2"]}, None),
+        ({}, None),
+    ],
 )
 def test_the_configured_context_is_num_ctx(parameters: dict[str, Any], length: int | None) -> None:
     assert configured_context(parameters) == length

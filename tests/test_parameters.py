@@ -15,10 +15,16 @@ def test_each_type_is_read_as_ollama_would_have_it():
     assert check_parameters({"stop": ["a", "b"]}) == {"stop": ["a", "b"]}
 
 
+def test_what_show_model_gives_can_be_given_back():
+    shown = {"num_ctx": "1.048576e+06", "temperature": "0.2", "use_mmap": "true", "seed": None}
+    assert check_parameters(shown) == {"num_ctx": 1_048_576, "temperature": 0.2, "use_mmap": True}
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("num_ctx", "8192"),
+        ("num_ctx", "eight"),
+        ("num_ctx", "inf"),
         ("num_ctx", 0),
         ("num_ctx", 0.5),
         ("num_ctx", 2**40),
@@ -27,6 +33,7 @@ def test_each_type_is_read_as_ollama_would_have_it():
         ("temperature", math.inf),
         ("temperature", math.nan),
         ("use_mmap", 1),
+        ("use_mmap", "perhaps"),
         ("stop", []),
         ("stop", ["a", 1]),
         ("stop", ["x"] * 101),
@@ -61,4 +68,4 @@ def test_nothing_but_a_sentence_comes_of_a_wrong_parameter(parameters: dict[str,
         assert len(checked) < 600
         assert checked.endswith((".", "?"))
     else:
-        assert checked == list(parameters)
+        assert checked == [name for name, value in parameters.items() if value is not None]

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from mcp_ollama.simulator.library import MODELS_PATH, Installed, Library
 from mcp_ollama.simulator.manifests import Manifest, Weights
-from mcp_ollama.simulator.wire import encode, timestamp
+from mcp_ollama.simulator.wire import encode, in_go, timestamp
 
 _FROM_CHAT_TEMPLATE = frozenset({"tools", "thinking"})
 _STUB_FIELDS = ("remote_model", "remote_host")
@@ -118,7 +118,7 @@ def _model_info(weights: Weights | None, settings: Mapping[str, Any], *, verbose
 def _parameter_lines(manifest: Manifest) -> Iterator[str]:
     for key, value in manifest.parameters.items():
         for item in _listed(value):
-            yield f"{key:<30} {json.dumps(item)}"
+            yield f"{key:<30} {json.dumps(item) if isinstance(item, str) else in_go(item)}"
 
 
 def _listed(value: Any) -> list[Any]:
@@ -145,7 +145,7 @@ def _instructions(manifest: Manifest) -> Iterator[str]:
         yield f"SYSTEM {_quoted(system)}"
     for key, value in manifest.parameters.items():
         for item in _listed(value):
-            yield f"PARAMETER {key} {_quoted(str(item))}"
+            yield f"PARAMETER {key} {_quoted(in_go(item))}"
     if license_text := manifest.text("license"):
         yield f"LICENSE {_quoted(license_text)}"
     for message in json.loads(manifest.text("messages") or "[]"):

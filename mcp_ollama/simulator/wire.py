@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 _ESCAPES = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
@@ -37,6 +38,19 @@ def encode(document: object) -> bytes:
     for plain, escaped in _ESCAPES:
         text = text.replace(plain, escaped)
     return text.encode()
+
+
+def in_go(value: object) -> str:
+    """Write a parameter as Go's `%v` does: numbers below 0.0001 and from a million on have an exponent."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, int | float):
+        return str(value)
+    exact = Decimal(repr(float(value)))
+    exponent = exact.adjusted()
+    if not value or -4 <= exponent < 6:
+        return repr(float(value)).removesuffix(".0")
+    return f"{exact.scaleb(-exponent).normalize():f}e{exponent:+03d}"
 
 
 def decode(raw: bytes, struct: str) -> dict[str, Any]:

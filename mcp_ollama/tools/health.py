@@ -150,4 +150,4 @@ def _models(installed: int, loaded: int) -> Check:
     return Check(name="models", status="warn", detail="No model is installed yet.", fix=fix)
 
 
-TOOLS = (ToolSpec(run=health, title="Check the Ollama server", read_only=True, idempotent=True),)
+TOOLS = (ToolSpec(run=health, title="Check the Ollama server", read_only=True, idempotent=True, open_world=True),)

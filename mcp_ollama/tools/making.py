@@ -62,8 +62,9 @@ async def create_model(
     call: Call,
     model: Annotated[str, Field(description="Name of the new model.")],
     from_model: Annotated[str, Field(description="Installed model that it is made from.")],
-    system: Annotated[str | None, Field(description="Its system prompt.")] = None,
-    template: Annotated[str | None, Field(description="Its prompt template, in Go's syntax.")] = None,
+    # Plain str, since the SDK would read a text for `str | None` as JSON, which a prompt may well be.
+    system: Annotated[str, Field(description="Its system prompt; left out, that of from_model.")] = "",
+    template: Annotated[str, Field(description="Its prompt template, in Go's syntax; left out, as from_model.")] = "",
     parameters: Annotated[
         dict[str, Any] | None, Field(description='Such as {"num_ctx": 16384, "temperature": 0.2, "stop": ["END"]}.')
     ] = None,
@@ -84,7 +85,7 @@ async def create_model(
 
     async def create() -> None:
         lines = app.ollama.create_model(
-            name.short, found.name, system=system, template=template, parameters=checked or None
+            name.short, found.name, system=system or None, template=template or None, parameters=checked or None
         )
         async with aclosing(lines):
             async for line in lines:

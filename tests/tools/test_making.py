@@ -72,6 +72,24 @@ async def test_a_variant_has_its_parameters_and_texts(simulator: Simulator, conn
     }
 
 
+@pytest.mark.parametrize("text", ['{"persona":"pirate"}', "[1]", "null", "7", ' "x" '])
+async def test_a_system_prompt_that_looks_like_json_is_taken_to_the_letter(
+    text: str, simulator: Simulator, connect: Connect
+):
+    async with connect() as host:
+        await host("create_model", model="mine", from_model="llama3.2:3b", system=text, template=text)
+    (request,) = simulator.asked("/api/create")
+    assert request.body == {"model": "mine:latest", "from": "llama3.2:3b", "system": text, "template": text}
+
+
+async def test_a_long_context_is_read_as_ollama_writes_it(simulator: Simulator, connect: Connect):
+    async with connect() as host:
+        await host("create_model", model="mine", from_model="llama3.2:3b", parameters={"num_ctx": "1048576"})
+        card = await host("show_model", model="mine")
+    assert card["parameters"] == {"num_ctx": "1.048576e+06"}
+    assert card["configured_context_length"] == 1_048_576
+
+
 async def test_a_variant_of_what_is_not_installed_is_refused_before_any_request(simulator: Simulator, connect: Connect):
     simulator.registry.publish("gemma3")
     async with connect() as host:

@@ -29,7 +29,7 @@ HINTS = {
     "delete_model": {DESTRUCTIVE, IDEMPOTENT},
     "load_model": {IDEMPOTENT},
     "unload_model": {IDEMPOTENT},
-    "health": {READ_ONLY, IDEMPOTENT},
+    "health": {READ_ONLY, IDEMPOTENT, OPEN},
 }
 PLAIN_NUMBERS = {"limit", "offset", "next_offset", "percent", "attempts", "queue_position", "installed", "loaded"}
 FIRST = {"list_models", "show_model", "pull_model", "delete_model", "health"}
