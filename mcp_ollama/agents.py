@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from mcp_ollama.inventory import configured_context, key_of, parse_parameters, trained_context
+from mcp_ollama.inventory import configured_context, parse_parameters, running_as, trained_context
 from mcp_ollama.ollama.errors import ModelError
 from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.hosts import openai_base_url
@@ -122,7 +122,7 @@ def _context_lengths(model: InstalledModel, info: ModelInfo, running: Iterable[R
     lengths = {
         "trained": trained_context(info) or model.details.context_length,
         "configured": configured_context(parse_parameters(info.parameters)),
-        "loaded": next((one.context_length for one in running if key_of(one.name) == key_of(model.name)), 0),
+        "loaded": next((one.context_length for one in running_as(model, running)), 0),
     }
     return {name: length for name, length in lengths.items() if length}
 

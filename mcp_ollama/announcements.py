@@ -11,7 +11,6 @@ from mcp.server.lowlevel import Server
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourcesListChanged, ResourceUpdated
 from mcp.types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
 
-from mcp_ollama.changes import model_uri
 from mcp_ollama.context import STATELESS_SINCE
 
 MAX_SUBSCRIPTIONS = 1000
@@ -39,9 +38,8 @@ class Announcements:
         # A session is made for each request; what stays is the connection behind it.
         return self._hosts.setdefault(ctx.session._connection, set())  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
-    async def publish(self, uris: Sequence[str]) -> None:
+    async def publish(self, uris: Sequence[str], *, listed: bool = False) -> None:
         """Tell every host which documents have changed, and whether their list has."""
-        listed = any(uri.startswith(model_uri("")) for uri in uris)
         for uri in uris:
             await self.bus.publish(ResourceUpdated(uri=uri))
         if listed:

@@ -1,11 +1,10 @@
 """What is told to the world when models come, go or are loaded: which documents are others now."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
+from mcp_ollama.jobs import Job
 from mcp_ollama.ollama.names import ModelName
-
-Publish = Callable[[Sequence[str]], Awaitable[None]]
-"""Takes the addresses of changed documents; a model's own may be new, or gone."""
 
 MODELS, RUNNING, PULLS = "ollama://models", "ollama://running", "ollama://pulls"
 AGENT = "ollama://config/pydantic-ai"
@@ -16,7 +15,14 @@ def model_uri(name: str) -> str:
     return f"{MODELS}/{name}"
 
 
-async def _nobody(_uris: Sequence[str]) -> None:
+class Publish(Protocol):
+    """Brings the addresses of changed documents to the hosts, and whether their list has changed, too."""
+
+    async def __call__(self, uris: Sequence[str], *, listed: bool = False) -> None:
+        """Publish."""
+
+
+async def _to_nobody(uris: Sequence[str], *, listed: bool = False) -> None:
     """Publish to nobody."""
 
 
@@ -28,13 +34,22 @@ class Changes:
     """
 
     def __init__(self, publish: Publish | None = None) -> None:
-        self._publish = publish or _nobody
+        self._publish = publish or _to_nobody
 
     async def of_model(self, name: ModelName) -> None:
         """Announce that a model has come, gone or become another."""
-        short = name.short
-        await self._publish([MODELS, model_uri(short), RUNNING, PULLS, AGENT, f"{AGENT}/{short}"])
+        await self._publish([MODELS, RUNNING, AGENT, *_documents_of(name.short)], listed=True)
 
-    async def of_memory(self) -> None:
-        """Announce that other models are in memory."""
-        await self._publish([RUNNING, MODELS])
+    async def of_memory(self, names: Iterable[str]) -> None:
+        """Announce that these models have come into memory, or gone out of it."""
+        await self._publish([RUNNING, MODELS, AGENT, *(uri for name in names for uri in _documents_of(name))])
+
+    async def of_transfer(self, job: Job) -> None:
+        """Announce that a transfer has begun or ended."""
+        await self._publish([PULLS])
+        if job.kind == "pull" and job.state == "done":
+            await self.of_model(job.name)
+
+
+def _documents_of(name: str) -> tuple[str, str]:
+    return model_uri(name), f"{AGENT}/{name}"

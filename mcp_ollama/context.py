@@ -109,7 +109,7 @@ async def living(
     registry = registry or Registry((*REGISTRIES, *settings.registries))
     patience = patience or Patience()
     changes = Changes(publish)
-    transfers = Transfers(ollama, registry, stall_seconds=settings.stall_seconds, pulled=changes.of_model)
+    transfers = Transfers(ollama, registry, stall_seconds=settings.stall_seconds, changed=changes.of_transfer)
     loads = Loads(ollama, longest=patience.load, changed=changes.of_memory)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(registry.aclose)

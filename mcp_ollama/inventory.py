@@ -123,9 +123,10 @@ def key_of(name: str) -> str:
         return name.lower()
 
 
-def running_as(key: str, running: Iterable[RunningModel]) -> list[RunningModel]:
-    """Find what is in memory under a name, given as its key."""
-    return [one for one in running if key_of(one.name) == key]
+def running_as(model: InstalledModel, running: Iterable[RunningModel]) -> list[RunningModel]:
+    """Find what is in memory under a model's name: itself first, then what was loaded before it was replaced."""
+    key = key_of(model.name)
+    return sorted((one for one in running if key_of(one.name) == key), key=lambda one: one.digest != model.digest)
 
 
 def nearest_names(name: ModelName, models: Iterable[InstalledModel], limit: int = 3) -> list[str]:

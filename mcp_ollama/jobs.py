@@ -78,6 +78,7 @@ class Job:
         self.attempts = 0
         self.error: OllamaError | None = None
         self.over = anyio.Event()
+        self.told = False
         self.cancelling = anyio.Event()
         self.best_bytes = 0
         self._stall_seconds = stall_seconds
@@ -120,6 +121,13 @@ class Job:
             error=self.error.problem if self.error else None,
             next_step=self.error.next_step or None if self.error else None,
         )
+
+    @property
+    def is_current(self) -> bool:
+        """Whether another call can wait for it: it is under way, or it failed and nobody has heard of that yet."""
+        if self.over.is_set():
+            return self.state == "failed" and not self.told
+        return not self.cancelling.is_set()
 
     @property
     def ended_at(self) -> float:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 import anyio
@@ -91,10 +91,12 @@ class Loads:
     Args:
         ollama: The server.
         longest: Seconds after which a load counts as lost; a server gives one up by itself long before.
-        changed: Is told when other models are in memory.
+        changed: Is told of the models that may have come into memory, or gone out of it.
     """
 
-    def __init__(self, ollama: OllamaClient, *, changed: Callable[[], Awaitable[None]], longest: float = 3600) -> None:
+    def __init__(
+        self, ollama: OllamaClient, *, changed: Callable[[Iterable[str]], Awaitable[None]], longest: float = 3600
+    ) -> None:
         self._ollama = ollama
         self._changed = changed
         self._longest = longest
@@ -137,10 +139,10 @@ class Loads:
             await load.over.wait()
         return [load.name.short for load in stopped]
 
-    async def unload(self, models: Collection[RunningModel], seconds: float) -> list[str]:
+    async def unload(self, models: Collection[RunningModel], seconds: float) -> list[RunningModel]:
         """Ask the server to drop running models, and wait so long until they are gone; gives those that stay."""
         wanted = {(key_of(model.name), model.digest) for model in models}
-        left = [model.name for model in models]
+        left = list(models)
         with anyio.move_on_after(seconds):
             for model in models:
                 # What cannot be unloaded by its name (deleted, or made anew) stays in the list looked at below.
@@ -148,11 +150,11 @@ class Loads:
                     await self._ollama.unload_model(model.name)
             while left:
                 running = await self._ollama.list_running_models()
-                left = [one.name for one in running if (key_of(one.name), one.digest) in wanted]
+                left = [one for one in running if (key_of(one.name), one.digest) in wanted]
                 await anyio.sleep(0.1 if left else 0)
         if models:
-            await self._changed()
-        return list(dict.fromkeys(left))
+            await self._changed({model.name for model in models})
+        return left
 
     def _under_way(self) -> list[Load]:
         return [load for load in self._loads.values() if not load.over.is_set()]
@@ -162,4 +164,4 @@ class Loads:
         logger.info("The load of %s has ended: %s", load.name, load.error or "loaded")
         if self._loads.get(load.name.key) is load and not load.is_untold:
             del self._loads[load.name.key]
-        await self._changed()
+        await self._changed([load.name.short])

@@ -40,7 +40,7 @@ class Transfers:
         stall_seconds: No new bytes for so long is a stall. The pauses between attempts grow from a
             sixtieth of it.
         kept_seconds: How long an ended transfer stays listed.
-        pulled: Is told of each model that a pull has brought.
+        changed: Is told of each transfer that begins or ends.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class Transfers:
         *,
         stall_seconds: float = 60,
         kept_seconds: float = KEPT_SECONDS,
-        pulled: Callable[[ModelName], Awaitable[None]] | None = None,
+        changed: Callable[[Job], Awaitable[None]] | None = None,
     ) -> None:
         self._ollama = ollama
         self._registry = registry
         self._stall_seconds = stall_seconds
         self._kept_seconds = kept_seconds
-        self._pulled = pulled
+        self._changed = changed
         self._jobs: list[Job] = []
         self._added = anyio.Event()
 
@@ -73,7 +73,7 @@ class Transfers:
                 group.cancel_scope.cancel()
 
     def start(self, kind: Kind, name: ModelName, *, insecure: bool = False, total_bytes: int | None = None) -> Job:
-        """Start a transfer, or find the one under way for that model; one that is being cancelled is over.
+        """Start a transfer, or find the current one of that model.
 
         Args:
             kind: Its direction.
@@ -84,9 +84,7 @@ class Transfers:
         Raises:
             OllamaError: Too many are waiting already.
         """
-        self._forget()
-        job = self.find(kind, name)
-        if job is not None and not job.over.is_set() and not job.cancelling.is_set():
+        if job := self.current(kind, name):
             return job
         if sum(not other.over.is_set() for other in self._jobs) >= MAX_OPEN:
             raise OllamaError(
@@ -105,6 +103,12 @@ class Transfers:
         """Find the newest transfer of a model."""
         return next((job for job in reversed(self._jobs) if job.is_for(kind, name)), None)
 
+    def current(self, kind: Kind, name: ModelName) -> Job | None:
+        """Find the transfer of a model that a call can wait for; one that failed untold is given until it is told."""
+        self._forget()
+        job = self.find(kind, name)
+        return job if job and job.is_current else None
+
     def is_under_way(self, kind: Kind, name: ModelName) -> bool:
         """Tell whether a model's newest transfer has not ended."""
         job = self.find(kind, name)
@@ -122,8 +126,10 @@ class Transfers:
     def snapshots(self) -> list[Transfer]:
         """Tell how all stand: first those that run or wait, in their order; then the ended ones, newest first."""
         self._forget()
-        open_jobs = [job for job in self._jobs if not job.over.is_set()]
-        return [self.snapshot(job) for job in (*open_jobs, *self._ended())]
+        open_jobs, ended_jobs = [job for job in self._jobs if not job.over.is_set()], self._ended()
+        for job in ended_jobs:
+            job.told = True
+        return [self.snapshot(job) for job in (*open_jobs, *ended_jobs)]
 
     def _ended(self) -> list[Job]:
         return sorted((job for job in self._jobs if job.over.is_set()), key=lambda job: -job.ended_at)
@@ -145,16 +151,19 @@ class Transfers:
 
     async def _perform(self, job: Job) -> None:
         try:
+            await self._tell(job)
             async with anyio.create_task_group() as group:
                 if job.kind == "pull" and not job.name.is_cloud:
                     group.start_soon(self._foresee, job)
                 await self._try_until_it_ends(job)
                 group.cancel_scope.cancel()
+            await self._tell(job)
         except Exception:
             # A bug in the handling of one transfer must not end all others, nor the server.
             logger.exception("The %s of %s ended in a bug", job.kind, job.name)
             problem = OllamaError("An internal error ended this transfer.", "The log of this server says more.")
-            job.finish("failed", "internal error", problem)
+            if not job.over.is_set():
+                job.finish("failed", "internal error", problem)
 
     async def _try_until_it_ends(self, job: Job) -> None:
         fruitless = 0
@@ -163,8 +172,7 @@ class Transfers:
             try:
                 await job.attempt(self._open(job), self._ollama.is_running)
                 await self._verify(job)
-                job.finish("done", "success")
-                return await self._tell(job)
+                return job.finish("done", "success")
             except OllamaError as error:
                 fruitless = 1 if job.best_bytes > before else fruitless + 1
                 if job.cancelling.is_set():
@@ -185,8 +193,8 @@ class Transfers:
         return start(job.name.short, insecure=job.insecure)
 
     async def _tell(self, job: Job) -> None:
-        if self._pulled and job.kind == "pull":
-            await self._pulled(job.name)
+        if self._changed:
+            await self._changed(job)
 
     async def _verify(self, job: Job) -> None:
         """Believe in a pull only when the model is there: a captive portal can fake a manifest."""

@@ -17,7 +17,7 @@ from mcp.types import (
 )
 
 from mcp_ollama.context import Patience
-from mcp_ollama.simulator import RunningSimulator, Simulator
+from mcp_ollama.simulator import RunningSimulator, Simulator, Stall
 from tests.host import Era, Host, built
 
 MODEL = "llama3.2:3b"
@@ -167,6 +167,31 @@ def outcome(result: CallToolResult | InputRequiredResult) -> tuple[bool, str | N
     assert isinstance(result, CallToolResult)
     assert result.structured_content is not None
     return result.structured_content["deleted"], result.structured_content.get("reason")
+
+
+TAKEN = {
+    "delete_model": {"model": MODEL},
+    "copy_model": {"source": "other", "destination": MODEL, "overwrite": True},
+    "create_model": {"model": MODEL, "from_model": "other", "overwrite": True},
+}
+
+
+@pytest.mark.parametrize("tool", TAKEN)
+async def test_a_pull_that_begins_while_the_user_thinks_is_not_undone(tool: str, simulator: Simulator, era: Era):
+    simulator.install("other")
+    simulator.registry.publish(MODEL, size_bytes=9_000_000)
+    simulator.faults.add(MODEL, Stall(at=0.5))
+
+    async def agree(context: Any, params: ElicitRequestParams) -> ElicitResult | ErrorData:
+        await Host(client)("pull_model", model=MODEL, wait_seconds=0)
+        return ElicitResult(action="accept", content={"confirm": True})
+
+    with anyio.fail_after(5):
+        async with Client(built(Patience()), mode=era, elicitation_callback=agree) as client:
+            assert "is being pulled" in await Host(client).refusal(tool, **TAKEN[tool])
+            simulator.faults.clear()
+    for path in ("/api/delete", "/api/copy", "/api/create"):
+        assert not simulator.asked(path)
 
 
 async def test_an_answer_counts_once(simulator: Simulator):

@@ -23,6 +23,7 @@ from mcp.types import (
 
 from mcp_ollama import OllamaSettings, build_server
 from mcp_ollama.announcements import MAX_SUBSCRIPTIONS
+from mcp_ollama.changes import AGENT
 from mcp_ollama.context import Patience
 from mcp_ollama.simulator import RunningSimulator, Simulator
 from tests.conftest import QUICK, Connect
@@ -110,7 +111,7 @@ async def test_older_hosts_are_told_of_changes_of_the_list_and_of_what_they_foll
             lists[0] += 1
         if isinstance(message, ResourceUpdatedNotification):
             updates.append(str(message.params.uri))
-            if updates[-1] == "ollama://running":
+            if len(updates) == 7:
                 told.set()
 
     with anyio.fail_after(10):
@@ -121,11 +122,13 @@ async def test_older_hosts_are_told_of_changes_of_the_list_and_of_what_they_foll
             await client.session.send_request(unfollow, EmptyResult)
             for tool, arguments in CHANGES:
                 await host(tool, **arguments)
-            await follow(client, "ollama://running")
+            await follow(client, "ollama://running", "ollama://pulls", "ollama://models/copy:1", AGENT)
+            await host.refusal("pull_model", model="nope")
             await host("load_model", model="copy:1")
             await told.wait()
     assert lists == [4]
-    assert updates == ["ollama://models/new:1"] * 2 + ["ollama://running"]
+    assert updates[:4] == ["ollama://models/new:1"] * 2 + ["ollama://pulls"] * 2
+    assert sorted(updates[4:]) == [AGENT, "ollama://models/copy:1", "ollama://running"]
 
 
 async def test_what_a_host_may_follow_is_bounded(simulator: Simulator, running: RunningSimulator):

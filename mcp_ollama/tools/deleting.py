@@ -5,12 +5,13 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from mcp_ollama.consent import Deed, Reason, consent
-from mcp_ollama.context import App, Call, RefusedError, app_of
+from mcp_ollama.context import App, Call, app_of
 from mcp_ollama.inventory import Freed, freed_by_deleting, may_share, running_as
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel
 from mcp_ollama.progress import bytes_in_words
 from mcp_ollama.tools.library import Model
+from mcp_ollama.tools.pulls import check_at_rest
 from mcp_ollama.tools.runtime import stop_running
 from mcp_ollama.tools.spec import ToolSpec
 
@@ -46,8 +47,7 @@ async def delete_model(
     app = app_of(call)
     found, others = await app.catalog.find(model)
     name = ModelName.for_pull(model)
-    if app.transfers.is_under_way("pull", name):
-        raise RefusedError(f"{found.name} is being pulled.", "Stop that with cancel_pull first, or let it end.")
+    check_at_rest(app, found.name)
     freed = await _freed(app, found, others)
     running = await app.ollama.list_running_models()
     outcome = Deletion(
@@ -55,20 +55,22 @@ async def delete_model(
         deleted=False,
         frees_bytes=freed.frees_bytes,
         shared_with=list(freed.shared_with),
-        was_loaded=bool(running_as(name.key, running)),
+        was_loaded=bool(running_as(found, running)),
     )
     verdict = await consent(call, _deed(name, found, freed), confirm)
     if verdict.reason:
         outcome.reason, outcome.confirmation = verdict.reason, verdict.confirmation
         outcome.next_step = verdict.next_step
         return outcome
-    await stop_running(app, name, found.name)
+    await stop_running(app, found)
     return await _delete(app, found, outcome)
 
 
 async def _delete(app: App, model: InstalledModel, outcome: Deletion) -> Deletion:
-    """Delete the very model that was agreed on, not one that took its name meanwhile."""
-    if not await app.catalog.is_still(model) or not await app.ollama.delete_model(model.name):
+    """Delete the very model that was agreed on, not one that took its name meanwhile, or is about to."""
+    still = await app.catalog.is_still(model)
+    check_at_rest(app, model.name)
+    if not still or not await app.ollama.delete_model(model.name):
         outcome.reason = "changed"
         outcome.next_step = f"{model.name} was changed or deleted by someone else meanwhile: look at list_models."
         return outcome

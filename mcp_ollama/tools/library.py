@@ -145,7 +145,7 @@ async def card_of(app: App, model: str, include: Sequence[Include] = ()) -> Mode
     """Show an installed model, as `show_model` does."""
     found, _ = await app.catalog.find(model)
     info = await app.catalog.info(found)
-    loaded = next(iter(running_as(key_of(found.name), await app.ollama.list_running_models())), None)
+    loaded = next(iter(running_as(found, await app.ollama.list_running_models())), None)
     parameters = parse_parameters(info.parameters)
     row = model_row(found, facts_of(info), {key_of(found.name)} if loaded else ())
     return ModelCard(

@@ -16,6 +16,7 @@ from mcp_ollama.parameters import check_parameters
 from mcp_ollama.progress import bytes_in_words
 from mcp_ollama.tools.deleting import Confirm
 from mcp_ollama.tools.library import ModelRow, model_row
+from mcp_ollama.tools.pulls import check_at_rest
 from mcp_ollama.tools.runtime import stop_running
 from mcp_ollama.tools.spec import ToolSpec
 
@@ -120,18 +121,18 @@ async def _make(
     confirm: str,
 ) -> Making:
     app = app_of(call)
-    if app.transfers.is_under_way("pull", name):
-        raise RefusedError(f"{name} is being pulled.", "Stop that with cancel_pull first, or give another name.")
+    check_at_rest(app, name.short)
     if existing:
         _check_overwriting(app, existing, overwrite=overwrite)
     if loses:
         verdict = await consent(call, _deed(tool, name, loses), confirm)
         if verdict.reason:
             return Making(model=loses.name, created=False, **asdict(verdict))
-        await stop_running(app, name, loses.name, before="overwritten")
+        await stop_running(app, loses, before="overwritten")
         if not await app.catalog.is_still(loses):
             next_step = f"{loses.name} was changed by someone else meanwhile: look at list_models."
             return Making(model=loses.name, created=False, reason="changed", next_step=next_step)
+        check_at_rest(app, name.short)
     await make()
     await app.changes.of_model(name)
     made, _ = await app.catalog.find(name.short)

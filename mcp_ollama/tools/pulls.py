@@ -1,6 +1,6 @@
 """Downloads and uploads: start, wait for, list and cancel them."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 import anyio.lowlevel
 from pydantic import BaseModel, Field
@@ -61,8 +61,10 @@ async def push_model(
     """
     app = app_of(call)
     name = allowed(app, model, insecure=insecure)
-    installed, _ = await app.catalog.find(name.short)
-    job = app.transfers.start("push", name, insecure=insecure, total_bytes=installed.size)
+    job = app.transfers.current("push", name)
+    if job is None:
+        installed, _ = await app.catalog.find(name.short)
+        job = app.transfers.start("push", name, insecure=insecure, total_bytes=installed.size)
     return await _follow(call, app, job, wait_seconds)
 
 
@@ -102,6 +104,7 @@ async def _follow(call: Call, app: App, job: Job, wait_seconds: float | None) ->
         await reporter.report(job)
     transfer = app.transfers.snapshot(job)
     if job.error:
+        job.told = True
         raise FailedError(f"The {job.kind} of {job.name} failed: {job.error.problem}", job.error.next_step, transfer)
     if not job.over.is_set():
         transfer.next_step = (
@@ -152,6 +155,16 @@ def allowed(app: App, model: str, *, insecure: bool) -> ModelName:
             "Call again without insecure; only hosts named in MCP_OLLAMA_REGISTRIES may be reached so.",
         )
     return name
+
+
+def check_at_rest(app: App, model: str) -> None:
+    """Refuse to delete or overwrite a model that is on its way: it would come again, or vanish under an upload."""
+    for kind in get_args(Kind):
+        if app.transfers.is_under_way(kind, ModelName.for_pull(model)):
+            which = "" if kind == "pull" else f" (kind {kind})"
+            raise RefusedError(
+                f"{model} is being {kind}ed.", f"Stop that with cancel_pull{which} first, or let it end."
+            )
 
 
 TOOLS = (

@@ -27,6 +27,12 @@ _DURATION = re.compile(rf"({_PART.pattern})+")
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 
 
+_STILL_LOADED = (
+    "A request may be using it: call again when that has ended. What was updated or made anew while it was loaded "
+    "stays until its time is over, or until Ollama is restarted."
+)
+
+
 class RunningRow(BaseModel):
     """A model in memory; no `expires_at` means that it stays for ever."""
 
@@ -55,10 +61,11 @@ class Loading(BaseModel):
 
 
 class Unloading(BaseModel):
-    """What has left memory, and what is still in it because a request uses it."""
+    """What has left memory, and what is still in it."""
 
     unloaded: list[str]
     still_loaded: list[str]
+    next_step: str | None = None
 
 
 async def list_running_models(call: Call) -> RunningList:
@@ -118,9 +125,14 @@ async def unload_model(
         targets = await runners_of(app, name)
         if not targets and not stopped:
             await app.catalog.find(model)
-    still = await app.loads.unload(targets, app.patience.unload)
-    gone = [one.name for one in targets if one.name not in still]
-    return Unloading(unloaded=list(dict.fromkeys([*stopped, *gone])), still_loaded=still)
+    left = await app.loads.unload(targets, app.patience.unload)
+    stay = {(one.name, one.digest) for one in left}
+    gone = [one.name for one in targets if (one.name, one.digest) not in stay]
+    return Unloading(
+        unloaded=list(dict.fromkeys([*stopped, *gone])),
+        still_loaded=list(dict.fromkeys(one.name for one in left)),
+        next_step=_STILL_LOADED if left else None,
+    )
 
 
 async def running_rows(app: App) -> RunningList:
@@ -129,30 +141,36 @@ async def running_rows(app: App) -> RunningList:
 
 
 async def runners_of(app: App, name: ModelName) -> list[RunningModel]:
-    """Find what runs a model: under its own name, or under another one with the same weights."""
+    """Find what runs a model: itself, then others with the same weights, then what had its name before it."""
     running = await app.ollama.list_running_models()
     models = await app.ollama.list_models() if running else []
     found = find_model(name, models)
     if found is None:
-        return running_as(name.key, running)
+        return [one for one in running if key_of(one.name) == name.key]
     digests = {found.digest, *(one.digest for one in running)}
     facts = await app.catalog.facts(one for one in models if one.digest in digests)
     weights = {digest: known.weights for digest, known in facts.items() if known and known.weights}
     own = weights.get(found.digest, found.digest)
-    return [one for one in running if key_of(one.name) == name.key or weights.get(one.digest, one.digest) == own != ""]
+    alike = [one for one in running if weights.get(one.digest, one.digest) == own != ""]
+    named = running_as(found, running)
+    return sorted([*alike, *(one for one in named if one not in alike)], key=lambda one: one.digest != found.digest)
 
 
-async def stop_running(app: App, name: ModelName, shown: str, *, before: str = "deleted") -> None:
+async def stop_running(app: App, model: InstalledModel, *, before: str = "deleted") -> None:
     """Get a model out of memory before it is deleted or overwritten: afterwards it has no name to unload it by.
+
+    What was loaded under its name before it was updated has none already, and is no reason to keep the model.
 
     Raises:
         RefusedError: It is in use.
     """
-    await app.loads.stop([name.key])
-    targets = running_as(name.key, await app.ollama.list_running_models())
-    if await app.loads.unload(targets, app.patience.unload):
+    await app.loads.stop([key_of(model.name)])
+    targets = running_as(model, await app.ollama.list_running_models())
+    left = await app.loads.unload(targets, app.patience.unload)
+    if any(one.digest == model.digest for one in left):
         raise RefusedError(
-            f"{shown} is in use and could not be unloaded within {app.patience.unload:g} s, so it was not {before}.",
+            f"{model.name} is in use and could not be unloaded within {app.patience.unload:g} s, "
+            f"so it was not {before}.",
             "Let the request that uses it end, then call again.",
         )
 

@@ -255,6 +255,40 @@ async def test_a_model_that_is_being_pulled_is_not_deleted(simulator: Simulator,
     assert sentence == "a:latest is being pulled. Stop that with cancel_pull first, or let it end."
 
 
+async def test_a_model_that_is_being_pushed_is_neither_deleted_nor_overwritten(
+    simulator: Simulator, connect: Connect
+) -> None:
+    simulator.install("me/a", size_bytes=9_000_000)
+    simulator.install("b")
+    simulator.registry.withdraw("me/a")
+    simulator.registry.blobs.clear()
+    stalled = simulator.faults.add("me/a", Stall(at=0.5), operation="push")
+    async with connect(confirm_delete=False, allow_push=True) as host:
+        await host("push_model", model="me/a", wait_seconds=0)
+        await to_thread.run_sync(stalled.wait)
+        sentence = "me/a:latest is being pushed. Stop that with cancel_pull (kind push) first, or let it end."
+        assert await host.refusal("delete_model", model="me/a") == sentence
+        assert await host.refusal("copy_model", source="b", destination="me/a", overwrite=True) == sentence
+        stalled.release()
+        assert (await host("push_model", model="me/a"))["state"] == "done"
+        assert (await host("delete_model", model="me/a"))["deleted"]
+
+
+async def test_a_push_under_way_is_waited_for_even_when_its_model_is_gone(
+    simulator: Simulator, connect: Connect
+) -> None:
+    simulator.install("me/a", size_bytes=9_000_000)
+    simulator.registry.withdraw("me/a")
+    simulator.registry.blobs.clear()
+    stalled = simulator.faults.add("me/a", Stall(at=0.5), operation="push")
+    async with connect(allow_push=True) as host:
+        await host("push_model", model="me/a", wait_seconds=0)
+        await to_thread.run_sync(stalled.wait)
+        simulator.library.remove(simulator.model("me/a"))
+        stalled.release()
+        assert (await host("push_model", model="me/a"))["state"] == "done"
+
+
 @pytest.mark.parametrize(
     ("access", "tool", "arguments"),
     [

@@ -185,6 +185,24 @@ async def test_a_failed_pull_is_an_error_with_the_transfer_beside_it(
     assert listed == transfer
 
 
+async def test_a_failure_that_nobody_waited_for_is_told_to_the_next_caller(
+    simulator: Simulator, connect: Connect
+) -> None:
+    simulator.registry.publish("a", size_bytes=SMALL)
+    failing = simulator.faults.add("a", no_space(), times=2)
+    async with connect() as host:
+        await host("pull_model", model="a", wait_seconds=0)
+        await simulator.until(lambda: failing.struck == 1 and not simulator.in_flight["/api/pull"])
+        assert "disk of the Ollama server is full" in await host.refusal("pull_model", model="A:latest")
+        assert len(simulator.asked("/api/pull")) == 1
+        await host("pull_model", model="a", wait_seconds=0)
+        await simulator.until(lambda: failing.struck == 2 and not simulator.in_flight["/api/pull"])
+        while (await host("list_pulls"))["transfers"][0]["state"] != "failed":
+            pass
+        assert (await host("pull_model", model="a"))["state"] == "done"
+    assert len(simulator.asked("/api/pull")) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

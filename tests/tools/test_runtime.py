@@ -220,10 +220,30 @@ async def test_a_model_in_use_is_told_to_be_still_loaded(era: Era):
     simulator.respond("/api/ps", body='{"models":[{"name":"qwen3:8b"},{"name":"a b"},{"name":"deleted:1"}]}')
     async with hosting(simulator, era, patience=Patience(unload=0.2)) as call:
         answer = await call("unload_model", model="qwen3:8b")
+        assert answer.pop("next_step").startswith("A request may be using it: call again when that has ended.")
         assert answer == {"unloaded": [], "still_loaded": ["qwen3:8b"]}
         answer = await call("unload_model", all=True)
         assert answer["still_loaded"] == ["qwen3:8b", "a b", "deleted:1"]
         assert (await call("unload_model", model="deleted:1"))["still_loaded"] == ["deleted:1"]
+
+
+async def test_what_was_loaded_before_an_update_stands_in_nobodys_way(era: Era):
+    simulator = furnished()
+    simulator.registry.publish("qwen3:8b", size_bytes=3 * GB, weights="new")
+    simulator.load("qwen3:8b", keep_alive=9e9)
+    async with hosting(simulator, era, patience=Patience(unload=0.2)) as call:
+        await call("pull_model", model="qwen3:8b")
+        new = await call("load_model", model="qwen3:8b")
+        both = (await call("list_running_models"))["models"]
+        assert [one["name"] for one in both] == ["qwen3:8b"] * 2
+        assert new["running"] == next(one for one in both if "expires_at" in one)
+        assert (await call("show_model", model="qwen3:8b"))["loaded_context_length"] == 4096
+        answer = await call("unload_model", model="qwen3:8b")
+        assert (answer["unloaded"], answer["still_loaded"]) == (["qwen3:8b"], ["qwen3:8b"])
+        assert "until Ollama is restarted" in answer["next_step"]
+        asked = await call("delete_model", model="qwen3:8b")
+        assert (await call("delete_model", model="qwen3:8b", confirm=asked["confirmation"]))["deleted"]
+    assert not simulator.is_installed("qwen3:8b")
 
 
 async def test_unloading_what_is_not_loaded_changes_nothing(era: Era):
