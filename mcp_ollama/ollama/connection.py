@@ -58,6 +58,7 @@ class Connection:
         self._secrets = sorted((text.strip().encode() for text in secrets if text.strip()), key=len, reverse=True)
         self._transport = transport
         self._http: httpx.AsyncClient | None = None
+        self._slots = anyio.Semaphore(MAX_CONNECTIONS)
         self._loop: object = None
 
     async def aclose(self) -> None:
@@ -125,11 +126,12 @@ class Connection:
 
         http = self._connected()
         try:
-            response = await http.send(http.build_request(method, f"{self.base_url}{path}", json=body), stream=True)
-            try:
-                yield response
-            finally:
-                await response.aclose()
+            async with self._slots:
+                response = await http.send(http.build_request(method, f"{self.base_url}{path}", json=body), stream=True)
+                try:
+                    yield response
+                finally:
+                    await response.aclose()
         except httpx.ConnectTimeout as error:
             raise OllamaTimeoutError(
                 f"{self.base_url} did not accept a connection within {CONNECT_SECONDS} s.",
@@ -152,17 +154,38 @@ class Connection:
             import httpx  # noqa: PLC0415 - see _open
 
             self._loop = loop
+            self._slots = anyio.Semaphore(MAX_CONNECTIONS)
             local = is_loopback(self.base_url)
-            self._http = httpx.AsyncClient(
+            self._http = new_client(
                 headers=self._headers,
                 # Loading the certificates takes 20 ms; plain http on this machine never needs them.
                 verify=False if local and self.base_url.startswith("http:") else ssl.create_default_context(),
                 trust_env=not local,
                 timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-                limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE),
+                # A request that is cancelled while it waits in the pool for its turn costs httpcore (1.0) a connection
+                # for good, so they wait for a slot of ours.
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=MAX_IDLE),
                 transport=self._transport or (_direct() if local and self.base_url.startswith("http:") else None),
             )
         return self._http
+
+
+def new_client(**options: Any) -> "httpx.AsyncClient":
+    """Make an httpx client; arguments are httpx's.
+
+    Raises:
+        OllamaConnectionError: A proxy or a file of certificates that the environment names cannot be used.
+    """
+    import httpx  # noqa: PLC0415 - see _open
+
+    try:
+        return httpx.AsyncClient(**options)
+    except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
+        # What it says may hold the proxy's password.
+        raise OllamaConnectionError(
+            "The environment names a proxy or certificates that cannot be used: only http and https proxies can.",
+            "Correct ALL_PROXY, HTTPS_PROXY, HTTP_PROXY or SSL_CERT_FILE, or name the host in NO_PROXY.",
+        ) from error
 
 
 def _direct() -> "httpx.AsyncBaseTransport":
@@ -175,7 +198,7 @@ def _direct() -> "httpx.AsyncBaseTransport":
     transport = httpx.AsyncHTTPTransport(verify=False)
     # Private, since httpx has no argument for it; the pool itself and its argument are httpcore's public API.
     transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE, network_backend=MergingBackend()
+        max_connections=None, max_keepalive_connections=MAX_IDLE, network_backend=MergingBackend()
     )
     return transport
 

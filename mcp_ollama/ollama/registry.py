@@ -9,7 +9,7 @@ import anyio
 from pydantic import ValidationError
 
 from mcp_ollama.ollama.client import OllamaClient
-from mcp_ollama.ollama.connection import read_within
+from mcp_ollama.ollama.connection import new_client, read_within
 from mcp_ollama.ollama.errors import (
     ModelNotFoundError,
     OllamaConnectionError,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import httpx
 
 ACCEPT = "application/vnd.docker.distribution.manifest.v2+json"
+MAX_CONNECTIONS = 8
 MAX_MANIFEST_BYTES = 4_000_000
 MOST_ASKED_AFTER = 64
 """Blobs of one manifest; safetensors models have thousands."""
@@ -48,6 +49,7 @@ class Registry:
         self._hosts = {*hosts, *self._addresses}
         self._timeout = timeout
         self._http: httpx.AsyncClient | None = None
+        self._slots = anyio.Semaphore(MAX_CONNECTIONS)
 
     async def aclose(self) -> None:
         """Drop all connections."""
@@ -87,7 +89,8 @@ class Registry:
 
         try:
             for _ in range(_MAX_HOPS):
-                async with self._connected().stream("GET", url, headers={"Accept": ACCEPT}) as response:
+                http = self._connected()
+                async with self._slots, http.stream("GET", url, headers={"Accept": ACCEPT}) as response:
                     if not response.is_redirect:
                         return await _read(response, name)
                     url = self._next_hop(url, response.headers.get("location", ""))
@@ -110,14 +113,15 @@ class Registry:
         if self._http is None:
             import httpx  # noqa: PLC0415 - see _get
 
-            self._http = httpx.AsyncClient(
+            self._http = new_client(
                 headers={"User-Agent": "mcp-ollama-manager"},
                 # The limit is on the whole; and a proxy is for other machines.
-                timeout=None,  # noqa: S113
+                timeout=None,
                 # Loading the certificates takes 20 ms; plain http to all of them never needs them.
                 verify=not all(self._addresses.get(host, "").startswith("http:") for host in self._hosts),
                 mounts={f"all://{host}": None for host in _THIS_MACHINE},
-                limits=httpx.Limits(max_connections=8),
+                # Requests wait for a slot instead, see Connection.
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=MAX_CONNECTIONS),
             )
         return self._http
 

@@ -480,6 +480,31 @@ def test_one_client_serves_several_event_loops_one_after_the_other() -> None:
         gc.collect()
 
 
+async def test_calls_that_are_cut_off_cost_no_connection() -> None:
+    async with answering(http(VERSION, JSON)) as server, OllamaClient(server.base_url, timeout=5) as client:
+
+        async def cut_off(after: float) -> None:
+            with anyio.move_on_after(after):
+                await client.get_version()
+
+        for way in range(10):
+            async with anyio.create_task_group() as group:
+                for number in range(40):
+                    group.start_soon(cut_off, 0.001 * way + 0.0001 * number)
+        with anyio.fail_after(5):
+            assert await client.get_version() == "0.33.0"
+
+
+@pytest.mark.parametrize("proxy", ["socks5://name:secret@127.0.0.1:9", "socks://127.0.0.1:9", "http://[::bad"])
+async def test_a_proxy_that_cannot_be_used_is_told(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    async with OllamaClient(REMOTE_URL) as client:
+        assert not await client.is_running()
+        with pytest.raises(OllamaConnectionError, match="Correct ALL_PROXY") as caught:
+            await client.list_models()
+    assert "secret" not in str(caught.value)
+
+
 async def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
     monkeypatch.delenv("NO_PROXY", raising=False)

@@ -138,6 +138,12 @@ async def test_one_connection_serves_several_manifests_and_closing_can_be_repeat
         await registry.aclose()
 
 
+@pytest.mark.parametrize("variable", ["ALL_PROXY", "SSL_CERT_FILE"])
+async def test_an_environment_that_cannot_be_used_is_told(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "socks5://127.0.0.1:9")
+    assert "The environment names a proxy or certificates" in (await failure(Registry(HOSTS), "tiny")).problem
+
+
 @pytest.mark.parametrize("proxy", ["HTTP_PROXY", "ALL_PROXY"])
 async def test_a_registry_on_this_machine_is_asked_without_a_proxy(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
