@@ -56,6 +56,7 @@ class Patience:
         ask: … and when the host shows the question while the call waits; not part of `answer`.
         report: Between two progress notifications while bytes move; hosts get four a second at most …
         heartbeat: … and while none move: some hosts give up on a call that reports nothing.
+        retry: Before the second attempt of a transfer, from which the further pauses grow.
         load: A model gets into memory; a server gives up by itself long before.
         updates: All models together are looked up in their registries.
     """
@@ -69,6 +70,7 @@ class Patience:
     ask: float = 120
     report: float = 0.34
     heartbeat: float = 5
+    retry: float = 1
     load: float = 3600
     updates: float = 35
 
@@ -109,7 +111,12 @@ async def living(
     registry = registry or Registry((*REGISTRIES, *settings.registries))
     patience = patience or Patience()
     changes = Changes(publish)
-    transfers = Transfers(ollama, registry, stall_seconds=settings.stall_seconds, changed=changes.of_transfer)
+    transfers = Transfers(
+        *(ollama, registry),
+        stall_seconds=settings.stall_seconds,
+        retry_seconds=patience.retry,
+        changed=changes.of_transfer,
+    )
     loads = Loads(ollama, longest=patience.load, changed=changes.of_memory)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(registry.aclose)

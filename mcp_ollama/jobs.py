@@ -180,7 +180,7 @@ class Job:
 
     async def pause(self, seconds: float, error: OllamaError) -> None:
         """Wait before the next attempt, saying why; a cancel ends the wait."""
-        self.state, self.status = "retrying", error.problem
+        self.state, self.status, self._said = "retrying", error.problem, ""
         with anyio.move_on_after(seconds):
             await self.cancelling.wait()
 
@@ -189,7 +189,7 @@ class Job:
         while not self._must_close():
             with anyio.move_on_after(self._deadline - time.monotonic()):
                 await self.cancelling.wait()
-            # Hashing many gigabytes says nothing for minutes: only a dead server is a stall then.
+            # Hashing many gigabytes tells nothing new for minutes: only a dead server is a stall then.
             if self._must_close() and self.state == "verifying" and await is_alive():
                 self._deadline = time.monotonic() + self._stall_seconds
             if self._must_close():
@@ -211,8 +211,8 @@ class Job:
         what = "No new bytes" if self.best_bytes else "Nothing"
         return OllamaTimeoutError(
             f"{what} of {self.name} came for {self._stall_seconds:g} s.",
-            "Check the internet access of the machine that Ollama runs on, then call again:"
-            " it goes on where it stopped.",
+            "Check the internet access of the machine that Ollama runs on, then call again"
+            f"{': it goes on where it stopped' if self.kind == 'pull' else ''}.",
         )
 
     def _note(self, progress: Progress) -> None:
@@ -226,6 +226,9 @@ class Job:
         self.best_bytes = max(self.best_bytes, now)
         phase = phase_of(progress)
         state = _STATES.get(phase, "downloading" if self.kind == "pull" else "uploading")
+        if self.kind == "push" and 0 < progress.total <= progress.completed:
+            # The registry makes a blob of the parts, which takes it a while.
+            state = "verifying"
         # In a stall the lines of a layer go on, unchanged.
         if now > before or state != self.state or phase != "layer":
             self._touch(state, progress.status)

@@ -72,6 +72,11 @@ class Load:
                 )
             except OllamaError as error:
                 self.error = error
+            except Exception:
+                # A bug in one load must not end all others, nor the server.
+                logger.exception("The load of %s ended in a bug", self.name)
+                problem = f"An internal error ended the load of {self.name}."
+                self.error = OllamaError(problem, "The log of this server says more.")
         if self._scope.cancelled_caught:
             self.error = OllamaError(f"The load of {self.name} was stopped.", "Call load_model to start it again.")
         self._ended_at = time.monotonic()

@@ -22,6 +22,7 @@ _PHASES = {
 }
 _SMOOTHING_SECONDS = 4.0
 _SAMPLE_SECONDS = 0.2
+_WEEK_SECONDS = 7 * 86_400
 
 
 def phase_of(progress: Progress) -> str:
@@ -76,10 +77,11 @@ class Meter:
 
     @property
     def eta_seconds(self) -> float | None:
-        """Seconds left at the present rate; None when nobody can tell."""
+        """Seconds left at the present rate; None when nobody can tell, as when next to nothing comes."""
         if not self._known or not self._rate or not (total := self.total_bytes):
             return None
-        return round((total - self.completed_bytes) / self._rate, 1)
+        left = (total - self.completed_bytes) / self._rate
+        return round(left, 1) if left < _WEEK_SECONDS else None
 
     def plan(self, manifest: Manifest, present: Collection[str]) -> None:
         """Learn all layers from the registry's manifest, and which of them the server has already."""

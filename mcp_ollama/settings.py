@@ -92,7 +92,7 @@ class OllamaSettings(BaseSettings):
     pull_wait: float = Field(default=45, ge=0, le=3600)
     """Seconds that `pull_model` waits when the call does not say."""
     stall_seconds: float = Field(default=60, gt=0, le=3600)
-    """No new bytes for so long is a stall; the pauses between attempts grow from a sixtieth of it."""
+    """No new bytes for so long is a stall."""
     access: Literal["full", "no-delete", "read-only"] = "full"
     """Which tools there are."""
     confirm_delete: bool = True

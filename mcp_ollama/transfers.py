@@ -37,8 +37,8 @@ class Transfers:
     Args:
         ollama: The server.
         registry: Where the size of a model is asked.
-        stall_seconds: No new bytes for so long is a stall. The pauses between attempts grow from a
-            sixtieth of it.
+        stall_seconds: No new bytes for so long is a stall.
+        retry_seconds: The pause before the second attempt, from which the further ones grow.
         kept_seconds: How long an ended transfer stays listed.
         changed: Is told of each transfer that begins or ends.
     """
@@ -49,12 +49,14 @@ class Transfers:
         registry: Registry,
         *,
         stall_seconds: float = 60,
+        retry_seconds: float = 1,
         kept_seconds: float = KEPT_SECONDS,
         changed: Callable[[Job], Awaitable[None]] | None = None,
     ) -> None:
         self._ollama = ollama
         self._registry = registry
         self._stall_seconds = stall_seconds
+        self._retry_seconds = retry_seconds
         self._kept_seconds = kept_seconds
         self._changed = changed
         self._jobs: list[Job] = []
@@ -186,7 +188,14 @@ class Transfers:
         logger.info("The %s of %s is tried again: %s", job.kind, job.name, error.problem)
         # Jitter, so that two clients do not come back at the same moment for ever.
         jitter = random.uniform(0.75, 1.25)  # noqa: S311 - nothing is kept secret with it
-        await job.pause(self._stall_seconds / 60 * 2 ** (fruitless - 1) * jitter, error)
+        await job.pause(self.pause_before(job, fruitless) * jitter, error)
+
+    def pause_before(self, job: Job, fruitless: int) -> float:
+        """Give the seconds before the next attempt, after so many that brought nothing.
+
+        A wrong address is told soon; what was under way waits while Ollama is updated or its machine restarts.
+        """
+        return self._retry_seconds * (5 if job.best_bytes else 2) ** (fruitless - 1)
 
     def _open(self, job: Job) -> AsyncGenerator[Progress]:
         start = self._ollama.pull_model if job.kind == "pull" else self._ollama.push_model

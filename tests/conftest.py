@@ -14,7 +14,7 @@ from mcp_ollama.simulator import RunningSimulator, Simulator, serve
 from mcp_ollama.tools.spec import ToolSpec
 from tests.host import Era, Host, built, host, own_port
 
-QUICK = Patience(report=0.01)
+QUICK = Patience(report=0.01, retry=0.002)
 
 
 class Connect(Protocol):

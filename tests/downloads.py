@@ -1,12 +1,16 @@
 """A model that takes its time to download, and a host that is told of it often."""
 
+from dataclasses import replace
+
 from mcp_ollama.context import Patience
 from mcp_ollama.simulator import Simulator
 
 MODEL = "llama3.2:1b"
 SIZE = 30_000_000
-BUSY = Patience(report=0.01, heartbeat=0.02)
-"""Progress is told as soon as there is some."""
+BUSY = Patience(report=0.01, heartbeat=0.02, retry=0.002)
+"""Progress is told as soon as there is some, and the pauses between attempts are short: 0.3 s in all."""
+LASTING = replace(BUSY, retry=0.05)
+"""The pauses are as long as a restart on a busy machine."""
 
 
 def downloadable() -> Simulator:

@@ -204,6 +204,16 @@ def test_a_rate_ends_with_the_bytes() -> None:
     assert (meter.bytes_per_second, meter.eta_seconds) == (None, None)
 
 
+def test_what_next_to_nothing_comes_of_has_no_end_and_breaks_nothing() -> None:
+    meter = Meter()
+    meter.plan(manifest((A, 2_000_000_000)), ())
+    seconds = [0, 1, *range(2, 6000, 4)]
+    for second in seconds:
+        meter.note(line(A, min(second, 1) * 1_000_000_000, 2_000_000_000), second)
+        assert meter.eta_seconds is None or meter.eta_seconds < 7 * 86_400
+        assert "left" not in describe("a", "downloading", meter) or second < 100
+
+
 def test_a_standstill_has_no_end() -> None:
     meter = meter_after([line(A, 50), line(A, 50)], plan=manifest((A, 100)))
     assert (meter.bytes_per_second, meter.eta_seconds) == (0, None)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -30,13 +31,13 @@ from mcp_ollama.simulator import (
     registry_error,
 )
 from tests.conftest import Connect
-from tests.downloads import BUSY, MODEL, SIZE, downloadable
+from tests.downloads import BUSY, LASTING, MODEL, SIZE, downloadable
 from tests.host import Era, Host
 
 SOON = 0.25
-"""A stall that a test waits for; the pauses between attempts are a few milliseconds then."""
+"""A stall that a test waits for."""
 LATE = 6.0
-"""A stall that no busy machine brings about; the pauses begin at 0.1 s."""
+"""A stall that no busy machine brings about."""
 
 
 @pytest.fixture
@@ -167,7 +168,7 @@ async def test_a_pull_survives_a_restart_of_ollama(
     simulator: Simulator, running: RunningSimulator, connect: Connect, keep: float
 ) -> None:
     half = simulator.faults.add(MODEL, Stall(at=0.5), times=1)
-    async with connect(stall_seconds=LATE, patience=BUSY) as host:
+    async with connect(stall_seconds=LATE, patience=LASTING) as host:
 
         async def restart() -> None:
             await simulator.until(lambda: half.struck == 1)
@@ -202,7 +203,7 @@ async def test_a_registry_that_stumbles_is_asked_again(simulator: Simulator, con
 
 async def test_a_server_that_refuses_with_500_is_asked_again(simulator: Simulator, connect: Connect) -> None:
     simulator.respond("/api/pull", status=500, body='{"error":"busy"}')
-    async with connect(stall_seconds=LATE, patience=BUSY) as host:
+    async with connect(stall_seconds=LATE, patience=LASTING) as host:
 
         async def recover() -> None:
             await until_told(host, "retrying")
@@ -299,8 +300,8 @@ async def test_a_pull_can_be_cancelled_at_any_time(
     simulator: Simulator, connect: Connect, fault: Fault, while_it: str
 ) -> None:
     simulator.faults.add(MODEL, fault)
-    # Long pauses: a cancel does not wait for their end.
-    async with connect(stall_seconds=600, patience=BUSY) as host:
+    # A cancel does not wait for the end of a pause.
+    async with connect(stall_seconds=600, patience=replace(BUSY, retry=600)) as host:
         await host("pull_model", model=MODEL, wait_seconds=0)
         await until_told(host, while_it)
         cancelled = await host("cancel_pull", model=MODEL)

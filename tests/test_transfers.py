@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from mcp_ollama.jobs import MAX_LINE, Job
@@ -25,7 +26,7 @@ async def working(
     """Work on transfers with a server."""
     known = registry or Registry((), {"registry.ollama.ai": base_url})
     async with OllamaClient(base_url) as ollama:
-        transfers = Transfers(ollama, known, stall_seconds=0.1, kept_seconds=kept_seconds)
+        transfers = Transfers(ollama, known, stall_seconds=0.1, retry_seconds=0.002, kept_seconds=kept_seconds)
         with anyio.fail_after(20):
             async with transfers.running():
                 yield transfers
@@ -256,6 +257,48 @@ async def test_states_follow_the_lines() -> None:
 
     await job.attempt(lines(), alive)
     assert seen == ["manifest", "uploading", "writing", "writing"]
+
+
+async def test_a_push_is_waited_for_while_the_registry_makes_a_blob_of_it() -> None:
+    job = Job("push", ONE, insecure=False, stall_seconds=0.02)
+    asked: list[str] = []
+
+    async def answer() -> bool:
+        asked.append(job.state)
+        return True
+
+    async def lines() -> AsyncGenerator[Progress]:
+        while len(asked) < 3:
+            yield Progress(status="pushing abc", digest="sha256:abc", total=10, completed=10)
+            await anyio.lowlevel.checkpoint()
+        yield Progress(status="success")
+
+    with anyio.fail_after(10):
+        await job.attempt(lines(), answer)
+    assert asked == ["verifying"] * 3
+
+
+async def test_a_new_attempt_says_nothing_of_the_last_one() -> None:
+    job = Job("pull", ONE, insecure=False, stall_seconds=60)
+    told: list[str] = []
+
+    async def lines() -> AsyncGenerator[Progress]:
+        told.append(job.status)
+        yield Progress(status="success")
+
+    await job.attempt(lines(), alive)
+    await job.pause(0, OllamaError("The connection broke."))
+    assert job.status == "The connection broke."
+    await job.attempt(lines(), alive)
+    assert told == ["connecting", "connecting"]
+
+
+async def test_what_was_well_under_way_is_waited_for_longer(running: RunningSimulator) -> None:
+    transfers = Transfers(OllamaClient(running.base_url), Registry(()), retry_seconds=1)
+    job = Job("pull", ONE, insecure=False, stall_seconds=60)
+    assert [transfers.pause_before(job, fruitless) for fruitless in range(1, 5)] == [1, 2, 4, 8]
+    job.best_bytes = 1
+    assert [transfers.pause_before(job, fruitless) for fruitless in range(1, 5)] == [1, 5, 25, 125]
 
 
 async def test_after_a_reconnect_the_tensors_that_are_there_still_count() -> None:

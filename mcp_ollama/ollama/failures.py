@@ -29,6 +29,7 @@ _MAX_SEARCHED = 10_000
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.?)", re.DOTALL)
 _HTML = re.compile(r"<(?:!doctype|html|head|body)\b.*", re.IGNORECASE | re.DOTALL)
+_ADDRESS = re.compile(r'"https?://[^"]*"')
 _PATH = re.compile(r"(?<![\w:/.])(?:/[^\s/:\"',;)]+){2,}/?|\b[A-Za-z]:\\[^\s\"',;)]+")
 
 
@@ -173,8 +174,9 @@ _UNKNOWN = _failure("", "Ollama reports: {text}.", "Call again: what was downloa
 
 def stream_error(text: str, model: str) -> OllamaStreamError:
     """Build the error for an `error` text that Ollama sent about `model`."""
-    # What tells the kind comes first; whole answers of a registry may follow.
-    failure = next((row for row in FAILURES if row.pattern.search(text[:_MAX_SEARCHED])), _UNKNOWN)
+    # What tells the kind comes first; whole answers of a registry may follow. An address is full of other words.
+    told = _ADDRESS.sub('""', text[:_MAX_SEARCHED])
+    failure = next((row for row in FAILURES if row.pattern.search(told)), _UNKNOWN)
     said = clean(text).rstrip(".") or "an error without a text"
     problem, next_step = (part.format(model=model, text=said) for part in (failure.problem, failure.next_step))
     return OllamaStreamError(problem, next_step, retryable=failure.retryable)

@@ -61,7 +61,10 @@ async def _portions(chunks: AsyncIterable[bytes]) -> AsyncGenerator[list[bytes]]
         if others:
             yield [bytes(rest), *others[:-1]]
             rest = bytearray(others[-1])
-    yield [bytes(rest)]
+    last = rest.strip()
+    # An object that was cut off tells only that the stream was.
+    if not last.startswith(b"{") or last.endswith(b"}"):
+        yield [bytes(last)]
 
 
 def _without_superseded(lines: Iterable[bytes]) -> Iterator[bytes]:

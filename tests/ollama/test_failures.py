@@ -207,6 +207,7 @@ TRANSIENT = (
             f'max retries exceeded: Get "{CDN}/{BIG}/data": {DIAL.replace("5999", "5056")}',
             f'Head "{CDN}/{BIG}/data": {DIAL.replace("5999", "5056")}',
             f'{MANIFEST}Get "https://registry.ollama.ai/v2/": dial tcp: lookup registry.ollama.ai: no such host',
+            f'{MANIFEST}Get "https://hf.co/v2/me/Denied-quantized/manifests/Q4": dial tcp: lookup hf.co: no such host',
             f'{MANIFEST}Get "https://h/v2/library/model-401/manifests/403": net/http: TLS handshake timeout',
             f'{MANIFEST}Get "https://h/v2/": dial tcp 10.0.0.1:443: connect: permission denied',
             f'{MANIFEST}Get "https://h/v2/": read tcp 10.0.0.1:404->10.0.0.2:443: i/o timeout',

@@ -101,7 +101,10 @@ def last_of_each_run(pictures: Sequence[Picture]) -> list[Picture]:
 def one_by_one(whole: bytes) -> tuple[list[Picture], str]:
     """Read a body the slow and simple way: the pictures up to the first line that ends it, and how it ends."""
     seen: list[Picture] = []
-    for each in filter(None, map(bytes.strip, whole.split(b"\n"))):
+    *ended, last = map(bytes.strip, whole.split(b"\n"))
+    if last.startswith(b"{") and not last.endswith(b"}"):
+        last = b""
+    for each in filter(None, [*ended, last]):
         try:
             fields: dict[str, Any] = json.loads(each)
         except ValueError:
@@ -197,13 +200,21 @@ def test_an_empty_error_is_none(error: str) -> None:
     assert read(body(f'{{"status":"success","error":{error}}}'.encode())) == ([("success", "", 0, 0)], None)
 
 
+def test_a_line_that_is_cut_off_is_the_end_of_the_stream() -> None:
+    seen, error = read(body(line("pulling manifest")), layer(5)[:-9])
+    assert seen == [("pulling manifest", "", 0, 0)]
+    assert isinstance(error, OllamaStreamError)
+    assert error.retryable
+    assert "without saying that it succeeded" in error.problem
+
+
 @pytest.mark.parametrize(
     ("bad", "shown"),
     [
         (b"<!DOCTYPE html><html><body>504 Gateway Time-out</body></html>", "'<a web page>'"),
         (b"Internal\x1b[31m Server\x00 Error", "'Internal Server Error'"),
         (b'{"status":"\xff"}', '\'{"status":"\N{REPLACEMENT CHARACTER}"}\''),
-        (b'{"status":"pulling', '\'{"status":"pulling\''),
+        (b'{"status":pulling}', "'{\"status\":pulling}'"),
         (b'{"status":"\\ud800"}', "ud800"),
         (b'{"status":1}', "'{\"status\":1}'"),
         (b'{"completed":1.5}', "1.5"),

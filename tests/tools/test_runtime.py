@@ -1,8 +1,14 @@
 """What is in memory: listed, loaded and unloaded, in both protocol eras."""
 
+from collections.abc import Iterable
+
 import anyio
+import pytest
 
 from mcp_ollama.context import Patience
+from mcp_ollama.loads import Loads
+from mcp_ollama.ollama.client import OllamaClient
+from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.simulator import Drop, Fail, Simulator
 from mcp_ollama.tools.runtime import YEAR_SECONDS
 from tests.host import Era
@@ -140,6 +146,29 @@ async def test_a_load_that_failed_while_nobody_waited_is_told_once_and_then_trie
         await simulator.until(lambda: fault.struck == 1 and not simulator.in_flight["/api/generate"])
         assert "could not be loaded" in await call.refusal("load_model", model="qwen3:8b")
         assert (await call("load_model", model="qwen3:8b"))["state"] == "loaded"
+
+
+class _BrokenClient(OllamaClient):
+    async def load_model(self, model_name: str, keep_alive: str | float | None = None) -> None:
+        if model_name == "one:latest":
+            raise RuntimeError("a bug")
+
+
+async def test_a_bug_in_one_load_ends_neither_the_others_nor_the_server(caplog: pytest.LogCaptureFixture):
+    told: list[str] = []
+
+    async def changed(names: Iterable[str]) -> None:
+        told.extend(names)
+
+    loads = Loads(_BrokenClient("http://127.0.0.1:1"), changed=changed)
+    with anyio.fail_after(10):
+        async with loads.running():
+            broken, sound = loads.start(ModelName.parse("one")), loads.start(ModelName.parse("other"))
+            await broken.over.wait()
+            await sound.over.wait()
+    assert str(broken.error) == ("An internal error ended the load of one:latest. The log of this server says more.")
+    assert sound.error is None
+    assert "The load of one:latest ended in a bug" in caplog.text
 
 
 async def test_a_load_that_never_ends_is_told_to_be_lost(era: Era):
