@@ -8,6 +8,7 @@ import anyio
 from mcp_ollama.inventory import Facts, facts_of, find_model, nearest_names
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
+from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
 from mcp_ollama.together import each
@@ -48,8 +49,15 @@ class Catalog:
         return now is not None and now.digest == model.digest
 
     async def info(self, model: InstalledModel) -> ModelInfo:
-        """Ask for all that the server says of a model, and remember its facts."""
-        info = await self.ollama.get_model_info(model.name)
+        """Ask for all that the server says of a model, and remember its facts.
+
+        Raises:
+            ModelNotFoundError: It is listed, and that is all.
+        """
+        try:
+            info = await self.ollama.get_model_info(model.name)
+        except ModelNotFoundError as error:
+            raise damaged(model) from error
         self._remember(model.digest, facts_of(info))
         return info
 
@@ -81,6 +89,16 @@ class Catalog:
         while len(self._facts) >= self.most:
             del self._facts[next(iter(self._facts))]
         self._facts[digest] = facts
+
+
+def damaged(model: InstalledModel) -> ModelNotFoundError:
+    """Build the error for a model that is listed, while the server says that there is no such model."""
+    if model.remote_host:
+        problem, repair = f"{model.name} is listed, but {clean(model.remote_host, 100)} does not know it any more.", ""
+    else:
+        problem = f"{model.name} is listed, but its files are damaged or missing."
+        repair = "pull_model repairs one that comes from a registry; "
+    return ModelNotFoundError(problem, f"{repair}delete_model removes it.", model=model.name)
 
 
 def _not_installed(name: ModelName, models: list[InstalledModel]) -> ModelNotFoundError:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from difflib import get_close_matches
 
 from mcp_ollama.ollama.errors import InvalidModelName
@@ -104,6 +104,23 @@ def license_name(info: ModelInfo) -> str | None:
 def find_model(name: ModelName, models: Iterable[InstalledModel]) -> InstalledModel | None:
     """Find a model by its name, as Ollama does: completed with `latest`, and in any letter case."""
     return next((model for model in models if key_of(model.name) == name.key), None)
+
+
+def in_another_case(name: ModelName, models: Iterable[InstalledModel]) -> InstalledModel | None:
+    """Find a model whose name has a part that differs from the wanted one in letter case alone.
+
+    Ollama then asks a registry for that spelling of the part, whatever was wanted (`getExistingName`).
+    """
+
+    def differs(text: str) -> bool:
+        try:
+            other = ModelName.parse(text)
+        except InvalidModelName:
+            return False
+        pairs = zip(astuple(name), astuple(other), strict=True)
+        return any(ours != theirs and ours.lower() == theirs.lower() for ours, theirs in pairs)
+
+    return next((model for model in models if differs(model.name)), None)
 
 
 def find_named(name: str, models: Iterable[InstalledModel]) -> InstalledModel | None:

@@ -9,14 +9,14 @@ import logging
 import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 
-from mcp_ollama.inventory import find_model
+from mcp_ollama.inventory import find_model, in_another_case
 from mcp_ollama.jobs import Job, Kind, Transfer
 from mcp_ollama.ollama.client import OllamaClient
-from mcp_ollama.ollama.errors import OllamaError, OllamaStreamError
+from mcp_ollama.ollama.errors import NotInRegistryError, OllamaError, OllamaStreamError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.registry import Registry, present_blobs
 from mcp_ollama.ollama.schemas import Progress
@@ -180,9 +180,21 @@ class Transfers:
                 if job.cancelling.is_set():
                     break
                 if not error.retryable or fruitless >= MAX_FRUITLESS:
-                    return job.finish("failed", "failed", error)
+                    return job.finish("failed", "failed", await self._explained(job, error))
                 await self._pause(job, fruitless, error)
         return job.finish("cancelled", "cancelled; what was transferred is kept")
+
+    async def _explained(self, job: Job, error: OllamaError) -> OllamaError:
+        """Name the model whose spelling keeps Ollama from asking for the right one, if there is one."""
+        if isinstance(error, NotInRegistryError):
+            with suppress(OllamaError):
+                if other := in_another_case(job.name, await self._ollama.list_models()):
+                    return NotInRegistryError(
+                        error.problem,
+                        f"If the name is right: Ollama asks for it in the letter case of {other.name}, which is "
+                        "installed. Give that one another name (copy_model, then delete_model), and call again.",
+                    )
+        return error
 
     async def _pause(self, job: Job, fruitless: int, error: OllamaError) -> None:
         logger.info("The %s of %s is tried again: %s", job.kind, job.name, error.problem)

@@ -268,6 +268,21 @@ async def test_after_a_failure_the_next_pull_goes_on_where_it_stopped(simulator:
         assert_there(simulator, await host("pull_model", model=MODEL))
 
 
+async def test_a_model_whose_spelling_ollama_prefers_is_named(simulator: Simulator, connect: Connect) -> None:
+    simulator.install("LLAMA3.2:mine")
+    simulator.install("what/is:this")
+    simulator.faults.add(MODEL, Fail(text="pull model manifest: file does not exist"))
+    async with connect() as host:
+        refusal = await host.refusal("pull_model", model=MODEL)
+        simulator.library.remove(simulator.model("LLAMA3.2:mine"))
+        assert "Check the name and the tag" in await host.refusal("pull_model", model=MODEL)
+    assert refusal == (
+        "The pull of llama3.2:1b failed: The registry has no llama3.2:1b. If the name is right: Ollama asks for it in "
+        "the letter case of LLAMA3.2:mine, which is installed. Give that one another name (copy_model, then "
+        "delete_model), and call again."
+    )
+
+
 async def test_a_registry_out_of_reach_is_told_after_five_attempts(simulator: Simulator, connect: Connect) -> None:
     simulator.registry.refusing_hosts.add("registry.ollama.ai")
     async with connect(stall_seconds=SOON) as host:

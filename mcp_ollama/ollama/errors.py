@@ -7,6 +7,7 @@ OllamaError
 │   ├── OllamaAuthorizationError     401 or 403
 │   └── ModelNotFoundError           404 for a model
 ├── OllamaStreamError                a running stream reported an error, or ended before `success`
+│   └── NotInRegistryError           the registry that a pull asks has no such model
 ├── OllamaResponseError              a 2xx answer that is not what the API promises
 └── ModelError                       a model cannot be set up for Pydantic AI
 InvalidModelName(ValueError)         a name that Ollama would refuse, found before any request
@@ -66,6 +67,10 @@ class ModelNotFoundError(OllamaStatusError):
 
 class OllamaStreamError(OllamaError):
     """A stream that began with HTTP 200 reported an error, or ended before `success`."""
+
+
+class NotInRegistryError(OllamaStreamError):
+    """The registry has no such model, or not all of it."""
 
 
 class OllamaResponseError(OllamaError):

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from mcp_ollama.ollama.errors import (
     ModelNotFoundError,
+    NotInRegistryError,
     OllamaAuthorizationError,
     OllamaConnectionError,
     OllamaResponseError,
@@ -56,10 +57,18 @@ class Failure:
     problem: str
     next_step: str
     retryable: bool = False
+    kind: type[OllamaStreamError] = OllamaStreamError
 
 
-def _failure(pattern: str, problem: str, next_step: str, *, retryable: bool = False) -> Failure:
-    return Failure(re.compile(pattern, re.IGNORECASE | re.DOTALL), problem, next_step, retryable)
+def _failure(
+    pattern: str,
+    problem: str,
+    next_step: str,
+    *,
+    retryable: bool = False,
+    kind: type[OllamaStreamError] = OllamaStreamError,
+) -> Failure:
+    return Failure(re.compile(pattern, re.IGNORECASE | re.DOTALL), problem, next_step, retryable, kind)
 
 
 _CHECK_NAME = "Check the name and the tag at https://ollama.com/library (or the repository on hf.co)."
@@ -129,6 +138,7 @@ FAILURES = (
         rf"{_CODE}(?:404\b|file does not exist)",
         "The registry has no {model}.",
         _CHECK_NAME,
+        kind=NotInRegistryError,
     ),
     _failure(
         r"couldn't retrieve manifest|manifests[/\\].*(?:no such file or directory|cannot find the)",
@@ -179,7 +189,7 @@ def stream_error(text: str, model: str) -> OllamaStreamError:
     failure = next((row for row in FAILURES if row.pattern.search(told)), _UNKNOWN)
     said = clean(text).rstrip(".") or "an error without a text"
     problem, next_step = (part.format(model=model, text=said) for part in (failure.problem, failure.next_step))
-    return OllamaStreamError(problem, next_step, retryable=failure.retryable)
+    return failure.kind(problem, next_step, retryable=failure.retryable)
 
 
 _START = {

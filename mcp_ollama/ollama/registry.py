@@ -30,6 +30,8 @@ MAX_MANIFEST_BYTES = 4_000_000
 MOST_ASKED_AFTER = 64
 """Blobs of one manifest; safetensors models have thousands."""
 _MAX_HOPS = 3
+_SERVER_MAY_REACH_IT = "The Ollama server may reach it all the same: pull_model tells."
+_NOT_FOR_US = "It is private, gated or misspelt; the Ollama server may have a key for it: pull_model tells."
 _THIS_MACHINE = ("localhost", "127.0.0.1")
 
 
@@ -77,11 +79,13 @@ class Registry:
             with anyio.fail_after(self._timeout):
                 content = await self._get(url, name)
         except TimeoutError as error:
-            raise OllamaTimeoutError(f"The registry {name.host} did not answer within {self._timeout:g} s.") from error
+            problem = f"The registry {name.host} did not answer within {self._timeout:g} s."
+            raise OllamaTimeoutError(problem, _SERVER_MAY_REACH_IT) from error
         try:
             manifest = Manifest.model_validate_json(content)
         except ValidationError as error:
-            raise OllamaResponseError(f"What the registry {name.host} gave for {name} is no manifest.") from error
+            problem = f"What the registry {name.host} gave for {name} is no manifest."
+            raise OllamaResponseError(problem, f"A log-in page may stand in the way. {_SERVER_MAY_REACH_IT}") from error
         return manifest.model_copy(update={"digest": hashlib.sha256(content).hexdigest()})
 
     async def _get(self, url: str, name: ModelName) -> bytes:
@@ -95,7 +99,8 @@ class Registry:
                         return await _read(response, name)
                     url = self._next_hop(url, response.headers.get("location", ""))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise OllamaConnectionError(f"The registry {name.host} cannot be reached from here.") from error
+            problem = f"The registry {name.host} cannot be reached from here."
+            raise OllamaConnectionError(problem, _SERVER_MAY_REACH_IT) from error
         raise OllamaResponseError(f"The registry {name.host} sends us round in circles.")
 
     def _next_hop(self, url: str, location: str) -> str:
@@ -141,8 +146,11 @@ async def _read(response: "httpx.Response", name: ModelName) -> bytes:
             model=name.short,
         )
     if response.status_code != 200:
-        problem = f"The registry {name.host} answered {response.status_code} for {name}."
-        raise OllamaStatusError(problem, status_code=response.status_code)
+        status = response.status_code
+        next_step = _NOT_FOR_US if status in (401, 403) else "Call again in a few minutes."
+        raise OllamaStatusError(
+            f"The registry {name.host} answered {status} for {name}.", next_step, status_code=status
+        )
     content = await read_within(response, MAX_MANIFEST_BYTES)
     if content is None:
         raise OllamaResponseError(f"The manifest of {name} is larger than {MAX_MANIFEST_BYTES:,} bytes.")

@@ -20,6 +20,7 @@ from mcp_ollama.inventory import (
     parse_parameters,
     running_as,
 )
+from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
 from mcp_ollama.tools.spec import ToolSpec
 
@@ -51,13 +52,14 @@ class ModelRow(BaseModel):
 
 
 class ModelList(BaseModel):
-    """A page of the installed models; `total_size_bytes` counts each digest once."""
+    """A page of the installed models; `total_size_bytes` counts each digest once; `next_step` says what is amiss."""
 
     models: list[ModelRow]
     total_count: int
     matched_count: int
     next_offset: int | None = None
     total_size_bytes: int
+    next_step: str | None = None
 
 
 class ModelCard(ModelRow):
@@ -104,14 +106,16 @@ async def list_of_models(
     """List installed models, as `list_models` does."""
     models = await app.ollama.list_models()
     running = {key_of(one.name) for one in await app.ollama.list_running_models()}
-    wanted = contains.lower()
+    wanted, able = contains.lower(), capability.strip().lower()
     matched = [model for model in models if wanted in model.name.lower()] if wanted else models
     facts: dict[str, Facts | None] = {}
-    if capability:
-        facts = await app.catalog.facts(matched)
-        matched = [one for one in matched if capability.lower() in capabilities_of(one, facts.get(one.digest))]
+    next_step = None
+    if able:
+        looked_at, facts = matched, await app.catalog.facts(matched)
+        matched = [one for one in matched if able in capabilities_of(one, facts.get(one.digest))]
+        next_step = _doubt(looked_at, facts) or (None if matched else _nobody_can(able, looked_at, facts))
     page = (sorted(matched, key=_ORDERS[sort]) if sort in _ORDERS else matched)[offset : offset + limit]
-    if not capability:
+    if not able:
         facts = await app.catalog.facts(page)
     end = offset + len(page)
     return ModelList(
@@ -120,7 +124,22 @@ async def list_of_models(
         matched_count=len(matched),
         next_offset=end if end < len(matched) else None,
         total_size_bytes=sum({model.digest or model.name: model.size for model in models}.values()),
+        next_step=next_step,
     )
+
+
+def _doubt(models: list[InstalledModel], facts: dict[str, Facts | None]) -> str | None:
+    """Say which models may have been passed over, since only `/api/show` knows all that a model can do."""
+    unread = [one.name for one in models if not one.remote_host and not facts.get(one.digest)]
+    if not unread:
+        return None
+    more = f" and {len(unread) - 5} more" if len(unread) > 5 else ""
+    return f"What {', '.join(unread[:5])}{more} can do could not be read in full: call again, or see health."
+
+
+def _nobody_can(capability: str, models: list[InstalledModel], facts: dict[str, Facts | None]) -> str:
+    known = sorted({word for one in models for word in capabilities_of(one, facts.get(one.digest))})
+    return clean(f"None has the capability {capability[:40]!r}. There are: {', '.join(known) or 'none'}.")
 
 
 async def show_model(

@@ -176,20 +176,29 @@ async def _update_of(app: App, model: InstalledModel) -> Update:
     if model.remote_host:
         row.state = "remote"
         return row
-    if model.details.parent_model:
-        row.state, row.reason = "local_only", f"Made here from {clean(model.details.parent_model, 100)}."
-        return row
+    parent = clean(model.details.parent_model, 100) if _is_name(model.details.parent_model) else ""
     try:
         manifest = await app.registry.get_manifest(ModelName.for_pull(model.name))
         row.state = "current" if manifest.digest == model.digest else "outdated"
         if row.state == "outdated":
             present = await present_blobs(app.ollama, manifest)
             row.download_bytes = None if present is None else manifest.total_bytes - _bytes_of(manifest, present)
+            # That is told of what was made here, and of what its author had made in the same way and pushed.
+            row.reason = f"It was made from {parent}: if here, a pull would replace it." if parent else None
     except ModelNotFoundError:
-        row.state, row.reason = "local_only", "The registry has no such model."
+        row.state = "local_only"
+        row.reason = f"Made here from {parent}." if parent else "The registry has no such model."
     except (OllamaError, InvalidModelName) as error:
         row.reason = clean(error.problem if isinstance(error, OllamaError) else str(error), 200)
     return row
+
+
+def _is_name(parent: str) -> bool:
+    """Tell whether a model's parent is a model; it may also be the file that its author made it from."""
+    try:
+        return bool(ModelName.parse(parent))
+    except InvalidModelName:
+        return False
 
 
 def _bytes_of(manifest: Manifest, digests: set[str]) -> int:

@@ -8,9 +8,11 @@ from typing import Annotated, Literal
 import anyio
 from pydantic import BaseModel, BeforeValidator, Field
 
+from mcp_ollama.catalog import damaged
 from mcp_ollama.context import App, Call, FailedError, RefusedError, app_of
 from mcp_ollama.inventory import find_model, key_of, running_as
 from mcp_ollama.loads import Load
+from mcp_ollama.ollama.errors import ModelNotFoundError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
 from mcp_ollama.progress import seconds_in_words
@@ -98,9 +100,10 @@ async def load_model(
         raise RefusedError(f"{found.name} runs on {found.remote_host}, not in this server's memory.", "Just use it.")
     load = app.loads.start(ModelName.for_pull(found.name), keep)
     await _follow(call, app, load, wait_seconds)
-    if load.error:
-        problem = f"{found.name} could not be loaded. {load.error.problem}"
-        raise FailedError(problem, load.error.next_step, Loading(model=found.name, state="loading"))
+    if error := load.error:
+        error = damaged(found) if isinstance(error, ModelNotFoundError) else error
+        problem = f"{found.name} could not be loaded. {error.problem}"
+        raise FailedError(problem, error.next_step, Loading(model=found.name, state="loading"))
     return await _loaded(app, found, load) if load.over.is_set() else _loading(found, load)
 
 

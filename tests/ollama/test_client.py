@@ -23,12 +23,12 @@ from mcp_ollama.ollama.connection import MAX_ANSWER_BYTES
 from mcp_ollama.ollama.errors import (
     InvalidModelName,
     ModelNotFoundError,
+    NotInRegistryError,
     OllamaAuthorizationError,
     OllamaConnectionError,
     OllamaError,
     OllamaResponseError,
     OllamaStatusError,
-    OllamaStreamError,
     OllamaTimeoutError,
 )
 from mcp_ollama.ollama.hosts import API_KEY_VARIABLE, BASE_URL_VARIABLES, SHARED_API_KEY_VARIABLE, InvalidAddress
@@ -870,5 +870,5 @@ async def test_an_error_within_a_job_is_raised(stream: bool, wire: respx.MockRou
     body = '{"status":"pulling manifest"}\n{"error":"pull model manifest: file does not exist"}\n'
     wire.post("/api/pull").respond(200, text=body)
     error = await failure(statuses(client.pull_model("m", stream=stream)))
-    assert type(error) is OllamaStreamError
+    assert type(error) is NotInRegistryError
     assert error.problem == "The registry has no m:latest."

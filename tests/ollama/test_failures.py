@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_ollama.ollama.errors import ModelError, OllamaConnectionError, OllamaError, OllamaStreamError
+from mcp_ollama.ollama.errors import (
+    ModelError,
+    NotInRegistryError,
+    OllamaConnectionError,
+    OllamaError,
+    OllamaStreamError,
+)
 from mcp_ollama.ollama.failures import MAX_TEXT, clean, nobody_there, stream_error
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
@@ -246,7 +252,7 @@ CASES = [
 )
 def test_an_error_of_a_job_becomes_a_sentence_with_a_next_step(row: Row, text: str, shown: str) -> None:
     error = stream_error(text, MODEL)
-    assert type(error) is OllamaStreamError
+    assert type(error) is (NotInRegistryError if row.problem.startswith("The registry has no") else OllamaStreamError)
     assert error.problem == row.problem.replace("{}", shown)
     assert error.next_step == row.next_step
     assert str(error) == f"{error.problem} {error.next_step}"

@@ -17,6 +17,7 @@ import respx
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import (
     ModelNotFoundError,
+    NotInRegistryError,
     OllamaAuthorizationError,
     OllamaError,
     OllamaStatusError,
@@ -137,7 +138,10 @@ def expected_failure(exchange: Exchange) -> type[OllamaError] | None:
     match exchange.status:
         case 200:
             streaming = exchange.path in ("/api/pull", "/api/push", "/api/create")
-            return OllamaStreamError if streaming and exchange.lines[-1] != {"status": "success"} else None
+            if not streaming or exchange.lines[-1] == {"status": "success"}:
+                return None
+            absent = str(exchange.lines[-1].get("error", "")).endswith("file does not exist")
+            return NotInRegistryError if absent else OllamaStreamError
         case 401 | 403:
             return OllamaAuthorizationError
         case 404 if exchange.path == "/api/delete" or exchange.method == "HEAD":

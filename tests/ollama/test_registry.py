@@ -173,7 +173,8 @@ async def test_any_other_status_is_told(
     error = await failure(registry)
     assert type(error) is OllamaStatusError
     assert (error.status_code, error.retryable) == (status, retryable)
-    assert str(error) == f"The registry registry.ollama.ai answered {status} for tiny:latest."
+    assert error.problem == f"The registry registry.ollama.ai answered {status} for tiny:latest."
+    assert ("may have a key for it" if status in (401, 403) else "in a few minutes") in error.next_step
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,8 @@ async def test_what_is_no_manifest_is_told_as_such(content: bytes, wire: respx.M
     wire.get().respond(content=content)
     error = await failure(registry)
     assert type(error) is OllamaResponseError
-    assert str(error) == "What the registry registry.ollama.ai gave for tiny:latest is no manifest."
+    assert error.problem == "What the registry registry.ollama.ai gave for tiny:latest is no manifest."
+    assert "log-in page" in error.next_step
 
 
 async def test_a_manifest_that_has_no_end_is_left(wire: respx.MockRouter, registry: Registry) -> None:
@@ -233,7 +235,8 @@ async def test_a_registry_that_cannot_be_reached_is_named(
     wire.get().mock(side_effect=trouble)
     error = await failure(registry)
     assert type(error) is OllamaConnectionError
-    assert str(error) == "The registry registry.ollama.ai cannot be reached from here."
+    assert error.problem == "The registry registry.ollama.ai cannot be reached from here."
+    assert error.next_step == "The Ollama server may reach it all the same: pull_model tells."
 
 
 @pytest.mark.parametrize(

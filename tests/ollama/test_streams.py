@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_ollama.ollama.errors import OllamaError, OllamaResponseError, OllamaStreamError
+from mcp_ollama.ollama.errors import NotInRegistryError, OllamaError, OllamaResponseError, OllamaStreamError
 from mcp_ollama.ollama.schemas import Progress
 from mcp_ollama.ollama.streams import MAX_LINE_BYTES, read_progress
 
@@ -191,7 +191,7 @@ def test_success_counts_only_as_the_last_word() -> None:
 def test_an_error_line_is_raised_in_whatever_form_it_comes(error: str, problem: str) -> None:
     seen, raised = read(body(line("pulling manifest"), f'{{"error":{error}}}'.encode(), SUCCESS))
     assert seen == [("pulling manifest", "", 0, 0)]
-    assert type(raised) is OllamaStreamError
+    assert type(raised) is (NotInRegistryError if "has no m:latest" in problem else OllamaStreamError)
     assert raised.problem == problem
 
 

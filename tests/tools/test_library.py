@@ -174,10 +174,60 @@ async def test_a_model_that_cannot_be_shown_is_listed_all_the_same(
     simulator.install("bad", size_bytes=3_000, template="{{ .Prompt }}", capabilities=("completion",))
     simulator.faults.add("bad", fault, operation="show")
     async with connect(timeout=0.6) as host:
-        assert sorted(await names(host, capability="completion")) == ["bad:latest", "good:latest"]
+        answer = await host("list_models", capability="completion")
     simulator.faults.clear()
+    assert sorted(one["name"] for one in answer["models"]) == ["bad:latest", "good:latest"]
+    assert answer["next_step"] == "What bad:latest can do could not be read in full: call again, or see health."
     # Once is enough, though both the filter and the answer need it.
     assert len(simulator.asked("/api/show")) == 2
+
+
+async def test_a_capability_that_no_model_has_is_told_with_those_there_are(
+    simulator: Simulator, connect: Connect
+) -> None:
+    async with connect() as host:
+        assert "There are: none." in (await host("list_models", capability="tools"))["next_step"]
+        simulator.install("chat", size_bytes=1, capabilities=("completion", "tools"))
+        simulator.install("embed", size_bytes=2, capabilities=("embedding",))
+        answer = await host("list_models", capability="embeddings")
+        assert answer["next_step"] == ("None has the capability 'embeddings'. There are: completion, embedding, tools.")
+        assert "next_step" not in await host("list_models", capability=" Embedding ")
+
+
+async def test_of_many_models_that_cannot_be_read_a_few_are_named(simulator: Simulator, connect: Connect) -> None:
+    for number in range(7):
+        simulator.install(f"m{number}", size_bytes=number + 1)
+    simulator.respond("/api/show", status=500)
+    async with connect() as host:
+        assert ", m4:latest and 2 more can do" in (await host("list_models", capability="tools"))["next_step"]
+
+
+@pytest.mark.parametrize(
+    ("remote", "sentence"),
+    [
+        (
+            "",
+            (
+                "bad:latest is listed, but its files are damaged or missing. pull_model repairs one that comes from a "
+                "registry; delete_model removes it."
+            ),
+        ),
+        (
+            "https://ollama.com:443",
+            "bad:latest is listed, but https://ollama.com:443 does not know it any more. delete_model removes it.",
+        ),
+    ],
+)
+async def test_a_model_that_is_listed_and_cannot_be_found_is_told_for_what_it_is(
+    remote: str, sentence: str, simulator: Simulator, connect: Connect
+) -> None:
+    simulator.install("bad", remote_host=remote)
+    simulator.respond("/api/show", status=404, body='{"error":"model \'bad\' not found"}')
+    simulator.respond("/api/generate", status=404, body='{"error":"model \'bad\' not found"}')
+    async with connect() as host:
+        assert await host.refusal("show_model", model="bad") == sentence
+        if not remote:
+            assert await host.refusal("load_model", model="bad") == f"bad:latest could not be loaded. {sentence}"
 
 
 async def test_a_name_that_our_parser_refuses_is_listed_all_the_same(simulator: Simulator, connect: Connect) -> None:

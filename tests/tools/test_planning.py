@@ -143,6 +143,41 @@ async def test_every_state_of_an_installed_model_is_told_without_a_download(simu
     assert not pulled(simulator)
 
 
+async def test_what_was_made_of_another_model_has_updates_where_its_registry_has_it(
+    simulator: Simulator, connect: Connect
+):
+    simulator.install("base:1", size_bytes=MB)
+    async with connect() as call:
+        await call("create_model", model="derived:1", from_model="base:1", system="x")
+        simulator.registry.publish("derived:1", size_bytes=2 * MB, weights="newer")
+        (row,) = (await call("check_updates", models=["derived:1"]))["models"]
+    assert (row["state"], row["download_bytes"]) == ("outdated", 2 * MB)
+    assert row["reason"] == "It was made from base:1: if here, a pull would replace it."
+
+
+async def test_the_file_that_a_model_was_made_from_is_not_told(simulator: Simulator, connect: Connect):
+    parent = f"/Users/me/.ollama/models/blobs/sha256-{'ab' * 32}"
+    model = {"name": "packed:1", "digest": "ab" * 32, "size": MB, "details": {"parent_model": parent}}
+    simulator.respond("/api/tags", body=json.dumps({"models": [model]}))
+    async with connect() as call:
+        (unknown,) = (await call("check_updates"))["models"]
+        simulator.registry.publish("packed:1", size_bytes=2 * MB)
+        (known,) = (await call("check_updates"))["models"]
+    assert unknown == {"model": "packed:1", "state": "local_only", "reason": "The registry has no such model."}
+    assert known == {"model": "packed:1", "state": "outdated", "download_bytes": known["download_bytes"]}
+
+
+@pytest.mark.parametrize("status", [401, 429, 500])
+async def test_a_plan_that_cannot_be_made_says_what_else_can_be_done(
+    status: int, simulator: Simulator, connect: Connect
+):
+    simulator.respond("/v2/library/llama3.2/manifests/1b", status=status)
+    async with connect() as call:
+        text = await call.refusal("plan_pull", model="llama3.2:1b")
+    assert f"answered {status} for llama3.2:1b." in text
+    assert ("pull_model tells" if status == 401 else "Call again") in text
+
+
 async def test_updates_that_take_too_long_are_told_to_be_unknown(simulator: Simulator, connect: Connect):
     simulator.install("slow:1", size_bytes=MB)
     simulator.install("cloudy:120b-cloud", remote_host="https://ollama.com:443", remote_model="cloudy:120b")
