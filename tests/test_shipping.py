@@ -39,6 +39,7 @@ UVX = ("uvx", COMMAND)
 PATIENT = 30.0
 SECRETS = {"MCP_OLLAMA_API_KEY", "MCP_OLLAMA_HEADERS", "MCP_OLLAMA_HTTP_TOKEN"}
 HTTP_ONLY = {"MCP_OLLAMA_HTTP_TOKEN", "MCP_OLLAMA_HTTP_HOSTS"}
+NODE_24_SINCE = {"checkout": 5, "setup-python": 6, "setup-node": 6, "upload-artifact": 6, "download-artifact": 7}
 
 
 def variables() -> dict[str, str]:
@@ -288,10 +289,22 @@ def test_the_picture_is_small_and_shows_the_tour_as_it_is():
     assert picture.stat().st_size < 30_000
 
 
+def workflows() -> list[list[dict[str, Any]]]:
+    """The steps of each workflow."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml")]
+    return [[step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]] for text in texts]
+
+
 def test_the_workflows_do_what_the_make_targets_do():
-    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
-        workflow: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    for steps in workflows():
         targets = [word for step in steps for word in re.findall(r"make ([a-z-]+)", step.get("run", ""))]
         assert targets
         assert all(re.search(rf"^{target}:", MAKEFILE, re.MULTILINE) for target in targets)
+
+
+def test_the_actions_of_the_workflows_run_on_a_node_that_hosted_runners_have():
+    used = [step["uses"] for steps in workflows() for step in steps if "uses" in step]
+    official = [re.fullmatch(r"actions/([a-z-]+)@v(\d+)", action) for action in used]
+    majors = [(found[1], int(found[2])) for found in official if found]
+    assert {name for name, _ in majors} == NODE_24_SINCE.keys()
+    assert all(major >= NODE_24_SINCE[name] for name, major in majors)
