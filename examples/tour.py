@@ -11,9 +11,9 @@ import sys
 from typing import Any
 
 import anyio
-from mcp import Client, StdioServerParameters
+from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
-from mcp.types import CallToolResult, TextContent
+from mcp.types import CONNECTION_CLOSED, CallToolResult, TextContent
 
 HOST = os.environ.get("DEMO_HOST", "")
 MODEL = os.environ.get("DEMO_MODEL") or ("all-minilm:22m" if HOST else "llama3.2:1b")
@@ -87,5 +87,25 @@ async def main() -> None:
             print(f"  deleted: {answer['deleted']}")
 
 
+def ending(error: BaseException) -> str | int | None:
+    """Find what ended the tour in the groups that the tasks of the connection make of it."""
+    match error:
+        case BaseExceptionGroup(exceptions=(first, *_)):
+            return ending(first)
+        case SystemExit(code=code):
+            return code
+        case MCPError(code=code) if code == CONNECTION_CLOSED:
+            return 1  # the server has said why
+        case _:
+            raise error
+
+
 if __name__ == "__main__":
-    anyio.run(main)
+    try:
+        anyio.run(main)
+    except KeyboardInterrupt:
+        print()  # off the line with the bar and ^C
+        print(f"Interrupted: what had come of {MODEL} stays where it is.", file=sys.stderr)
+        sys.exit(130)
+    except BaseExceptionGroup as group:
+        sys.exit(ending(group))

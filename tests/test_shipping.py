@@ -2,11 +2,15 @@
 
 import ast
 import json
+import os
 import re
+import signal
+import socket
 import stat
 import sys
 import tomllib
 import xml.etree.ElementTree as ET
+from contextlib import ExitStack
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -230,6 +234,40 @@ def test_the_commands_of_the_readme_are_make_targets_or_ways_into_our_command():
             assert words[1:] in (["--check"], ["--print-config", "claude-desktop"])
         else:
             assert words == ["uv", "tool", "install", "."]
+
+
+# The tour
+
+
+def tour(host: str, model: str = "llama3.2:3b") -> Wire:
+    # A job in the background ignores Ctrl-C, and so would its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    own = {"DEMO_HOST": host, "DEMO_MODEL": model}
+    return Wire([sys.executable, str(ROOT / "examples" / "tour.py")], env=dict(os.environ) | own)
+
+
+def test_a_tour_that_cannot_go_on_ends_in_one_line(running: RunningSimulator, nowhere: str):
+    running.simulator.install("llama3.2:3b")
+    ended = {
+        nowhere: f"Nothing answers at {nowhere}. ",
+        "ftp://x": "mcp-ollama-manager: MCP_OLLAMA_BASE_URL: An Ollama address begins with http:// or https://, ",
+        running.base_url: "llama3.2:3b is installed already: ",
+    }
+    with ExitStack() as tours:
+        started = {host: tours.enter_context(tour(host)) for host in ended}
+        for host, wire in started.items():
+            assert wire.wait() == 1
+            assert wire.errors.startswith(ended[host])
+            assert wire.errors.count("\n") == 1
+
+
+def test_a_tour_that_is_interrupted_ends_in_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as silent, tour(f"http://127.0.0.1:{silent.getsockname()[1]}") as wire:
+        silent.settimeout(PATIENT)
+        with silent.accept()[0]:
+            wire.signal(signal.SIGINT)
+            assert wire.wait() == 130
+        assert wire.errors == "Interrupted: what had come of llama3.2:3b stays where it is.\n"
 
 
 def test_the_image_starts_our_command():
