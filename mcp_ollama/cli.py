@@ -6,8 +6,10 @@
 import argparse
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check, demo, address, host = (given.pop(way) for way in ("check", "demo", "http", "print_config"))
     chosen = {option: value for option, value in given.items() if value is not None}
     if check:
+        signal.signal(signal.SIGINT, _leave)
         return _check(chosen)
     if host:
         return _print_config(host, chosen)
@@ -186,6 +189,10 @@ def _check(chosen: dict[str, str]) -> int:
             return _tell(await examine(app))
 
     return anyio.run(look)
+
+
+def _leave(signum: int, _: FrameType | None) -> NoReturn:
+    os._exit(128 + signum)  # at once: a name that is being looked up would be waited for
 
 
 def _tell(report: "Health") -> int:

@@ -3,6 +3,8 @@
 import os
 import pty
 import re
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -119,6 +121,17 @@ def test_check_succeeds_for_a_server_that_is_well_and_for_a_degraded_one(
     ollama.simulator.install("llama3.2:3b", capabilities=("completion", "tools"))
     assert main(["--check", "--base-url", f"{ollama.base_url}/v1"]) == 0
     assert f"ok: Ollama at {ollama.base_url}\n" in capsys.readouterr().out
+
+
+def test_a_check_that_is_interrupted_says_nothing_more():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(30)
+        with Wire([*COMMAND, "--check", "--base-url", f"127.0.0.1:{silent.getsockname()[1]}"]) as wire:
+            with silent.accept()[0]:
+                wire.signal(signal.SIGINT)
+                assert wire.wait() == 130
+            assert wire.rest() == []
+            assert wire.errors == ""
 
 
 def test_on_a_terminal_it_says_what_it_waits_for():
