@@ -44,8 +44,11 @@ def variable_of(option: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit status: 2 for a wrong setting, for `--check` 1 when Ollama is down."""
-    given = vars(_parser().parse_args(arguments))
+    parser = _parser()
+    given = vars(parser.parse_args(arguments))
     check, demo, address, host = (given.pop(way) for way in ("check", "demo", "http", "print_config"))
+    if address and (check or host):
+        parser.error(f"argument --http: not allowed with argument --{'check' if check else 'print-config'}")
     chosen = {option: value for option, value in given.items() if value is not None}
     if check:
         signal.signal(signal.SIGINT, _leave)

@@ -100,6 +100,15 @@ def test_an_address_to_serve_at_is_a_port_with_or_without_a_host(address: str, c
     assert f"{address!r} is not [HOST:]PORT, such as 8000" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("other", ["--check", "--print-config=zed"])
+def test_what_looks_and_leaves_serves_nothing(other: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        main([other, "--http", "0"])
+    assert ended.value.code == 2
+    complaint = f"error: argument --http: not allowed with argument {other.partition('=')[0]}\n"
+    assert capsys.readouterr().err.endswith(complaint)
+
+
 def test_an_unknown_flag_is_refused_with_status_2():
     done = run("--api-key", "secret")
     assert (done.returncode, done.stdout) == (2, "")
