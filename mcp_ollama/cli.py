@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -254,4 +255,5 @@ def _refuse(why: str, error: Exception) -> NoReturn:
 
 
 def _say(line: str) -> None:
-    os.write(2, f"{line}\n".encode())
+    with suppress(OSError):  # there may be no stderr, or nobody who reads it
+        os.write(2, f"{line}\n".encode())

@@ -8,7 +8,6 @@ and so is a request under a name that is not ours, which a web page may have ben
 import gc
 import os
 import socket
-import sys
 import time
 from contextlib import suppress
 from functools import partial
@@ -98,7 +97,8 @@ def serve(
                 timeout_graceful_shutdown=_DRAIN_SECONDS,
             )
         )
-        sys.stderr.write(f"Serving on {url}{PATH}\n")
+        with suppress(OSError):  # there may be no stderr, or nobody who reads it
+            os.write(2, f"Serving on {url}{PATH}\n".encode())
         gc.freeze()
         return anyio.run(runner.run_until_signal, listener)
 

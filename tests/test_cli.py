@@ -109,6 +109,13 @@ def test_what_looks_and_leaves_serves_nothing(other: str, capsys: pytest.Capture
     assert capsys.readouterr().err.endswith(complaint)
 
 
+@pytest.mark.parametrize(("flag", "status"), [("--print-config=zed", 0), ("--timeout=soon", 2)])
+def test_a_missing_stderr_changes_nothing_else(flag: str, status: int):
+    shell = ["sh", "-c", 'exec "$@" 2>&-', "sh"]
+    done = subprocess.run([*shell, *COMMAND, flag], stdout=subprocess.PIPE, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (status, "" if status else run(flag).stdout)
+
+
 def test_an_unknown_flag_is_refused_with_status_2():
     done = run("--api-key", "secret")
     assert (done.returncode, done.stdout) == (2, "")

@@ -62,6 +62,18 @@ http.serve(MCPServer("hanging", lifespan=lifespan), http.Address("localhost", 0)
 """
 
 
+MUTE = """
+import signal, sys
+from contextlib import asynccontextmanager
+from mcp.server import MCPServer
+from mcp_ollama import http
+@asynccontextmanager
+async def lifespan(_):
+    yield signal.raise_signal(signal.SIGTERM)
+sys.exit(http.serve(MCPServer("mute", lifespan=lifespan), http.Address("localhost", 0)))
+"""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def hanging() -> Iterator[Wire]:
     """A server whose clean-up never ends."""
@@ -205,6 +217,11 @@ def test_a_second_signal_ends_the_process_at_once(public: Wire):
         public.signal(signal.SIGINT)
         assert public.wait() == 130
     assert "shutdown complete" not in public.errors
+
+
+def test_a_missing_stderr_does_not_matter():
+    with Wire(["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-c", MUTE]) as wire:
+        assert wire.wait() == 143
 
 
 def test_a_clean_up_that_hangs_is_cut_off(hanging: Wire):
