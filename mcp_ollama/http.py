@@ -6,9 +6,11 @@ and so is a request under a name that is not ours, which a web page may have ben
 """
 
 import gc
+import logging
 import os
 import socket
 import time
+from asyncio import CancelledError
 from contextlib import suppress
 from functools import partial
 from hmac import compare_digest
@@ -23,9 +25,11 @@ import uvicorn
 from mcp.server import MCPServer
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
-from mcp.server.lowlevel import NotificationOptions
+from mcp.server.lowlevel import NotificationOptions, Server
+from mcp.server.subscriptions import ListenHandler
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AnyHttpUrl, SecretStr
+from sse_starlette.sse import AppStatus
 
 PATH = "/mcp"
 
@@ -95,8 +99,12 @@ def serve(
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=_DRAIN_SECONDS,
-            )
+            ),
+            core,
         )
+        # It would break off the streams that are ended here, and calls sooner than uvicorn does.
+        AppStatus.enable_automatic_graceful_drain = False
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         with suppress(OSError):  # there may be no stderr, or nobody who reads it
             os.write(2, f"Serving on {url}{PATH}\n".encode())
         gc.freeze()
@@ -106,15 +114,25 @@ def serve(
 class _Uvicorn(uvicorn.Server):
     """Takes signals as our stdio does: an exit status for the first, no patience after a second."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, core: Server[Any]) -> None:
         super().__init__(config)
         self.status = 0
+        self._core = core
         self._signalled: SimpleQueue[int] = SimpleQueue()
         Thread(target=self._end_process, daemon=True).start()
 
     async def run_until_signal(self, listener: socket.socket) -> int:
         await self.serve([listener])
         return self.status
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams that have no end of their own, which uvicorn would wait for and then break off."""
+        entry = self._core.get_request_handler("subscriptions/listen")
+        if entry and isinstance(entry.handler, ListenHandler):
+            entry.handler.close()
+        for session in self._core.session_manager._server_instances.values():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            session.close_standalone_sse_stream()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Begin to end the process, or end it at once."""
@@ -129,6 +147,11 @@ class _Uvicorn(uvicorn.Server):
         status = self._signalled.get()
         time.sleep(_EXIT_SECONDS)
         os._exit(status)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out where a call stood that was cut off at the end: that it was, uvicorn has said."""
+    return not (record.exc_info and isinstance(record.exc_info[1], CancelledError))
 
 
 class _OneToken:

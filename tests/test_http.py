@@ -5,8 +5,8 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Any, Literal
 
 import anyio
@@ -40,6 +40,13 @@ def local(ollama: RunningSimulator) -> Iterator[Wire]:
 
 
 @pytest.fixture(scope="module", autouse=True)
+def busy(ollama: RunningSimulator) -> Iterator[Wire]:
+    """A server that ends in the middle of a call."""
+    with started("0", ollama) as wire:
+        yield wire
+
+
+@pytest.fixture(scope="module", autouse=True)
 def public() -> Iterator[Wire]:
     """A server for everybody who has the token."""
     with started(
@@ -58,7 +65,7 @@ async def lifespan(_):
     http.os.write(2, b"cleaning\\n")
     await http.anyio.sleep_forever()
 http._EXIT_SECONDS = 1.0
-http.serve(MCPServer("hanging", lifespan=lifespan), http.Address("localhost", 0))
+http.serve(MCPServer("hanging", lifespan=lifespan, subscriptions=False), http.Address("localhost", 0))
 """
 
 
@@ -81,13 +88,18 @@ def hanging() -> Iterator[Wire]:
         yield wire
 
 
-def started(address: str, ollama: RunningSimulator | None, *flags: str, **variables: str) -> Wire:
+@contextmanager
+def started(address: str, ollama: RunningSimulator | None, *flags: str, **variables: str) -> Generator[Wire]:
     """Start a server; importing the SDK takes most of its time, so all of them start together."""
     kept = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE", "PATH", "SYSTEMROOT"))}
     base_url = ollama.base_url if ollama else "http://127.0.0.1:9"
     registry = base_url.removeprefix("http://")
     own = {"MCP_OLLAMA_BASE_URL": base_url, "MCP_OLLAMA_REGISTRIES": registry}
-    return Wire([*COMMAND, "--http", address, *flags], env=kept | own | variables)
+    with Wire([*COMMAND, "--http", address, *flags], env=kept | own | variables) as wire:
+        yield wire
+        # One that no test has ended tells which of its lines have run when it ends by itself.
+        wire.signal(signal.SIGTERM)
+        wire.wait()
 
 
 def url_of(server: Wire) -> str:
@@ -208,10 +220,11 @@ def test_an_address_in_use_is_told_in_one_line(capfd: pytest.CaptureFixture[str]
 
 
 def test_a_second_signal_ends_the_process_at_once(public: Wire):
-    # A stream that nobody closes keeps the first one waiting.
-    opened = post(public, modern=False, **bearer())
-    session = {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
-    with http.stream("GET", url_of(public), headers=ACCEPT | session | bearer()):
+    # A request that is never sent to its end keeps the first one waiting.
+    head = f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 9\r\n"
+    with socket.create_connection(("127.0.0.1", httpx.URL(url_of(public)).port or 0), timeout=30) as client:
+        client.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+        assert client.recv(99).startswith(b"HTTP/1.1 100 ")
         public.signal(signal.SIGTERM)
         public.hear("Shutting down")
         public.signal(signal.SIGINT)
@@ -231,16 +244,53 @@ def test_a_clean_up_that_hangs_is_cut_off(hanging: Wire):
     assert hanging.errors.endswith("cleaning\n")
 
 
-def test_a_signal_closes_downloads_cleanly_and_is_the_exit_status(ollama: RunningSimulator, local: Wire):
-    tiny = f"{ollama.base_url.removeprefix('http://')}/library/small:latest"
-    ollama.simulator.registry.publish(tiny, size_bytes=30_000_000)
-    ollama.simulator.faults.add(tiny, Stall(at=0.5))
-    arguments = {"name": "pull_model", "arguments": {"model": tiny, "insecure": True, "wait_seconds": 0}}
-    frame = request(1, "tools/call", arguments, modern=True)
+@contextmanager
+def streams(server: Wire) -> Generator[tuple[Iterator[str], Iterator[str]]]:
+    """Open the stream that each era has for changes."""
+    opened = post(server, modern=False)
+    session = {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
+    frame = request("listen", "subscriptions/listen", {"notifications": {"resourcesListChanged": True}}, modern=True)
+    headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "subscriptions/listen"}
+    with (
+        http.stream("GET", url_of(server), headers=ACCEPT | session) as older,
+        http.stream("POST", url_of(server), json=frame, headers=ACCEPT | headers) as newer,
+    ):
+        yield older.iter_lines(), newer.iter_lines()
+
+
+def pull(server: Wire, model: str, ollama: RunningSimulator, wait: int) -> AbstractContextManager[httpx.Response]:
+    """Ask for a model whose download comes to a stop, and tell of progress."""
+    name = f"{ollama.base_url.removeprefix('http://')}/library/{model}:latest"
+    ollama.simulator.registry.publish(name, size_bytes=30_000_000)
+    ollama.simulator.faults.add(name, Stall(at=0.5))
+    arguments = {"model": name, "insecure": True, "wait_seconds": wait}
+    params = {"name": "pull_model", "arguments": arguments, "_meta": {"progressToken": 1}}
+    frame = request(1, "tools/call", params, modern=True)
     headers = ACCEPT | {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": "pull_model"}
-    assert "goes on" in http.post(url_of(local), json=frame, headers=headers).text
+    return http.stream("POST", url_of(server), json=frame, headers=headers)
+
+
+def test_a_call_that_is_cut_off_by_a_signal_leaves_no_traceback(ollama: RunningSimulator, busy: Wire):
+    with pull(busy, "cut", ollama, wait=60) as answer:
+        lines = answer.iter_lines()
+        assert next(lines) == "event: message"
+        busy.signal(signal.SIGTERM)
+        with pytest.raises(httpx.RemoteProtocolError):
+            list(lines)
+    assert busy.wait() == 143
+    assert "Cancel 1 running task" in busy.errors
+    assert "Traceback" not in busy.errors
+
+
+def test_a_signal_closes_streams_and_downloads_cleanly_and_is_the_exit_status(ollama: RunningSimulator, local: Wire):
+    with pull(local, "small", ollama, wait=0) as answer:
+        assert "goes on" in answer.read().decode()
     ollama.simulator.wait_until(lambda: ollama.simulator.in_flight["/api/pull"] == 1, timeout=5)
-    local.signal(signal.SIGTERM)
+    with streams(local) as (older, newer):
+        local.signal(signal.SIGTERM)
+        assert list(older) == []
+        assert '"id":"listen","result":' in "".join(newer)
     assert local.wait() == 143
     ollama.simulator.wait_until(lambda: ollama.simulator.in_flight["/api/pull"] == 0, timeout=5)
     assert "to go on where it stopped" in local.errors
+    assert "ERROR" not in local.errors
