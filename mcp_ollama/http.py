@@ -30,6 +30,7 @@ from mcp.server.subscriptions import ListenHandler
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AnyHttpUrl, SecretStr
 from sse_starlette.sse import AppStatus
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 PATH = "/mcp"
 
@@ -84,14 +85,14 @@ def serve(
             streamable_http_path=PATH,
             max_request_body_size=_BODY_LIMIT_BYTES,
             max_sessions=_SESSIONS,
-            transport_security=_checks((address.host, host, *names)),
+            transport_security=_checks((address.host.lower(), host, *names)),
             # Nobody issues tokens here: the URL is asked for and shown nowhere.
             auth=AuthSettings(issuer_url=AnyHttpUrl(url), resource_server_url=None) if token else None,
             token_verifier=_OneToken(token) if token else None,
         )
         runner = _Uvicorn(
             uvicorn.Config(
-                app,
+                _in_small_letters(app),
                 loop="asyncio",
                 ws="none",
                 lifespan="on",
@@ -170,6 +171,17 @@ class _OneToken:
 def _listen(address: Address) -> socket.socket:
     family, _, _, _, resolved = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
     return socket.create_server(resolved[:2], family=family)
+
+
+def _in_small_letters(app: ASGIApp) -> ASGIApp:
+    """Pass on the name under which a request comes in small letters: those that it is compared with are."""
+
+    async def lowered(scope: Scope, receive: Receive, send: Send) -> None:
+        headers: list[tuple[bytes, bytes]] = scope.get("headers", [])
+        headers = [(name, value.lower() if name == b"host" else value) for name, value in headers]
+        await app({**scope, "headers": headers}, receive, send)
+
+    return lowered
 
 
 def _checks(names: tuple[str, ...]) -> TransportSecuritySettings:
