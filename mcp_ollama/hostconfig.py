@@ -112,9 +112,16 @@ def _text(value: object) -> str:
 
 
 def _origin() -> tuple[str, ...]:
-    """Say where uvx has to take us from when that is not the package index: a file or a folder."""
+    """Say where uvx has to take us from when that is not the package index: a file, a folder or a repository."""
     said = distribution(COMMAND).read_text("direct_url.json")
-    return ("--from", str(json.loads(said)["url"])) if said else ()
+    if not said:
+        return ()
+    origin: dict[str, Any] = json.loads(said)
+    url = str(origin["url"])
+    if vcs := origin.get("vcs_info"):
+        url = f"{vcs['vcs']}+{url}@{vcs.get('requested_revision') or vcs['commit_id']}"
+    folder = origin.get("subdirectory")
+    return ("--from", f"{url}#subdirectory={folder}" if folder else url)
 
 
 def _document(key: str, /, **more: Any) -> Callable[[Launch], str]:

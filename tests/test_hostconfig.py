@@ -86,6 +86,14 @@ def test_without_a_script_beside_it_the_interpreter_starts_the_module(monkeypatc
     [
         ("", ()),
         ('{"url": "file:///downloads/ours.whl", "archive_info": {}}', ("--from", "file:///downloads/ours.whl")),
+        (
+            '{"url": "https://git.example/o", "vcs_info": {"vcs": "git", "commit_id": "c0ffee"}, "subdirectory": "a"}',
+            ("--from", "git+https://git.example/o@c0ffee#subdirectory=a"),
+        ),
+        (
+            '{"url": "ssh://git@x/o", "vcs_info": {"vcs": "git", "commit_id": "c0ffee", "requested_revision": "v1"}}',
+            ("--from", "git+ssh://git@x/o@v1"),
+        ),
     ],
 )
 def test_under_uvx_the_command_is_uvx_and_not_its_cache(
