@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -154,7 +155,7 @@ def _claude_code(launch: Launch) -> str:
     for name, value in launch.variables.items():
         words += ["-e", f"{name}={value}"]
     words += ["--", launch.command, *launch.arguments]
-    return " ".join(words if os.name == "nt" else map(shlex.quote, words))
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 _mcp_servers = _document("mcpServers")

@@ -65,10 +65,20 @@ def test_a_snippet_holds_no_secret_and_nothing_of_other_ways_in(monkeypatch: pyt
         assert decoded(host, text).variables.keys() == {"MCP_OLLAMA_BASE_URL", "MCP_OLLAMA_PULL_WAIT"}
 
 
-def test_on_windows_the_command_line_keeps_its_backslashes(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(hostconfig.os, "name", "nt")
-    text = snippet("claude-code", OllamaSettings.load(), (r"C:\Tools\mcp-ollama-manager.exe",))
-    assert text.endswith(r"-- C:\Tools\mcp-ollama-manager.exe")
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        (r"C:\Tools\mcp-ollama-manager.exe", r"C:\Tools\mcp-ollama-manager.exe"),
+        (r"C:\Users\A B\mcp-ollama-manager.exe", r'"C:\Users\A B\mcp-ollama-manager.exe"'),
+    ],
+)
+def test_on_windows_the_command_line_keeps_its_backslashes_and_spaces(
+    monkeypatch: pytest.MonkeyPatch, path: str, word: str
+):
+    with monkeypatch.context() as windows:
+        windows.setattr(hostconfig.os, "name", "nt")
+        text = snippet("claude-code", OllamaSettings.load(), (path,))
+    assert text.endswith(f" -- {word}")
 
 
 def test_the_command_is_the_script_beside_the_interpreter():
