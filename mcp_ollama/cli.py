@@ -214,11 +214,14 @@ def _tell(report: "Health") -> int:
 
 
 def _print_config(host: str, chosen: dict[str, str]) -> int:
-    from mcp_ollama.hostconfig import HOSTS, snippet, start_command
+    from mcp_ollama.hostconfig import HOSTS, left_out, snippet, start_command
 
-    text = snippet(host, _settings(chosen), start_command())
+    settings = _settings(chosen)
+    text = snippet(host, settings, start_command())
     # What is printed can be piped to where it belongs; where that is goes to the person.
     _say(f"For {HOSTS[host].title}, into {HOSTS[host].place}:")
+    if secrets := left_out(settings):
+        _say(f"Secrets are left out: add {' and '.join(secrets)} to its env.")
     sys.stdout.write(f"{text}\n")
     return 0
 

@@ -12,7 +12,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-from mcp_ollama.ollama.hosts import is_loopback
+from mcp_ollama.ollama.hosts import SHARED_API_KEY_VARIABLE, is_loopback
 from mcp_ollama.settings import OllamaSettings
 
 COMMAND = "mcp-ollama-manager"
@@ -61,6 +61,13 @@ def snippet(host: str, settings: OllamaSettings, start: tuple[str, ...]) -> str:
     """
     app = HOSTS[host]
     return app.write(Launch(start[0], start[1:], _variables(settings, app.wait_seconds)))
+
+
+def left_out(settings: OllamaSettings) -> list[str]:
+    """Name the variables of the secrets that are set, and that no snippet has."""
+    key = "MCP_OLLAMA_API_KEY" if settings.api_key else SHARED_API_KEY_VARIABLE
+    secrets = {key: settings.plain_api_key(), "MCP_OLLAMA_HEADERS": settings.headers}
+    return [variable for variable, value in secrets.items() if value]
 
 
 def start_command() -> tuple[str, ...]:

@@ -160,6 +160,30 @@ def test_print_config_prints_the_snippet_alone_and_says_beside_it_where_it_goes(
     assert "claude_desktop_config.json" in shown.err
 
 
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"MCP_OLLAMA_API_KEY": "s3cret", "OLLAMA_API_KEY": "s3cret"}, "MCP_OLLAMA_API_KEY"),
+        ({"MCP_OLLAMA_HEADERS": '{"X-Key": "s3cret"}'}, "MCP_OLLAMA_HEADERS"),
+        (
+            {"OLLAMA_API_KEY": "s3cret", "MCP_OLLAMA_HEADERS": '{"X": "s3cret"}'},
+            "OLLAMA_API_KEY and MCP_OLLAMA_HEADERS",
+        ),
+        ({"OLLAMA_API_KEY": "s3cret", "OLLAMA_HOST": "ollama.lan", "MCP_OLLAMA_HTTP_TOKEN": "s3cret"}, ""),
+    ],
+)
+def test_print_config_names_the_secrets_that_it_leaves_out(
+    variables: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    assert main(["--print-config", "cursor"]) == 0
+    shown = capfd.readouterr()
+    assert "s3cret" not in shown.out + shown.err
+    said = [line for line in shown.err.splitlines() if "left out" in line]
+    assert said == ([f"Secrets are left out: add {named} to its env."] if named else [])
+
+
 def test_print_config_refuses_an_unknown_host_and_names_the_known(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit, match="2"):
         main(["--print-config", "emacs"])
