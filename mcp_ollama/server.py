@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from importlib.metadata import version
@@ -13,10 +13,11 @@ from mcp.server import MCPServer
 from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import NotificationOptions
+from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.types import INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequiredResult, Resource
-from pydantic import BaseModel, ValidationError
+from pydantic import AnyUrl, BaseModel, ValidationError
 
 from mcp_ollama import prompts, resources, tools
 from mcp_ollama.announcements import Announcements
@@ -44,6 +45,9 @@ CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
     "resources/list": CacheHint(ttl_ms=5_000),
 }
 """How long clients may keep what they were told (2026-07-28); documents are as fresh as they are read."""
+
+_LONGEST_ADDRESS = 550
+"""Of a document: in a model's name the host has 253 characters at most, says DNS, and each other part has 80."""
 
 DISTRIBUTION = "mcp-ollama-manager"
 INSTRUCTIONS = (
@@ -167,6 +171,19 @@ class OllamaServer(MCPServer[App]):
     async def list_resources(self) -> list[Resource]:
         """List the documents, with one for each installed model; see `MCPServer.list_resources`."""
         return [*await super().list_resources(), *await resources.of_models(self._reached())]
+
+    async def read_resource(
+        self, uri: AnyUrl | str, context: Context[App, Any] | None = None
+    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
+        """Read a document; see `MCPServer.read_resource`.
+
+        Raises:
+            MCPError: The address is longer than any that there can be; the SDK would repeat it whole, twice.
+        """
+        if len(address := str(uri)) > _LONGEST_ADDRESS:
+            start = f"{address[:100]}…"
+            raise MCPError(INVALID_PARAMS, f"Unknown resource: {start}", {"uri": start})
+        return await super().read_resource(uri, context)
 
     async def get_prompt(
         self, name: str, arguments: dict[str, Any] | None = None, context: Context[App, Any] | None = None

@@ -88,6 +88,27 @@ async def test_an_unknown_tool_is_an_error_of_the_protocol(name: str, connect: C
     assert str(caught.value) == f"Unknown tool: {name[:100]}"
 
 
+LONG = "x" * 200_000
+ADDRESSES = {
+    "ollama://model": "Unknown resource: ollama://model",
+    f"ollama://{LONG}": f"Unknown resource: ollama://{LONG[:91]}…",
+    f"ollama://models/{LONG}": f"Unknown resource: ollama://models/{LONG[:84]}…",
+    f"ollama://{LONG[:541]}": f"Unknown resource: ollama://{LONG[:541]}",
+    f"ollama://models/{LONG[:500]}": "is not a model name that Ollama accepts",
+}
+
+
+@pytest.mark.parametrize("address", ADDRESSES, ids=len)
+async def test_an_unknown_document_is_told_without_repeating_a_long_address(address: str, connect: Connect) -> None:
+    async with connect() as host:
+        with pytest.raises(MCPError) as caught:
+            await host.client.read_resource(address)
+    assert caught.value.code == INVALID_PARAMS
+    assert ADDRESSES[address] in str(caught.value)
+    assert len(str(caught.value)) <= 600
+    assert len(json.dumps(caught.value.data)) <= 600
+
+
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     (
         "show_model",
