@@ -4,14 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 MCPB := npm exec --yes --package @anthropic-ai/mcpb@2.1.2 -- mcpb
 
+# What a recipe left half made would be taken for made.
+.DELETE_ON_ERROR:
 .PHONY: help demo test check lint format clean picture bench soak conformance bundle dist-check
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
 
+OLD := This is Python %d.%d, and 3.11 or newer is needed: name one, such as PYTHON=python3.12
+
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("$(OLD)" % v[:2])'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable .

@@ -4,9 +4,11 @@ import ast
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import tomllib
 import xml.etree.ElementTree as ET
@@ -234,6 +236,43 @@ def test_the_commands_of_the_readme_are_make_targets_or_ways_into_our_command():
             assert words[1:] in (["--check"], ["--print-config", "claude-desktop"])
         else:
             assert words == ["uv", "tool", "install", "."]
+
+
+# What `make` sets up
+
+
+def make_environment(folder: Path, python: str) -> subprocess.CompletedProcess[str]:
+    """Make the virtual environment of the Makefile in a folder, with a script that stands for Python."""
+    (folder / "python").write_text(f"#!/bin/sh\n{python}\n")
+    (folder / "python").chmod(0o755)
+    return subprocess.run(
+        ["make", f"--file={ROOT / 'Makefile'}", f"--directory={folder}", "PYTHON=./python", ".venv/bin/python"],
+        # Not those of the make that runs the tests.
+        env={name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))},
+        capture_output=True,
+        text=True,
+        timeout=PATIENT,
+        check=False,
+    )
+
+
+def test_a_python_that_is_too_old_is_told_before_an_environment_is_made_of_it(tmp_path: Path):
+    pretending = "import sys; sys.version_info = (3, 10, 9); exec(sys.argv[2])"
+    done = make_environment(tmp_path, f'exec "{sys.executable}" -c "{pretending}" "$@"')
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "This is Python 3.10, and 3.11 or newer is needed: name one, such as PYTHON=python3.12\n"
+    )
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_an_environment_that_was_left_half_made_is_made_anew(tmp_path: Path):
+    # As without a network: Python is there, a link to a file that is older, and pip cannot be brought up to date.
+    check = f'[ "$2" = venv ] || exec "{sys.executable}" "$@"'
+    link = f'{check}; mkdir -p .venv/bin && ln -s "{{}}" .venv/bin/python'
+    assert make_environment(tmp_path, link.format(shutil.which("false"))).returncode == 2
+    assert not (tmp_path / ".venv" / "bin" / "python").is_symlink()
+    assert make_environment(tmp_path, link.format(shutil.which("true"))).returncode == 0
 
 
 # The tour
