@@ -2,7 +2,7 @@
 
 It needs a running Ollama with one chat model that can call tools, and two packages:
 
-    pip install 'mcp-ollama-manager[pydantic-ai]' 'pydantic-ai-slim[mcp]'
+    pip install '.[pydantic-ai]' 'pydantic-ai-slim[mcp]'   # in a checkout, until it is published
 
 AGENT_MODEL  the model to move to (qwen3:1.7b by default); it stays installed
 AGENT_TASK   what to ask the agent afterwards

@@ -11,6 +11,7 @@ from mcp.server.lowlevel import Server
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourcesListChanged, ResourceUpdated
 from mcp.types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
 
+from mcp_ollama.changes import LONGEST_ADDRESS
 from mcp_ollama.context import STATELESS_SINCE
 
 MAX_SUBSCRIPTIONS = 1000
@@ -54,6 +55,8 @@ class Announcements:
         followed = self.note(ctx)
         if len(followed) >= MAX_SUBSCRIPTIONS:
             raise MCPError(INVALID_PARAMS, f"{MAX_SUBSCRIPTIONS} documents are followed already.")
+        if len(str(params.uri)) > LONGEST_ADDRESS:
+            raise MCPError(INVALID_PARAMS, "No document has so long an address.")
         followed.add(str(params.uri))
         return EmptyResult()
 

@@ -8,6 +8,8 @@ from mcp_ollama.ollama.names import ModelName
 
 MODELS, RUNNING, PULLS = "ollama://models", "ollama://running", "ollama://pulls"
 AGENT = "ollama://config/pydantic-ai"
+LONGEST_ADDRESS = 550
+"""Of a document: in a model's name the host has 253 characters at most, says DNS, and each other part has 80."""
 
 
 def model_uri(name: str) -> str:

@@ -21,6 +21,7 @@ from pydantic import AnyUrl, BaseModel, ValidationError
 
 from mcp_ollama import prompts, resources, tools
 from mcp_ollama.announcements import Announcements
+from mcp_ollama.changes import LONGEST_ADDRESS
 from mcp_ollama.context import App, Patience, answering, failure, living
 from mcp_ollama.ollama.registry import Registry
 from mcp_ollama.settings import OllamaSettings
@@ -45,9 +46,6 @@ CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
     "resources/list": CacheHint(ttl_ms=5_000),
 }
 """How long clients may keep what they were told (2026-07-28); documents are as fresh as they are read."""
-
-_LONGEST_ADDRESS = 550
-"""Of a document: in a model's name the host has 253 characters at most, says DNS, and each other part has 80."""
 
 DISTRIBUTION = "mcp-ollama-manager"
 INSTRUCTIONS = (
@@ -180,7 +178,7 @@ class OllamaServer(MCPServer[App]):
         Raises:
             MCPError: The address is longer than any that there can be; the SDK would repeat it whole, twice.
         """
-        if len(address := str(uri)) > _LONGEST_ADDRESS:
+        if len(address := str(uri)) > LONGEST_ADDRESS:
             start = f"{address[:100]}…"
             raise MCPError(INVALID_PARAMS, f"Unknown resource: {start}", {"uri": start})
         return await super().read_resource(uri, context)

@@ -11,6 +11,7 @@ from mcp_ollama.inventory import (
     facts_of,
     find_model,
     freed_by_deleting,
+    in_another_case,
     key_of,
     license_name,
     may_share,
@@ -214,3 +215,19 @@ def test_what_is_freed_depends_on_who_shares(
     others: list[InstalledModel], known: dict[str, Facts | None], freed: Freed
 ) -> None:
     assert freed_by_deleting(installed("a"), others, known) == freed
+
+
+@pytest.mark.parametrize(
+    ("listed", "found"),
+    [
+        (["tiny:latest", "other:q"], None),
+        (["other:q", "Tiny:q"], "Tiny:q"),
+        (["big:LATEST"], "big:LATEST"),
+        (["Library/other:q"], "Library/other:q"),
+        (["what is this?"], None),
+    ],
+)
+def test_a_name_that_differs_in_letter_case_alone_is_found(listed: list[str], found: str | None) -> None:
+    models = [InstalledModel(name=name) for name in listed]
+    other = in_another_case(ModelName.parse("tiny"), models)
+    assert (other.name if other else None) == found

@@ -84,9 +84,14 @@ async def test_a_system_prompt_that_looks_like_json_is_taken_to_the_letter(
 
 async def test_a_long_context_is_read_as_ollama_writes_it(simulator: Simulator, connect: Connect):
     async with connect() as host:
-        await host("create_model", model="mine", from_model="llama3.2:3b", parameters={"num_ctx": "1048576"})
+        await host(
+            "create_model",
+            model="mine",
+            from_model="llama3.2:3b",
+            parameters={"num_ctx": "1048576", "use_mmap": "false"},
+        )
         card = await host("show_model", model="mine")
-    assert card["parameters"] == {"num_ctx": "1.048576e+06"}
+    assert card["parameters"] == {"num_ctx": "1.048576e+06", "use_mmap": "false"}
     assert card["configured_context_length"] == 1_048_576
 
 
