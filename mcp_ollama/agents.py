@@ -6,9 +6,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mcp_ollama.inventory import configured_context, parse_parameters, running_as, trained_context
-from mcp_ollama.ollama.errors import ModelError
+from mcp_ollama.ollama.errors import InvalidModelName, ModelError
 from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.hosts import openai_base_url
+from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
 from mcp_ollama.settings import OllamaSettings
 
@@ -90,9 +91,16 @@ def _no_chat_model(model: InstalledModel, info: ModelInfo) -> ModelError:
 
 def is_cloud(model: str, remote_host: str, base_url: str) -> bool:
     """Tell whether a model runs on ollama.com: its name, its `remote_host` or the server's address says so."""
-    tag = model.lower().rpartition(":")[2]
     on_ollama_com = f".{urlsplit(base_url).hostname}".endswith(".ollama.com")
-    return bool(remote_host) or on_ollama_com or tag == "cloud" or tag.endswith("-cloud")
+    return bool(remote_host) or on_ollama_com or _is_named_for_the_cloud(model)
+
+
+def _is_named_for_the_cloud(model: str) -> bool:
+    try:
+        return ModelName.for_pull(model).is_cloud
+    except InvalidModelName:
+        # A server may list what its own parser would refuse.
+        return False
 
 
 def wire_profile(*, cloud: bool) -> dict[str, Any]:
@@ -122,7 +130,7 @@ def _context_lengths(model: InstalledModel, info: ModelInfo, running: Iterable[R
     lengths = {
         "trained": trained_context(info) or model.details.context_length,
         "configured": configured_context(parse_parameters(info.parameters)),
-        "loaded": next((one.context_length for one in running_as(model, running)), 0),
+        "loaded": next((one.context_length for one in running_as(model, running) if one.digest == model.digest), 0),
     }
     return {name: length for name, length in lengths.items() if length}
 
@@ -131,11 +139,10 @@ def _context_window(lengths: Mapping[str, int], *, cloud: bool) -> int | None:
     """Give the true window in tokens; None while only Ollama knows how much memory it will spend on it."""
     if cloud:
         return lengths.get("trained")
-    if "loaded" in lengths:
-        return lengths["loaded"]
     if "configured" not in lengths:
-        return None
-    # Ollama never makes it larger than the model was trained for.
+        return lengths.get("loaded")
+    # A request on /v1 brings no num_ctx, so that Ollama loads the model anew with its own where another client had
+    # it loaded with more; it never makes it larger than the model was trained for.
     return min(lengths["configured"], lengths.get("trained", lengths["configured"]))
 
 

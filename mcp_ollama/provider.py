@@ -4,11 +4,11 @@
 """
 
 import json
+import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
-from urllib.request import getproxies
 
 from pydantic import BaseModel
 
@@ -23,6 +23,7 @@ from mcp_ollama.ollama.errors import (
     OllamaError,
     OllamaStatusError,
 )
+from mcp_ollama.ollama.failures import unusable_environment
 from mcp_ollama.ollama.hosts import is_loopback, openai_base_url, parse_host
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.settings import OllamaSettings
@@ -30,7 +31,6 @@ from mcp_ollama.settings import OllamaSettings
 if TYPE_CHECKING:
     from pydantic_ai import Agent
     from pydantic_ai.models.ollama import OllamaModel
-    from pydantic_ai.providers.ollama import OllamaProvider
 
 INSTALL = "pip install 'mcp-ollama-manager[pydantic-ai]'"
 
@@ -40,6 +40,7 @@ HEALTH_SECONDS = 10
 # What Pydantic AI and the OpenAI client want where there is no key. Without it they would take ollama.com's key
 # out of the environment and send it to whatever address this is.
 _NO_KEY = "none"
+_OPENAI_HEADERS = ("OpenAI-Organization", "OpenAI-Project")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,12 +256,16 @@ def agent_from_config(document: Mapping[str, Any] | str, **overrides: Any) -> "A
         ImportError: Pydantic AI is not installed; the text names the command.
     """
     with _telling(None):
-        spec = cast("dict[str, Any]", json.loads(document) if isinstance(document, str) else dict(document))
+        spec = json.loads(document) if isinstance(document, str) else document
+        if not isinstance(spec, Mapping):
+            raise ValueError("The document is no JSON object.")  # noqa: TRY004 - it becomes one of our errors
+        spec = dict(cast("Mapping[str, Any]", spec))
     if "model" not in overrides:
         overrides["model"] = _described_model(spec)
     with _extra():
         from pydantic_ai import Agent  # noqa: PLC0415 - the extra
-    return Agent.from_spec(spec, **overrides)
+    with _telling(None):
+        return Agent.from_spec(spec, **overrides)
 
 
 class _Description(BaseModel):
@@ -286,24 +291,45 @@ def _described_model(spec: Mapping[str, Any]) -> "OllamaModel":
 
 def _model(name: str, base_url: str, profile: Mapping[str, Any], settings: OllamaSettings | None) -> "OllamaModel":
     with _extra():
+        from openai import AsyncOpenAI  # noqa: PLC0415 - the extra
         from pydantic_ai.models.ollama import OllamaModel  # noqa: PLC0415 - the extra
-    return OllamaModel(name, provider=_provider(base_url, settings), profile=cast("Any", profile))
+        from pydantic_ai.providers.ollama import OllamaProvider  # noqa: PLC0415 - the extra
 
-
-def _provider(base_url: str, settings: OllamaSettings | None) -> "OllamaProvider":
-    from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # noqa: PLC0415 - the extra
-    from pydantic_ai.providers.ollama import OllamaProvider  # noqa: PLC0415 - the extra
-
-    url = openai_base_url(base_url)
     key = (settings.plain_api_key() if settings else None) or _NO_KEY
-    headers = settings.plain_headers() if settings else {}
+    headers = {"Authorization": f"Bearer {key}"} | (settings.plain_headers() if settings else {})
+    with _telling(name, base_url):
+        http = _http_client(base_url, headers)
+    client = AsyncOpenAI(base_url=openai_base_url(base_url), api_key=key, http_client=http)
+    return OllamaModel(name, provider=OllamaProvider(openai_client=client), profile=cast("Any", profile))
+
+
+def _http_client(base_url: str, headers: Mapping[str, str]) -> Any:
+    """Make the client under OpenAI's: what it sends goes to this server alone, and outlives no event loop."""
+    from openai import DefaultAsyncHttpxClient  # noqa: PLC0415 - the extra
+
+    async def finish(request: Any) -> None:
+        # The OpenAI client adds what the environment holds for OpenAI, whatever the address is.
+        for name in (*_OPENAI_HEADERS, *_custom_openai_headers()):
+            request.headers.pop(name, None)
+        # A connection that is kept belongs to the event loop of its first request; a script makes a new one each time.
+        request.headers.update({**headers, "Connection": "close"})
+
     local = is_loopback(base_url)
-    if not headers and not (local and getproxies()):
-        return OllamaProvider(base_url=url, api_key=key)
-    http = DefaultAsyncHttpxClient(trust_env=not local)
-    return OllamaProvider(
-        openai_client=AsyncOpenAI(base_url=url, api_key=key, default_headers=headers, http_client=http)
-    )
+    try:
+        return DefaultAsyncHttpxClient(
+            follow_redirects=False,
+            trust_env=not local,
+            verify=not (local and base_url.startswith("http:")),
+            event_hooks={"request": [finish]},
+        )
+    except Exception as error:
+        # What the environment can do wrong has no common base in httpx2, nor in httpx, which older ones use.
+        raise unusable_environment() from error
+
+
+def _custom_openai_headers() -> list[str]:
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
+    return [line.partition(":")[0].strip() for line in lines]
 
 
 @contextmanager
@@ -313,7 +339,7 @@ def _telling(model_name: str | None, base_url: str | None = None) -> Generator[N
         yield
     except ModelError:
         raise
-    except (OllamaError, ValueError) as error:
+    except (OllamaError, RecursionError, ValueError) as error:
         details: dict[str, object] = {"error": error.problem if isinstance(error, OllamaError) else str(error)}
         if base_url:
             details["url"] = base_url

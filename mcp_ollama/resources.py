@@ -1,6 +1,7 @@
 """Documents under `ollama://`: the same data as the tools, for hosts that attach documents to a conversation."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import anyio
 from mcp.server import MCPServer
@@ -88,18 +89,18 @@ def register(server: MCPServer[App], app: Callable[[], App]) -> None:
 
 async def of_models(app: App) -> list[Resource]:
     """List a document for each installed model; none while the server does not answer."""
-    found: list[InstalledModel] = []
-    with anyio.move_on_after(app.patience.look):
-        try:
-            found = await app.ollama.list_models()
-        except OllamaError:
-            # The list of documents is no place for errors: reading one of them tells.
-            return []
     return [
         Resource(uri=model_uri(one.name), name=one.name, mime_type=JSON, description="An installed model.")
-        for one in found[:MOST_MODELS]
+        for one in (await _listed(app))[:MOST_MODELS]
         if _can_be_asked_for(one.name)
     ]
+
+
+async def _listed(app: App) -> list[InstalledModel]:
+    """Ask what is installed: nothing, where that cannot be had soon. Whoever reads a document is told what is wrong."""
+    with anyio.move_on_after(app.patience.look), suppress(OllamaError):
+        return await app.ollama.list_models()
+    return []
 
 
 async def _agent(app: App, model: str | None = None) -> str:
@@ -109,11 +110,7 @@ async def _agent(app: App, model: str | None = None) -> str:
 
 async def _installed_names(app: App, typed: str) -> Completion:
     """Complete a model name: those that begin so come before those that contain it."""
-    try:
-        names = [model.name for model in await app.ollama.list_models() if typed.lower() in model.name.lower()]
-    except OllamaError:
-        # There is no error for "nothing to offer now"; whoever reads the resource is told what is wrong.
-        names = []
+    names = [model.name for model in await _listed(app) if typed.lower() in model.name.lower()]
     names.sort(key=lambda name: not name.lower().startswith(typed.lower()))
     return Completion(values=names[:MOST_COMPLETIONS], total=len(names), has_more=len(names) > MOST_COMPLETIONS)
 

@@ -228,6 +228,8 @@ class Transfers:
                 "Something between the server and the registry gives false answers (a log-in page, a proxy):"
                 " check the server's internet access, delete the empty model and call again.",
             )
+        # As the server spells it from now on.
+        job.name = ModelName.parse(found.name)
         job.meter.settle(found.size)
 
     async def _foresee(self, job: Job) -> None:

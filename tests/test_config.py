@@ -173,8 +173,14 @@ def loaded(length: int) -> list[RunningModel]:
         (
             {"model_info": trained(8192), "parameters": "num_ctx 4096", "running": loaded(2048)},
             {"trained": 8192, "configured": 4096, "loaded": 2048},
-            2048,
-            f"The context window is 2048 of 8192 tokens. {CUT}",
+            4096,
+            f"The context window is 4096 of 8192 tokens. {CUT}",
+        ),
+        (
+            {"model_info": trained(8192), "running": [RunningModel(name="m:1", digest="old", context_length=8192)]},
+            {"trained": 8192},
+            None,
+            f"How many tokens of context m:1 gets is unknown until it is loaded, often only 4096. {CUT}",
         ),
         (
             {"model_info": trained(8192), "parameters": "num_ctx 4096"},

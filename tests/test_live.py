@@ -7,9 +7,11 @@ MCP_OLLAMA_LIVE_INSECURE  true when its registry speaks plain http (then also MC
 Only what a test pulled or made is deleted.
 """
 
+import faulthandler
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from secrets import token_hex
 from typing import Any, Literal
 
 import anyio
@@ -70,16 +72,34 @@ async def host(era: Era) -> AsyncGenerator[Host]:
 
 
 @asynccontextmanager
-async def borrowed_model() -> AsyncGenerator[None]:
-    """Make sure that the model is not the user's own, and that it is gone afterwards."""
+async def removed_at_the_end(*names: str) -> AsyncGenerator[None]:
+    """Make sure that names are not the user's own, and that nothing has them afterwards."""
     async with OllamaClient(URL) as ollama:
-        if find_model(ModelName.for_pull(MODEL), await ollama.list_models()):
-            pytest.fail(f"{MODEL} is installed already: name one in MCP_OLLAMA_LIVE_MODEL that may be deleted")
+        installed = await ollama.list_models()
+        if taken := [name for name in names if find_model(ModelName.for_pull(name), installed)]:
+            pytest.fail(f"{taken} installed already: name a model in MCP_OLLAMA_LIVE_MODEL that may be deleted")
         try:
             yield
         finally:
             with anyio.CancelScope(shield=True):
-                await ollama.delete_model(MODEL)
+                for name in names:
+                    await ollama.delete_model(name)
+
+
+@pytest.fixture
+async def smallest() -> str:
+    """The smallest model that is installed and no mere reference to one in the cloud."""
+    async with OllamaClient(URL) as ollama:
+        local = [one for one in await ollama.list_models() if not one.remote_host]
+    if not local:
+        pytest.skip("no model is installed")
+    return min(local, key=lambda one: one.size).name
+
+
+@pytest.fixture(autouse=True)
+def _patience() -> None:
+    """A test may take as long as it says: the clean-up must not be cut off by the watch over hanging tests."""
+    faulthandler.cancel_dump_traceback_later()
 
 
 async def test_the_server_is_well(era: Era):
@@ -106,7 +126,7 @@ async def test_a_missing_model_is_told_in_a_sentence(era: Era):
 
 @needs_model
 async def test_a_model_is_pulled_with_rising_progress_shown_and_deleted_after_confirmation(era: Era):
-    async with borrowed_model(), host(era) as call:
+    async with removed_at_the_end(MODEL), host(era) as call:
         pull = await call("pull_model", model=MODEL, wait_seconds=SECONDS, insecure=INSECURE)
         assert pull["state"] == "done"
         steps = [progress for progress, _ in call.reported]
@@ -123,7 +143,7 @@ async def test_a_model_is_pulled_with_rising_progress_shown_and_deleted_after_co
 
 @needs_model
 async def test_a_host_that_cuts_every_call_gets_its_pull_to_the_end(era: Era):
-    async with borrowed_model(), host(era) as call:
+    async with removed_at_the_end(MODEL), host(era) as call:
         while True:
             with anyio.move_on_after(2):
                 pull = await call("pull_model", model=MODEL, insecure=INSECURE)
@@ -134,7 +154,7 @@ async def test_a_host_that_cuts_every_call_gets_its_pull_to_the_end(era: Era):
 
 @needs_model
 async def test_a_cancelled_pull_is_resumed_by_the_next(era: Era):
-    async with borrowed_model(), host(era) as call:
+    async with removed_at_the_end(MODEL), host(era) as call:
         await call("pull_model", model=MODEL, wait_seconds=0, insecure=INSECURE)
         cancelled = await call("cancel_pull", model=MODEL)
         assert cancelled["state"] in ("cancelled", "done")
@@ -145,47 +165,32 @@ async def test_a_model_that_the_registry_lacks_is_a_plain_failure(era: Era):
     name = ModelName.for_pull(MODEL or "llama3.2")
     absent = f"{name.host}/{name.namespace}/surely-absent-model:never"
     async with host(era) as call:
-        assert "has no" in await call.refusal("pull_model", model=absent, insecure=INSECURE)
+        text = await call.refusal("pull_model", model=absent, insecure=INSECURE)
+    # Hugging Face does not tell what is absent from what is private.
+    assert "has no" in text or "wants to know who asks" in text
 
 
-async def test_a_model_is_planned_loaded_copied_varied_and_unloaded(era: Era):
-    async with host(era) as call:
-        local = [one for one in (await call("list_models", limit=200))["models"] if not one["remote"]]
-        if not local:
-            pytest.skip("no model is installed")
-        name, copy = min(local, key=lambda one: one["size_bytes"])["name"], "mcp-ollama-live-copy:1"
-        if any(one["name"].startswith("mcp-ollama-live-copy:") for one in local):
-            pytest.fail("mcp-ollama-live-copy is installed already, and is not this test's to delete")
-        try:
-            assert (await call("copy_model", source=name, destination=copy))["created"]
-            made = await call(
-                "create_model", model=copy.replace(":1", ":2"), from_model=copy, parameters={"num_ctx": 512}
-            )
-            card = await call("show_model", model=made["model"])
-            assert card["configured_context_length"] == 512
-            assert {one["state"] for one in (await call("check_updates", models=[copy]))["models"]} <= {
-                "local_only",
-                "unknown",
-            }
-        finally:
-            async with OllamaClient(URL) as ollama:
-                await ollama.delete_model(copy)
-                await ollama.delete_model(copy.replace(":1", ":2"))
+async def test_a_model_is_copied_varied_and_looked_up(era: Era, smallest: str):
+    copy, variant = (f"mcp-ollama-live-{token_hex(4)}:{number}" for number in (1, 2))
+    async with removed_at_the_end(copy, variant), host(era) as call:
+        assert (await call("copy_model", source=smallest, destination=copy))["created"]
+        assert (await call("create_model", model=variant, from_model=copy, parameters={"num_ctx": 512}))["created"]
+        assert (await call("show_model", model=variant))["configured_context_length"] == 512
+        rows = (await call("check_updates", models=[copy]))["models"]
+        assert {one["state"] for one in rows} <= {"local_only", "unknown"}
 
 
-async def test_a_model_that_can_run_is_loaded_listed_and_unloaded(era: Era):
-    async with host(era) as call:
-        local = [one for one in (await call("list_models", limit=200))["models"] if not one["remote"]]
-        if not local:
-            pytest.skip("no model is installed")
-        name = min(local, key=lambda one: one["size_bytes"])["name"]
-        if (await call("list_running_models"))["models"]:
+async def test_a_model_that_can_run_is_loaded_listed_and_unloaded(era: Era, smallest: str):
+    async with OllamaClient(URL) as ollama:
+        if await ollama.list_running_models():
             pytest.skip("somebody uses the server")
-        result = await call.client.call_tool("load_model", {"model": name, "wait_seconds": SECONDS})
-        if result.is_error:
-            pytest.skip("this server cannot run models")
-        assert name in {one["name"] for one in (await call("list_running_models"))["models"]}
-        assert name in (await call("unload_model", model=name))["unloaded"]
+    async with host(era) as call:
+        result = await call.client.call_tool("load_model", {"model": smallest, "wait_seconds": SECONDS})
+        if not result.is_error:
+            assert smallest in {one["name"] for one in (await call("list_running_models"))["models"]}
+            assert smallest in (await call("unload_model", model=smallest))["unloaded"]
+    if result.is_error:
+        pytest.skip(f"this server cannot run models: {result.content}")
 
 
 async def test_documents_are_what_the_tools_answer(era: Era):

@@ -1,11 +1,14 @@
 """The Pydantic AI functions of the library: what they find, what they make, what they ask and what they never do."""
 
+import asyncio
 import sys
 from dataclasses import asdict
 from typing import Any, cast
 
 import pytest
+from pydantic import SecretStr
 from pydantic_ai import Agent
+from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.models.ollama import OllamaModel
 from pydantic_ai.models.openai import OpenAIChatModel
 
@@ -22,6 +25,7 @@ from mcp_ollama import (
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaConnectionError
 from mcp_ollama.ollama.hosts import InvalidAddress
 from mcp_ollama.simulator import Fail, RunningSimulator, Simulator
+from tests.ollama.raw_server import answering, http
 
 CHAT, TOOLS = ("completion",), ("completion", "tools")
 
@@ -254,6 +258,9 @@ def document(base_url: str, **told: Any) -> dict[str, Any]:
     [
         "no JSON",
         "[1]",
+        "[" * 100_000,
+        None,
+        document("http://h") | {"retries": "often"},
         {},
         {"metadata": None},
         {"metadata": {"ollama": {"model": "m"}}},
@@ -264,6 +271,33 @@ def document(base_url: str, **told: Any) -> dict[str, Any]:
 def test_a_foreign_document_is_a_model_error(not_ours: Any):
     with pytest.raises(ModelError):
         agent_from_config(not_ours)
+
+
+def test_what_is_no_object_is_a_model_error_with_any_model():
+    with pytest.raises(ModelError, match="no JSON object"):
+        agent_from_config("[]", model="test")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("ALL_PROXY", "socks5://u:pw@h:1"), ("HTTPS_PROXY", "ftp://pw@h"), ("SSL_CERT_FILE", "/pw")],
+)
+def test_an_environment_that_cannot_be_used_is_a_model_error(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ModelError, match="names a proxy or certificates that cannot be used") as caught:
+        create_ollama_model("m", OllamaSettings(base_url="https://ollama.example"))
+    assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "cloud"),
+    [("my-cloud", False), ("cloud", False), ("me/x-cloud", False), ("x:cloud", True), ("x:8b-Cloud", True)],
+)
+def test_only_a_tag_makes_a_cloud_model(name: str, cloud: bool):
+    profile = cast("Any", create_ollama_model(name, OllamaSettings(base_url="http://h")).profile)
+    assert profile["supports_json_schema_output"] is not cloud
 
 
 async def answered(agent: Agent[Any, Any]) -> str:
@@ -292,6 +326,39 @@ async def test_a_document_cannot_send_the_key_elsewhere(
         monkeypatch.setenv(variable, "sesame")
     assert await answered(agent_from_config(document(running.base_url))) == "Hi"
     assert sent_key(greeting) == "Bearer none"
+
+
+async def test_what_the_environment_holds_for_openai_goes_nowhere(
+    greeting: Simulator, running: RunningSimulator, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("OPENAI_ORG_ID", "sesame")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "sesame")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Gateway: sesame\nAuthorization: Bearer sesame")
+    settings = OllamaSettings(base_url=running.base_url, api_key=SecretStr("ours"))
+    assert await answered(Agent(create_ollama_model("m", settings))) == "Hi"
+    assert sent_key(greeting) == "Bearer ours"
+    (request,) = greeting.asked("/v1/chat/completions")
+    assert "sesame" not in str(request.headers)
+
+
+async def test_a_redirect_is_not_followed():
+    async with answering(http(b"")) as elsewhere:
+        redirect = http(b"", f"Location: {elsewhere.base_url}/v1/chat/completions", status="307 Temporary Redirect")
+        async with answering(redirect) as server:
+            settings = OllamaSettings.load(base_url=server.base_url, headers='{"X-Door": "sesame"}')
+            with pytest.raises(ModelAPIError, match="307"):
+                await Agent(create_ollama_model("m", settings)).run("Hello")
+    assert server.requests
+    assert not elsewhere.connections
+
+
+@pytest.mark.parametrize("headers", ["{}", '{"X-Door": "a"}'])
+def test_a_model_serves_several_event_loops_one_after_the_other(
+    headers: str, greeting: Simulator, running: RunningSimulator
+):
+    greeting.script.say("Ho")
+    agent = Agent(create_ollama_model("m", OllamaSettings.load(base_url=running.base_url, headers=headers)))
+    assert [asyncio.run(agent.run("Hello")).output for _ in range(2)] == ["Hi", "Ho"]
 
 
 async def test_the_configured_server_gets_its_key(

@@ -74,8 +74,10 @@ async def test_the_list_of_documents_is_there_whatever_ollama_does(simulator: Si
         assert len((await host.client.list_resources()).resources) == len(uris) - 1
         simulator.restore("/api/tags")
         simulator.delay("/api/tags", 5)
-    async with connect(patience=Patience(look=0.2)) as host:
+    async with connect(patience=Patience(look=0.1)) as host:
         assert len((await host.client.list_resources()).resources) == len(uris) - 1
+        template = ResourceTemplateReference(uri="ollama://models/{+model}")
+        assert (await host.client.complete(template, {"name": "model", "value": ""})).completion.values == []
 
 
 async def test_a_document_that_is_not_there_is_told(connect: Connect):
@@ -129,6 +131,28 @@ async def test_older_hosts_are_told_of_changes_of_the_list_and_of_what_they_foll
     assert lists == [4]
     assert updates[:4] == ["ollama://models/new:1"] * 2 + ["ollama://pulls"] * 2
     assert sorted(updates[4:]) == [AGENT, "ollama://models/copy:1", "ollama://running"]
+
+
+async def test_a_change_is_told_under_the_name_that_the_server_lists(simulator: Simulator, running: RunningSimulator):
+    simulator.install("new:1", size_bytes=1000)
+    simulator.install("other:1", size_bytes=2000)
+    simulator.registry.publish("new:1", size_bytes=MB)
+    updates: list[str] = []
+    told = anyio.Event()
+
+    async def listen(message: Any) -> None:
+        if isinstance(message, ResourceUpdatedNotification):
+            updates.append(str(message.params.uri))
+            if len(updates) == 2:
+                told.set()
+
+    with anyio.fail_after(10):
+        async with Client(built(QUICK, confirm_delete=False), mode="legacy", message_handler=listen) as client:
+            await follow(client, "ollama://models/new:1")
+            assert (await Host(client)("pull_model", model="NEW:1"))["model"] == "new:1"
+            await Host(client)("copy_model", source="other:1", destination="New:1", overwrite=True)
+            await told.wait()
+    assert updates == ["ollama://models/new:1"] * 2
 
 
 async def test_what_a_host_may_follow_is_bounded(simulator: Simulator, running: RunningSimulator):

@@ -9,7 +9,7 @@ import anyio
 from anyio.lowlevel import current_token
 
 from mcp_ollama.ollama.errors import OllamaConnectionError, OllamaError, OllamaResponseError, OllamaTimeoutError
-from mcp_ollama.ollama.failures import clean, no_secure_connection, nobody_there, status_error
+from mcp_ollama.ollama.failures import clean, no_secure_connection, nobody_there, status_error, unusable_environment
 from mcp_ollama.ollama.hosts import is_loopback
 
 if TYPE_CHECKING:
@@ -181,11 +181,7 @@ def new_client(**options: Any) -> "httpx.AsyncClient":
     try:
         return httpx.AsyncClient(**options)
     except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
-        # What it says may hold the proxy's password.
-        raise OllamaConnectionError(
-            "The environment names a proxy or certificates that cannot be used: only http and https proxies can.",
-            "Correct ALL_PROXY, HTTPS_PROXY, HTTP_PROXY or SSL_CERT_FILE, or name the host in NO_PROXY.",
-        ) from error
+        raise unusable_environment() from error
 
 
 def _direct() -> "httpx.AsyncBaseTransport":

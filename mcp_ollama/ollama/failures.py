@@ -220,6 +220,14 @@ def no_secure_connection(base_url: str, said: str) -> OllamaConnectionError:
     )
 
 
+def unusable_environment() -> OllamaConnectionError:
+    """Build the error for an environment with which no client can be made; what was wrong may hold a password."""
+    return OllamaConnectionError(
+        "The environment names a proxy or certificates that cannot be used: only http and https proxies can.",
+        "Correct ALL_PROXY, HTTPS_PROXY, HTTP_PROXY or SSL_CERT_FILE, or name the host in NO_PROXY.",
+    )
+
+
 def answer_error(content: bytes, base_url: str, path: str, error: ValidationError) -> OllamaResponseError:
     """Say what a 2xx answer is, when it is not what the endpoint promises."""
     start = content[:200].decode("utf-8", "replace").strip()
