@@ -122,16 +122,15 @@ class Transfers:
         return line.index(job) + 1 if job in line else None
 
     def snapshot(self, job: Job) -> Transfer:
-        """Tell how a job stands."""
+        """Tell how a job stands; of one that has ended, that has been told then."""
+        job.told = job.over.is_set()
         return job.snapshot(self.place(job))
 
     def snapshots(self) -> list[Transfer]:
         """Tell how all stand: first those that run or wait, in their order; then the ended ones, newest first."""
         self._forget()
-        open_jobs, ended_jobs = [job for job in self._jobs if not job.over.is_set()], self._ended()
-        for job in ended_jobs:
-            job.told = True
-        return [self.snapshot(job) for job in (*open_jobs, *ended_jobs)]
+        open_jobs = [job for job in self._jobs if not job.over.is_set()]
+        return [self.snapshot(job) for job in (*open_jobs, *self._ended())]
 
     def _ended(self) -> list[Job]:
         return sorted((job for job in self._jobs if job.over.is_set()), key=lambda job: -job.ended_at)

@@ -104,7 +104,6 @@ async def _follow(call: Call, app: App, job: Job, wait_seconds: float | None) ->
         await reporter.report(job)
     transfer = app.transfers.snapshot(job)
     if job.error:
-        job.told = True
         raise FailedError(f"The {job.kind} of {job.name} failed: {job.error.problem}", job.error.next_step, transfer)
     if not job.over.is_set():
         transfer.next_step = (
