@@ -1,5 +1,7 @@
 """What all tests share: an empty environment, and a server over a simulated Ollama."""
 
+import gc
+import json
 import os
 import socket
 from collections.abc import Generator
@@ -8,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from mcp_ollama.context import Patience
 from mcp_ollama.simulator import RunningSimulator, Simulator, serve
@@ -23,6 +26,31 @@ class Connect(Protocol):
     def __call__(
         self, *tools: ToolSpec, patience: Patience = QUICK, **settings: Any
     ) -> AbstractAsyncContextManager[Host]: ...
+
+
+# What is imported for the tests stays: the garbage collector need not go through it, then or again and again.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def schemas_checked_once() -> Generator[None]:
+    """Remember which schemas are sound: the SDK's client checks those of all tools in each conversation anew."""
+    check, sound = Draft202012Validator.check_schema, set[str]()
+
+    def check_once(schema: Any) -> None:
+        text = json.dumps(schema)
+        if text not in sound:
+            check(schema)
+            sound.add(text)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Draft202012Validator, "check_schema", check_once)
+        yield
 
 
 @pytest.fixture(scope="session")
