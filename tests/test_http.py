@@ -84,7 +84,7 @@ sys.exit(http.serve(MCPServer("mute", lifespan=lifespan), http.Address("localhos
 @pytest.fixture(scope="module", autouse=True)
 def hanging() -> Iterator[Wire]:
     """A server whose clean-up never ends."""
-    with Wire([sys.executable, "-c", HANGING]) as wire:
+    with Wire([sys.executable, "-c", HANGING], forked=True) as wire:
         yield wire
 
 
@@ -95,7 +95,8 @@ def started(address: str, ollama: RunningSimulator | None, *flags: str, **variab
     base_url = ollama.base_url if ollama else "http://127.0.0.1:9"
     registry = base_url.removeprefix("http://")
     own = {"MCP_OLLAMA_BASE_URL": base_url, "MCP_OLLAMA_REGISTRIES": registry}
-    with Wire([*COMMAND, "--http", address, *flags], env=kept | own | variables) as wire:
+    # The one with an Ollama is started as an operator does it.
+    with Wire([*COMMAND, "--http", address, *flags], forked=ollama is None, env=kept | own | variables) as wire:
         yield wire
         # One that no test has ended tells which of its lines have run when it ends by itself.
         wire.signal(signal.SIGTERM)

@@ -77,7 +77,7 @@ def test_both_eras_are_answered_in_one_process_and_nothing_else_reaches_stdout(o
 def test_a_download_under_way_is_closed_cleanly_at_the_end_of_input(ollama: RunningSimulator):
     tiny = f"{ollama.base_url.removeprefix('http://')}/library/tiny"
     ollama.simulator.faults.add(f"{tiny}:latest", Stall(at=0.5))
-    with Wire(COMMAND, env=environment(ollama)) as wire:
+    with Wire(COMMAND, forked=True, env=environment(ollama)) as wire:
         wire.shake_hands()
         begun = wire.ask(call(1, "pull_model", model=tiny, insecure=True, wait_seconds=0))
         assert "goes on" in begun["result"]["structuredContent"]["next_step"]

@@ -51,7 +51,7 @@ def nursery(request: pytest.FixtureRequest) -> Iterator[Iterator[Wire]]:
     def servers() -> Iterator[Wire]:
         for number in range(wanted):
             while len(started) < min(number + 3, wanted):
-                started.append(Wire(COMMAND))
+                started.append(Wire(COMMAND, forked=True))
             yield started[number]
 
     yield servers()

@@ -11,10 +11,12 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from queue import Empty, Queue
 from typing import Any, Self
 
 from tests.conformance import schemas
+from tests.forked import Forked
 
 Frame = dict[str, Any]
 
@@ -58,12 +60,14 @@ class Wire:
 
     Args:
         command: The command line.
-        options: For `subprocess.Popen`: `env`, `cwd`, other files for stdin, stdout or stderr.
+        forked: Whether Python runs in a fork, which has the SDK imported already; see `Forked`.
+        options: For `subprocess.Popen`: `env`, `cwd`, other files for stdin, stdout or stderr; for a fork `env` alone.
     """
 
-    def __init__(self, command: Sequence[str], **options: Any) -> None:
+    def __init__(self, command: Sequence[str], *, forked: bool = False, **options: Any) -> None:
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.process = subprocess.Popen[bytes](command, **(pipes | options))
+        start = Forked if forked else partial(subprocess.Popen[bytes], **pipes)
+        self.process = start(command, **options)
         self._frames: Queue[bytes | None] = Queue()
         self._asked: dict[object, tuple[str, bool]] = {}  # method and era of each request
         self._version = HANDSHAKE
