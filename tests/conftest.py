@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+import certifi
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -59,14 +60,25 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
+@pytest.fixture(scope="session")
+def one_certificate(home: Path) -> Path:
+    """One authority of the many: to read them all takes longer than most tests, and no test meets one."""
+    end = "-----END CERTIFICATE-----\n"
+    one = home.with_name("authorities.pem")
+    one.write_text(Path(certifi.where()).read_text(encoding="utf-8").partition(end)[0] + end, encoding="utf-8")
+    return one
+
+
 @pytest.fixture(autouse=True)
-def empty_environment(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """Let nothing of the machine be seen: no settings, no proxies, no home."""
+def empty_environment(monkeypatch: pytest.MonkeyPatch, home: Path, one_certificate: Path) -> None:
+    """Let nothing of the machine be seen: no settings, no proxies, no home, no certificates."""
     for variable in list(os.environ):
         if variable.startswith(("MCP_OLLAMA_", "OLLAMA_")) or variable.lower().endswith("_proxy"):
             monkeypatch.delenv(variable)
     for variable in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(variable, str(home))
+    monkeypatch.setenv("SSL_CERT_FILE", str(one_certificate))
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
 
 
 @pytest.fixture(params=["auto", "legacy"])
