@@ -23,7 +23,10 @@ def _context() -> ForkServerContext:
 
 
 class Forked:
-    """A process that runs Python (`-m MODULE …` or `-c CODE`), and the part of `subprocess.Popen` that `Wire` needs."""
+    """A process that runs Python (`-m MODULE …`, `-c CODE` or a file).
+
+    It has the part of `subprocess.Popen` that `Wire` needs.
+    """
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
         ends = [_context().Pipe(duplex=False) for _ in range(3)]
@@ -60,9 +63,13 @@ def _become(command: Sequence[str], env: Mapping[str, str], *pipes: Connection) 
         pipe.close()
     os.environ.clear()
     os.environ.update(env)
-    python, option, what, *sys.argv[1:] = command
-    assert python == sys.executable
-    if option == "-m":
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
-    else:
-        exec(what, {"__name__": "__main__"})
+    match command:
+        case [sys.executable, "-m", module, *arguments]:
+            sys.argv[1:] = arguments
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        case [sys.executable, "-c", code]:
+            exec(code, {"__name__": "__main__"})
+        case [sys.executable, path]:
+            runpy.run_path(path, run_name="__main__")
+        case _:
+            raise NotImplementedError(command)

@@ -35,7 +35,7 @@ def ollama() -> Iterator[RunningSimulator]:
 @pytest.fixture(scope="module", autouse=True)
 def local(ollama: RunningSimulator) -> Iterator[Wire]:
     """A server for this machine alone, which the last test ends."""
-    with started("0", ollama) as wire:
+    with started("0", ollama, forked=False) as wire:
         yield wire
 
 
@@ -89,14 +89,15 @@ def hanging() -> Iterator[Wire]:
 
 
 @contextmanager
-def started(address: str, ollama: RunningSimulator | None, *flags: str, **variables: str) -> Generator[Wire]:
-    """Start a server; importing the SDK takes most of its time, so all of them start together."""
+def started(
+    address: str, ollama: RunningSimulator | None, *flags: str, forked: bool = True, **variables: str
+) -> Generator[Wire]:
+    """Start a server, early; the one that is not forked is started as an operator does it."""
     kept = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE", "PATH", "SYSTEMROOT"))}
     base_url = ollama.base_url if ollama else "http://127.0.0.1:9"
     registry = base_url.removeprefix("http://")
     own = {"MCP_OLLAMA_BASE_URL": base_url, "MCP_OLLAMA_REGISTRIES": registry}
-    # The one with an Ollama is started as an operator does it.
-    with Wire([*COMMAND, "--http", address, *flags], forked=ollama is None, env=kept | own | variables) as wire:
+    with Wire([*COMMAND, "--http", address, *flags], forked=forked, env=kept | own | variables) as wire:
         yield wire
         # One that no test has ended tells which of its lines have run when it ends by itself.
         wire.signal(signal.SIGTERM)

@@ -278,11 +278,11 @@ def test_an_environment_that_was_left_half_made_is_made_anew(tmp_path: Path):
 # The tour
 
 
-def tour(host: str, model: str = "llama3.2:3b") -> Wire:
+def tour(host: str, model: str = "llama3.2:3b", *, forked: bool = False) -> Wire:
     # A job in the background ignores Ctrl-C, and so would its children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     own = {"DEMO_HOST": host, "DEMO_MODEL": model}
-    return Wire([sys.executable, str(ROOT / "examples" / "tour.py")], env=dict(os.environ) | own)
+    return Wire([sys.executable, str(ROOT / "examples" / "tour.py")], forked=forked, env=dict(os.environ) | own)
 
 
 def test_a_tour_that_cannot_go_on_ends_in_one_line(running: RunningSimulator, nowhere: str):
@@ -293,7 +293,7 @@ def test_a_tour_that_cannot_go_on_ends_in_one_line(running: RunningSimulator, no
         running.base_url: "llama3.2:3b is installed already: ",
     }
     with ExitStack() as tours:
-        started = {host: tours.enter_context(tour(host)) for host in ended}
+        started = {host: tours.enter_context(tour(host, forked=True)) for host in ended}
         for host, wire in started.items():
             assert wire.wait() == 1
             assert wire.errors.startswith(ended[host])
