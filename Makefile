@@ -46,9 +46,9 @@ lint: $(VENV)/.with-linters
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-check: lint  ## Everything that must hold before a commit: the linters, and the tests with their coverage
+check:  ## Everything that must hold before a commit: the linters, and beside them the tests with their coverage
 	@rm -f .coverage .coverage.*
-	@$(MAKE) --no-print-directory test PYTEST="coverage run -m pytest"
+	@$(MAKE) --no-print-directory --jobs=2 test lint PYTEST="coverage run -m pytest"
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
