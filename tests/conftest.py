@@ -1,11 +1,10 @@
 """What all tests share: an empty environment, and a server over a simulated Ollama."""
 
 import gc
-import inspect
 import json
 import os
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +12,6 @@ from typing import Any, Protocol
 import certifi
 import pytest
 from jsonschema import Draft202012Validator
-from mcp.server.mcpserver.tools import Tool
 
 from mcp_ollama.context import Patience
 from mcp_ollama.simulator import RunningSimulator, Simulator, serve
@@ -53,21 +51,6 @@ def schemas_checked_once() -> Generator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Draft202012Validator, "check_schema", check_once)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def tools_derived_once() -> Generator[None]:
-    """Remember what the SDK derives from the function of a tool: it is the same for each server that is built."""
-    derive, derived = Tool.from_function, dict[tuple[object, ...], Tool]()
-
-    def derive_once(run: Callable[..., Any], *names: Any, **options: Any) -> Tool:
-        key = inspect.unwrap(run), names, repr(options)
-        tool = derived.get(key) or derived.setdefault(key, derive(run, *names, **options))
-        return tool.model_copy(update={"fn": run})
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Tool, "from_function", derive_once)
         yield
 
 
