@@ -46,7 +46,7 @@ lint: $(VENV)/.with-linters
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-check:  ## Everything that must hold before a commit: the linters, and beside them the tests with their coverage
+check: $(VENV)/.with-linters  ## Everything that must hold before a commit: the linters, and beside them the tests with their coverage
 	@rm -f .coverage .coverage.*
 	@$(MAKE) --no-print-directory --jobs=2 test lint PYTEST="coverage run -m pytest"
 	@$(BIN)/coverage combine --quiet
