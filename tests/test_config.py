@@ -14,7 +14,7 @@ from mcp.types import PromptReference, ResourceTemplateReference, TextResourceCo
 from pydantic_ai.agent.spec import AgentSpec
 
 from mcp_ollama import ModelError, OllamaSettings
-from mcp_ollama.agents import describe
+from mcp_ollama.agents import describe, is_cloud
 from mcp_ollama.context import Patience
 from mcp_ollama.inventory import Facts, best_chat_model
 from mcp_ollama.ollama.schemas import InstalledModel, ModelDetails, ModelInfo, RunningModel
@@ -161,6 +161,11 @@ def test_json_schemas_are_not_promised_in_the_cloud(where: Any):
 
 def test_a_name_that_only_ends_like_the_clouds_address_is_none_of_it():
     assert described(settings={"base_url": "https://notollama.com"})["profile"]["supports_json_schema_output"]
+
+
+@pytest.mark.parametrize(("name", "cloud"), [("a b:cloud", False), ("a:cloud", True), ("a:8b-CLOUD", True)])
+def test_the_tag_of_a_name_tells_of_the_cloud_where_ollama_would_take_it(name: str, cloud: bool):
+    assert is_cloud(name, "", "http://127.0.0.1:11434") is cloud
 
 
 def loaded(length: int) -> list[RunningModel]:

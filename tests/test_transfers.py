@@ -200,6 +200,26 @@ async def test_a_bug_in_one_pull_ends_neither_the_others_nor_the_server(
     assert "The pull of one:latest ended in a bug" in caplog.text
 
 
+async def test_a_bug_in_announcing_the_end_of_a_pull_leaves_it_as_it_ended(
+    simulator: Simulator, running: RunningSimulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulator.registry.publish("one", size_bytes=1000)
+    simulator.registry.publish("other", size_bytes=1000)
+
+    async def announce(job: Job) -> None:
+        if job.over.is_set():
+            raise RuntimeError("a bug")
+
+    async with OllamaClient(running.base_url) as ollama:
+        transfers = Transfers(ollama, Registry(()), changed=announce)
+        with anyio.fail_after(20):
+            async with transfers.running():
+                first = transfers.start("pull", ONE)
+                await transfers.start("pull", OTHER).over.wait()
+    assert first.state == "done"
+    assert "The pull of one:latest ended in a bug" in caplog.text
+
+
 async def test_a_model_of_many_layers_is_not_asked_for_layer_by_layer(
     simulator: Simulator, running: RunningSimulator
 ) -> None:
