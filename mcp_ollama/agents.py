@@ -130,7 +130,7 @@ def _context_lengths(model: InstalledModel, info: ModelInfo, running: Iterable[R
     lengths = {
         "trained": trained_context(info) or model.details.context_length,
         "configured": configured_context(parse_parameters(info.parameters)),
-        "loaded": next((one.context_length for one in running_as(model, running) if one.digest == model.digest), 0),
+        "loaded": next((one.context_length for one in running_as(model, running)), 0),
     }
     return {name: length for name, length in lengths.items() if length}
 

@@ -13,6 +13,8 @@ from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
 from mcp_ollama.together import each
 
+REPAIR = "pull_model repairs one that comes from a registry; delete_model removes it."
+
 
 @dataclass(slots=True)
 class Catalog:
@@ -94,11 +96,12 @@ class Catalog:
 def damaged(model: InstalledModel) -> ModelNotFoundError:
     """Build the error for a model that is listed, while the server says that there is no such model."""
     if model.remote_host:
-        problem, repair = f"{model.name} is listed, but {clean(model.remote_host, 100)} does not know it any more.", ""
+        problem = f"{model.name} is listed, but {clean(model.remote_host, 100)} does not know it any more."
+        repair = "delete_model removes it."
     else:
         problem = f"{model.name} is listed, but its files are damaged or missing."
-        repair = "pull_model repairs one that comes from a registry; "
-    return ModelNotFoundError(problem, f"{repair}delete_model removes it.", model=model.name)
+        repair = REPAIR
+    return ModelNotFoundError(problem, repair, model=model.name)
 
 
 def _not_installed(name: ModelName, models: list[InstalledModel]) -> ModelNotFoundError:

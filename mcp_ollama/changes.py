@@ -1,10 +1,13 @@
 """What is told to the world when models come, go or are loaded: which documents are others now."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from mcp_ollama.jobs import Job
 from mcp_ollama.ollama.names import ModelName
+
+logger = logging.getLogger(__name__)
 
 MODELS, RUNNING, PULLS = "ollama://models", "ollama://running", "ollama://pulls"
 AGENT = "ollama://config/pydantic-ai"
@@ -38,17 +41,24 @@ class Changes:
     def __init__(self, publish: Publish | None = None) -> None:
         self._publish = publish or _to_nobody
 
+    async def _announce(self, uris: Sequence[str], *, listed: bool = False) -> None:
+        try:
+            await self._publish(uris, listed=listed)
+        except Exception:
+            # Whoever has changed something has done so, whether hosts hear of it or not.
+            logger.exception("Announcing a change ended in a bug")
+
     async def of_model(self, name: ModelName) -> None:
         """Announce that a model has come, gone or become another."""
-        await self._publish([MODELS, RUNNING, AGENT, *_documents_of(name.short)], listed=True)
+        await self._announce([MODELS, RUNNING, AGENT, *_documents_of(name.short)], listed=True)
 
     async def of_memory(self, names: Iterable[str]) -> None:
         """Announce that these models have come into memory, or gone out of it."""
-        await self._publish([RUNNING, MODELS, AGENT, *(uri for name in names for uri in _documents_of(name))])
+        await self._announce([RUNNING, MODELS, AGENT, *(uri for name in names for uri in _documents_of(name))])
 
     async def of_transfer(self, job: Job) -> None:
         """Announce that a transfer has begun or ended."""
-        await self._publish([PULLS])
+        await self._announce([PULLS])
         if job.kind == "pull" and job.state == "done":
             await self.of_model(job.name)
 

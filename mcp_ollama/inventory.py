@@ -117,7 +117,8 @@ def in_another_case(name: ModelName, models: Iterable[InstalledModel]) -> Instal
             other = ModelName.parse(text)
         except InvalidModelName:
             return False
-        pairs = zip(astuple(name), astuple(other), strict=True)
+        # The host is no matter: its case means nothing to the network.
+        pairs = zip(astuple(name)[1:], astuple(other)[1:], strict=True)
         return any(ours != theirs and ours.lower() == theirs.lower() for ours, theirs in pairs)
 
     return next((model for model in models if differs(model.name)), None)
@@ -140,10 +141,14 @@ def key_of(name: str) -> str:
         return name.lower()
 
 
+def identity(model: InstalledModel | RunningModel) -> tuple[str, str]:
+    """Give what makes a model the same on disk and in memory: under its name may run what had it before an update."""
+    return key_of(model.name), model.digest
+
+
 def running_as(model: InstalledModel, running: Iterable[RunningModel]) -> list[RunningModel]:
-    """Find what is in memory under a model's name: itself first, then what was loaded before it was replaced."""
-    key = key_of(model.name)
-    return sorted((one for one in running if key_of(one.name) == key), key=lambda one: one.digest != model.digest)
+    """Find a model in memory."""
+    return [one for one in running if identity(one) == identity(model)]
 
 
 def nearest_names(name: ModelName, models: Iterable[InstalledModel], limit: int = 3) -> list[str]:
@@ -242,13 +247,13 @@ def best_chat_model(
         facts: By digest, what `/api/show` said; None where it could not be read.
         running: The loaded ones.
     """
-    loaded = {key_of(one.name) for one in running}
+    loaded = {identity(one) for one in running}
     chats = [model for model in models if "completion" in capabilities_of(model, facts.get(model.digest))]
 
     def merits(model: InstalledModel) -> dict[str, bool]:
         return {
             "it can be shown": bool(model.remote_host or facts.get(model.digest)),
-            "it is loaded": key_of(model.name) in loaded,
+            "it is loaded": identity(model) in loaded,
             "it runs on this server": not model.remote_host,
             "it can call tools": "tools" in capabilities_of(model, facts.get(model.digest)),
         }

@@ -211,8 +211,8 @@ class Job:
         what = "No new bytes" if self.best_bytes else "Nothing"
         return OllamaTimeoutError(
             f"{what} of {self.name} came for {self._stall_seconds:g} s.",
-            "Check the internet access of the machine that Ollama runs on, then call again"
-            f"{': it goes on where it stopped' if self.kind == 'pull' else ''}.",
+            "Check the internet access of the machine that Ollama runs on, then call again:"
+            " what was transferred is kept.",
         )
 
     def _note(self, progress: Progress) -> None:

@@ -50,8 +50,8 @@ def register(server: MCPServer[App]) -> None:
         """See which models have an update, and fetch those that are wanted."""
         return (
             "Update the models of the Ollama server.\n\n"
-            "1. check_updates: tell me which are outdated, and the download_bytes of each. When complete is false, say "
-            "which could not be looked up, and why.\n"
+            "1. check_updates: tell me which are outdated, with the download_bytes and the reason of each. When "
+            "complete is false, say which could not be looked up, and why.\n"
             f"2. {_ASK}\n"
             "3. pull_model for each that I want, one after the other; while its state is not done, call it again. "
             "list_pulls shows all of them.\n"

@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import BaseModel
 
+from mcp_ollama.agent_http import new_agent_client
 from mcp_ollama.agents import describe, is_cloud, wire_profile
 from mcp_ollama.catalog import Catalog
 from mcp_ollama.inventory import best_chat_model, capabilities_of
@@ -23,8 +23,7 @@ from mcp_ollama.ollama.errors import (
     OllamaError,
     OllamaStatusError,
 )
-from mcp_ollama.ollama.failures import unusable_environment
-from mcp_ollama.ollama.hosts import is_loopback, openai_base_url, parse_host
+from mcp_ollama.ollama.hosts import openai_base_url, parse_host
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.settings import OllamaSettings
 
@@ -40,7 +39,6 @@ HEALTH_SECONDS = 10
 # What Pydantic AI and the OpenAI client want where there is no key. Without it they would take ollama.com's key
 # out of the environment and send it to whatever address this is.
 _NO_KEY = "none"
-_OPENAI_HEADERS = ("OpenAI-Organization", "OpenAI-Project")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,38 +296,9 @@ def _model(name: str, base_url: str, profile: Mapping[str, Any], settings: Ollam
     key = (settings.plain_api_key() if settings else None) or _NO_KEY
     headers = {"Authorization": f"Bearer {key}"} | (settings.plain_headers() if settings else {})
     with _telling(name, base_url):
-        http = _http_client(base_url, headers)
+        http = new_agent_client(base_url, headers)
     client = AsyncOpenAI(base_url=openai_base_url(base_url), api_key=key, http_client=http)
     return OllamaModel(name, provider=OllamaProvider(openai_client=client), profile=cast("Any", profile))
-
-
-def _http_client(base_url: str, headers: Mapping[str, str]) -> Any:
-    """Make the client under OpenAI's: what it sends goes to this server alone, and outlives no event loop."""
-    from openai import DefaultAsyncHttpxClient  # noqa: PLC0415 - the extra
-
-    async def finish(request: Any) -> None:
-        # The OpenAI client adds what the environment holds for OpenAI, whatever the address is.
-        for name in (*_OPENAI_HEADERS, *_custom_openai_headers()):
-            request.headers.pop(name, None)
-        # A connection that is kept belongs to the event loop of its first request; a script makes a new one each time.
-        request.headers.update({**headers, "Connection": "close"})
-
-    local = is_loopback(base_url)
-    try:
-        return DefaultAsyncHttpxClient(
-            follow_redirects=False,
-            trust_env=not local,
-            verify=not (local and base_url.startswith("http:")),
-            event_hooks={"request": [finish]},
-        )
-    except Exception as error:
-        # What the environment can do wrong has no common base in httpx2, nor in httpx, which older ones use.
-        raise unusable_environment() from error
-
-
-def _custom_openai_headers() -> list[str]:
-    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
-    return [line.partition(":")[0].strip() for line in lines]
 
 
 @contextmanager

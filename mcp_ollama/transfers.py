@@ -9,9 +9,10 @@ import logging
 import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import anyio
+from anyio.abc import TaskGroup
 
 from mcp_ollama.inventory import find_model, in_another_case
 from mcp_ollama.jobs import Job, Kind, Transfer
@@ -29,6 +30,10 @@ MAX_OPEN = 100
 KEPT = 50
 KEPT_SECONDS = 3600
 SHUTDOWN_SECONDS = 1.0
+
+
+async def _nobody(_: Job) -> None:
+    """Tell nobody."""
 
 
 class Transfers:
@@ -58,15 +63,18 @@ class Transfers:
         self._stall_seconds = stall_seconds
         self._retry_seconds = retry_seconds
         self._kept_seconds = kept_seconds
-        self._changed = changed
+        self._changed = changed or _nobody
         self._jobs: list[Job] = []
+        self._new: list[Job] = []
         self._added = anyio.Event()
+        self._came = anyio.Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Work on the jobs until the end of the block; then close what still runs, which Ollama keeps."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._work)
+            group.start_soon(self._herald, group)
             try:
                 yield
             finally:
@@ -98,7 +106,9 @@ class Transfers:
         if total_bytes is not None:
             job.meter.expect(total_bytes)
         self._jobs.append(job)
+        self._new.append(job)
         self._added.set()
+        self._came.set()
         return job
 
     def find(self, kind: Kind, name: ModelName) -> Job | None:
@@ -152,19 +162,16 @@ class Transfers:
 
     async def _perform(self, job: Job) -> None:
         try:
-            await self._tell(job)
             async with anyio.create_task_group() as group:
                 if job.kind == "pull" and not job.name.is_cloud:
                     group.start_soon(self._foresee, job)
                 await self._try_until_it_ends(job)
                 group.cancel_scope.cancel()
-            await self._tell(job)
         except Exception:
             # A bug in the handling of one transfer must not end all others, nor the server.
             logger.exception("The %s of %s ended in a bug", job.kind, job.name)
             problem = OllamaError("An internal error ended this transfer.", "The log of this server says more.")
-            if not job.over.is_set():
-                job.finish("failed", "internal error", problem)
+            job.finish("failed", "internal error", problem)
 
     async def _try_until_it_ends(self, job: Job) -> None:
         fruitless = 0
@@ -184,16 +191,23 @@ class Transfers:
         return job.finish("cancelled", "cancelled; what was transferred is kept")
 
     async def _explained(self, job: Job, error: OllamaError) -> OllamaError:
-        """Name the model whose spelling keeps Ollama from asking for the right one, if there is one."""
-        if isinstance(error, NotInRegistryError):
-            with suppress(OllamaError):
-                if other := in_another_case(job.name, await self._ollama.list_models()):
-                    return NotInRegistryError(
-                        error.problem,
-                        f"If the name is right: Ollama asks for it in the letter case of {other.name}, which is "
-                        "installed. Give that one another name (copy_model, then delete_model), and call again.",
-                    )
-        return error
+        """Name the model whose spelling keeps Ollama from asking for the right one, where the registry has that."""
+        if not isinstance(error, NotInRegistryError):
+            return error
+        try:
+            await self._registry.get_manifest(job.name, insecure=job.insecure)
+            other = in_another_case(job.name, await self._ollama.list_models())
+        except OllamaError:
+            return error
+        return (
+            error
+            if other is None
+            else NotInRegistryError(
+                f"Ollama did not find {job.name}, since it asks for it in the letter case of {other.name}, "
+                "which is installed.",
+                "Give that one another name (copy_model, then delete_model), and call again.",
+            )
+        )
 
     async def _pause(self, job: Job, fruitless: int, error: OllamaError) -> None:
         logger.info("The %s of %s is tried again: %s", job.kind, job.name, error.problem)
@@ -212,9 +226,18 @@ class Transfers:
         start = self._ollama.pull_model if job.kind == "pull" else self._ollama.push_model
         return start(job.name.short, insecure=job.insecure)
 
+    async def _herald(self, group: TaskGroup) -> None:
+        """Have it told of each transfer that begins or ends."""
+        while True:
+            while self._new:
+                group.start_soon(self._tell, self._new.pop(0))
+            self._came = anyio.Event()
+            await self._came.wait()
+
     async def _tell(self, job: Job) -> None:
-        if self._changed:
-            await self._changed(job)
+        await self._changed(job)
+        await job.over.wait()
+        await self._changed(job)
 
     async def _verify(self, job: Job) -> None:
         """Believe in a pull only when the model is there: a captive portal can fake a manifest."""

@@ -57,7 +57,7 @@ def choose(models: dict[str, tuple[str, ...]], *loaded: str, damaged: str = "", 
         for name, able in models.items()
     ]
     facts = {name: None if name in (damaged, cloud) else Facts(able, None, None) for name, able in models.items()}
-    choice = best_chat_model(installed, facts, [RunningModel(name=name) for name in loaded])
+    choice = best_chat_model(installed, facts, [RunningModel(name=name, digest=name) for name in loaded])
     return (choice.model.name, choice.why) if choice else ("", "")
 
 

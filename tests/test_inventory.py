@@ -224,6 +224,7 @@ def test_what_is_freed_depends_on_who_shares(
         (["other:q", "Tiny:q"], "Tiny:q"),
         (["big:LATEST"], "big:LATEST"),
         (["Library/other:q"], "Library/other:q"),
+        (["Registry.ollama.ai/library/other:q"], None),
         (["what is this?"], None),
     ],
 )

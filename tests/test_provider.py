@@ -280,7 +280,7 @@ def test_what_is_no_object_is_a_model_error_with_any_model():
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("ALL_PROXY", "socks5://u:pw@h:1"), ("HTTPS_PROXY", "ftp://pw@h"), ("SSL_CERT_FILE", "/pw")],
+    [("ALL_PROXY", "socks5://u:pw@h:1"), ("HTTPS_PROXY", "ftp://pw@h"), ("HTTP_PROXY", "http://[::pw")],
 )
 def test_an_environment_that_cannot_be_used_is_a_model_error(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
@@ -333,7 +333,8 @@ async def test_what_the_environment_holds_for_openai_goes_nowhere(
 ):
     monkeypatch.setenv("OPENAI_ORG_ID", "sesame")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "sesame")
-    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Gateway: sesame\nAuthorization: Bearer sesame")
+    more = "X-Gateway: sesame\nAuthorization: Bearer sesame\nHost: sesame"
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", more)
     settings = OllamaSettings(base_url=running.base_url, api_key=SecretStr("ours"))
     assert await answered(Agent(create_ollama_model("m", settings))) == "Hi"
     assert sent_key(greeting) == "Bearer ours"

@@ -270,17 +270,20 @@ async def test_after_a_failure_the_next_pull_goes_on_where_it_stopped(simulator:
 
 async def test_a_model_whose_spelling_ollama_prefers_is_named(simulator: Simulator, connect: Connect) -> None:
     simulator.install("LLAMA3.2:mine")
-    simulator.faults.add(MODEL, Fail(text="pull model manifest: file does not exist"))
+    absent = Fail(text="pull model manifest: file does not exist")
+    simulator.faults.add(MODEL, absent)
+    simulator.faults.add("nosuch:MINE", absent)
     async with connect() as host:
         refusal = await host.refusal("pull_model", model=MODEL)
-        simulator.library.remove(simulator.model("LLAMA3.2:mine"))
-        assert "Check the name and the tag" in await host.refusal("pull_model", model=MODEL)
+        assert "Check the name and the tag" in await host.refusal("pull_model", model="nosuch:MINE")
         simulator.respond("/api/tags", status=500)
         assert "Check the name and the tag" in await host.refusal("pull_model", model=MODEL)
+        simulator.restore("/api/tags")
+        simulator.library.remove(simulator.model("LLAMA3.2:mine"))
+        assert "Check the name and the tag" in await host.refusal("pull_model", model=MODEL)
     assert refusal == (
-        "The pull of llama3.2:1b failed: The registry has no llama3.2:1b. If the name is right: Ollama asks for it in "
-        "the letter case of LLAMA3.2:mine, which is installed. Give that one another name (copy_model, then "
-        "delete_model), and call again."
+        "The pull of llama3.2:1b failed: Ollama did not find llama3.2:1b, since it asks for it in the letter case of "
+        "LLAMA3.2:mine, which is installed. Give that one another name (copy_model, then delete_model), and call again."
     )
 
 

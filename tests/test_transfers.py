@@ -1,19 +1,20 @@
 """The jobs themselves: the line they wait in, what is remembered of them, and what a bug does to them."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
 import anyio.lowlevel
 import pytest
 
+from mcp_ollama.changes import Changes
 from mcp_ollama.jobs import MAX_LINE, Job
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.registry import MOST_ASKED_AFTER, Registry
 from mcp_ollama.ollama.schemas import Layer, Manifest, Progress
-from mcp_ollama.simulator import RunningSimulator, Simulator, Stall
+from mcp_ollama.simulator import Fail, RunningSimulator, Simulator, Stall
 from mcp_ollama.transfers import KEPT, MAX_OPEN, Transfers
 
 ONE, OTHER = ModelName.parse("one"), ModelName.parse("other")
@@ -168,7 +169,10 @@ async def test_a_bug_in_asking_for_the_size_does_not_end_the_pull(
     assert "Asking for the size of one:latest ended in a bug" in caplog.text
 
 
-async def test_what_comes_in_after_the_end_of_a_pull_changes_nothing_of_it(running: RunningSimulator) -> None:
+async def test_what_comes_in_after_the_end_of_a_pull_changes_nothing_of_it(
+    simulator: Simulator, running: RunningSimulator
+) -> None:
+    simulator.faults.add("*", Fail(text="pull model manifest: 412: newer version"))
     registry = _LateRegistry(())
     async with working(running.base_url, registry) as transfers:
         job = transfers.start("pull", ONE)
@@ -206,18 +210,47 @@ async def test_a_bug_in_announcing_the_end_of_a_pull_leaves_it_as_it_ended(
     simulator.registry.publish("one", size_bytes=1000)
     simulator.registry.publish("other", size_bytes=1000)
 
-    async def announce(job: Job) -> None:
-        if job.over.is_set():
-            raise RuntimeError("a bug")
+    async def publish(uris: Sequence[str], *, listed: bool = False) -> None:
+        raise RuntimeError("a bug")
 
+    changes = Changes(publish)
     async with OllamaClient(running.base_url) as ollama:
-        transfers = Transfers(ollama, Registry(()), changed=announce)
+        transfers = Transfers(ollama, Registry(()), changed=changes.of_transfer)
         with anyio.fail_after(20):
             async with transfers.running():
-                first = transfers.start("pull", ONE)
-                await transfers.start("pull", OTHER).over.wait()
-    assert first.state == "done"
-    assert "The pull of one:latest ended in a bug" in caplog.text
+                jobs = [transfers.start("pull", ONE), transfers.start("pull", OTHER)]
+                await jobs[1].over.wait()
+        await changes.of_memory(["one:latest"])
+    assert [job.state for job in jobs] == ["done", "done"]
+    assert "Announcing a change ended in a bug" in caplog.text
+
+
+async def test_every_transfer_is_told_of_as_it_comes_and_as_it_ends(
+    simulator: Simulator, running: RunningSimulator
+) -> None:
+    simulator.registry.publish("one", size_bytes=9_000_000)
+    held = simulator.faults.add("one", Stall(at=0.5))
+    told: list[tuple[str, str]] = []
+    all_told = anyio.Event()
+
+    async def changed(job: Job) -> None:
+        told.append((job.name.model, job.state if job.over.is_set() else "under way"))
+        if len(told) == 4:
+            all_told.set()
+
+    async with OllamaClient(running.base_url) as ollama:
+        transfers = Transfers(ollama, Registry(()), changed=changed)
+        with anyio.fail_after(20):
+            async with transfers.running():
+                transfers.start("pull", ONE)
+                await simulator.until(lambda: held.struck == 1)
+                transfers.start("pull", OTHER)
+                await simulator.until(lambda: len(told) == 2)
+                transfers.start("pull", OTHER).cancel()
+                await simulator.until(lambda: len(told) == 3)
+                held.release()
+                await all_told.wait()
+    assert told == [("one", "under way"), ("other", "under way"), ("other", "cancelled"), ("one", "done")]
 
 
 async def test_a_model_of_many_layers_is_not_asked_for_layer_by_layer(
@@ -302,15 +335,17 @@ async def test_a_new_attempt_says_nothing_of_the_last_one() -> None:
     job = Job("pull", ONE, insecure=False, stall_seconds=60)
     told: list[str] = []
 
-    async def lines() -> AsyncGenerator[Progress]:
+    async def refused() -> AsyncGenerator[Progress]:
         told.append(job.status)
-        yield Progress(status="success")
+        raise OllamaError("Nobody is there.")
+        yield Progress()
 
-    await job.attempt(lines(), alive)
-    await job.pause(0, OllamaError("The connection broke."))
-    assert job.status == "The connection broke."
-    await job.attempt(lines(), alive)
+    for _ in range(2):
+        with pytest.raises(OllamaError, match="Nobody is there"):
+            await job.attempt(refused(), alive)
+        await job.pause(0, OllamaError("Nobody is there."))
     assert told == ["connecting", "connecting"]
+    assert job.status == "Nobody is there."
 
 
 async def test_what_was_well_under_way_is_waited_for_longer(running: RunningSimulator) -> None:

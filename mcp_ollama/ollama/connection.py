@@ -124,9 +124,11 @@ class Connection:
         """Send a request; every exception of the transport, also while the body is read, becomes ours."""
         import httpx  # noqa: PLC0415 - 55 ms that the start of a server need not pay
 
-        http = self._connected()
+        self._connected()
         try:
             async with self._slots:
+                # Again, since all may have been closed while this request waited for its turn.
+                http = self._connected()
                 response = await http.send(http.build_request(method, f"{self.base_url}{path}", json=body), stream=True)
                 try:
                     yield response
@@ -158,8 +160,7 @@ class Connection:
             local = is_loopback(self.base_url)
             self._http = new_client(
                 headers=self._headers,
-                # Loading the certificates takes 20 ms; plain http on this machine never needs them.
-                verify=False if local and self.base_url.startswith("http:") else ssl.create_default_context(),
+                verify=trust(self.base_url),
                 trust_env=not local,
                 timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
                 # A request that is cancelled while it waits in the pool for its turn costs httpcore (1.0) a connection
@@ -168,6 +169,11 @@ class Connection:
                 transport=self._transport or (_direct() if local and self.base_url.startswith("http:") else None),
             )
         return self._http
+
+
+def trust(base_url: str) -> ssl.SSLContext | bool:
+    """Give the certificates that a server may show; none are loaded for plain http on this machine, to save 20 ms."""
+    return ssl.create_default_context() if base_url.startswith("https:") or not is_loopback(base_url) else False
 
 
 def new_client(**options: Any) -> "httpx.AsyncClient":

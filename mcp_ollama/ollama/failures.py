@@ -72,7 +72,7 @@ def _failure(
 
 
 _CHECK_NAME = "Check the name and the tag at https://ollama.com/library (or the repository on hf.co)."
-_ASK_AGAIN_LATER = "Wait a few minutes, then call again: the download goes on where it stopped."
+_ASK_AGAIN_LATER = "Wait a few minutes, then call again: what was transferred is kept."
 
 # Where Ollama puts the status of a registry's answer; elsewhere, as in the answer itself, a number is just a number.
 _CODE = r"^(?:[^{<]*(?:: |status code ))?"

@@ -93,8 +93,7 @@ class Registry:
 
         try:
             for _ in range(_MAX_HOPS):
-                http = self._connected()
-                async with self._slots, http.stream("GET", url, headers={"Accept": ACCEPT}) as response:
+                async with self._slots, self._connected().stream("GET", url, headers={"Accept": ACCEPT}) as response:
                     if not response.is_redirect:
                         return await _read(response, name)
                     url = self._next_hop(url, response.headers.get("location", ""))

@@ -6,6 +6,7 @@ from typing import Literal
 import anyio
 from pydantic import BaseModel
 
+from mcp_ollama.catalog import REPAIR
 from mcp_ollama.context import App
 from mcp_ollama.inventory import find_named
 from mcp_ollama.ollama.errors import (
@@ -134,8 +135,8 @@ async def _damaged(app: App, models: Sequence[InstalledModel]) -> Check:
     await each([one for one in models if not one.remote_host][:MAX_MODELS], look)
     if not damaged:
         return Check(name="damaged", status="ok", detail="Every installed model can be shown.")
-    fix = "pull_model repairs one that comes from a registry; delete_model removes it."
-    return Check(name="damaged", status="warn", detail=f"Listed, but not usable: {_listed(sorted(damaged))}.", fix=fix)
+    detail = f"Listed, but not usable: {_listed(sorted(damaged))}."
+    return Check(name="damaged", status="warn", detail=detail, fix=REPAIR)
 
 
 def _shown(model: InstalledModel | RunningModel) -> str:

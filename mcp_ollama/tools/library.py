@@ -14,7 +14,7 @@ from mcp_ollama.inventory import (
     capabilities_of,
     configured_context,
     facts_of,
-    key_of,
+    identity,
     license_name,
     parameter_count,
     parse_parameters,
@@ -105,7 +105,7 @@ async def list_of_models(
 ) -> ModelList:
     """List installed models, as `list_models` does."""
     models = await app.ollama.list_models()
-    running = {key_of(one.name) for one in await app.ollama.list_running_models()}
+    running = {identity(one) for one in await app.ollama.list_running_models()}
     wanted, able = contains.lower(), capability.strip().lower()
     matched = [model for model in models if wanted in model.name.lower()] if wanted else models
     facts: dict[str, Facts | None] = {}
@@ -166,7 +166,7 @@ async def card_of(app: App, model: str, include: Sequence[Include] = ()) -> Mode
     info = await app.catalog.info(found)
     loaded = next(iter(running_as(found, await app.ollama.list_running_models())), None)
     parameters = parse_parameters(info.parameters)
-    row = model_row(found, facts_of(info), {key_of(found.name)} if loaded else ())
+    row = model_row(found, facts_of(info), {identity(found)} if loaded else ())
     return ModelCard(
         **row.model_dump(exclude={"digest"}),
         digest=found.digest,
@@ -188,7 +188,7 @@ async def card_of(app: App, model: str, include: Sequence[Include] = ()) -> Mode
     )
 
 
-def model_row(model: InstalledModel, facts: Facts | None, running: Collection[str]) -> ModelRow:
+def model_row(model: InstalledModel, facts: Facts | None, running: Collection[tuple[str, str]]) -> ModelRow:
     """Say of an installed model what a list of them says."""
     return ModelRow(
         name=model.name,
@@ -200,7 +200,7 @@ def model_row(model: InstalledModel, facts: Facts | None, running: Collection[st
         quantization=_word(model.details.quantization_level),
         context_length=(facts.context_length if facts else None) or model.details.context_length or None,
         capabilities=capabilities_of(model, facts),
-        loaded=bool(running) and key_of(model.name) in running,
+        loaded=bool(running) and identity(model) in running,
         remote=bool(model.remote_host),
     )
 

@@ -9,7 +9,7 @@ import anyio
 from pydantic import BaseModel, Field
 
 from mcp_ollama.context import App, Call, app_of
-from mcp_ollama.inventory import capabilities_of, find_model, find_named
+from mcp_ollama.inventory import capabilities_of, find_model, find_named, key_of
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError, OllamaStatusError
 from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.hosts import is_loopback
@@ -180,7 +180,9 @@ async def _update_of(app: App, model: InstalledModel) -> Update:
     try:
         manifest = await app.registry.get_manifest(ModelName.for_pull(model.name))
         row.state = "current" if manifest.digest == model.digest else "outdated"
-        if row.state == "outdated":
+        if row.state == "outdated" and parent and key_of(parent) == key_of(model.name):
+            row.state, row.reason = "local_only", f"Made here from {parent}, whose name it took."
+        elif row.state == "outdated":
             present = await present_blobs(app.ollama, manifest)
             row.download_bytes = None if present is None else manifest.total_bytes - _bytes_of(manifest, present)
             # That is told of what was made here, and of what its author had made in the same way and pushed.

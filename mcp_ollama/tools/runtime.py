@@ -23,6 +23,9 @@ YEAR_SECONDS = 365 * 86_400
 FOR_EVER = timedelta(days=20 * 365)
 """Ollama writes "for ever" as a time some centuries away."""
 
+FORMER_SECONDS = 1.0
+"""Enough for a server to drop a model that nobody uses."""
+
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)")
 _DURATION = re.compile(rf"({_PART.pattern})+")
@@ -154,9 +157,12 @@ async def runners_of(app: App, name: ModelName) -> list[RunningModel]:
     facts = await app.catalog.facts(one for one in models if one.digest in digests)
     weights = {digest: known.weights for digest, known in facts.items() if known and known.weights}
     own = weights.get(found.digest, found.digest)
-    alike = [one for one in running if weights.get(one.digest, one.digest) == own != ""]
-    named = running_as(found, running)
-    return sorted([*alike, *(one for one in named if one not in alike)], key=lambda one: one.digest != found.digest)
+
+    def nearness(one: RunningModel) -> int:
+        return 2 * (one.digest == found.digest) + (weights.get(one.digest, one.digest) == own != "")
+
+    found_running = [one for one in running if key_of(one.name) == name.key or nearness(one)]
+    return sorted(found_running, key=nearness, reverse=True)
 
 
 async def stop_running(app: App, model: InstalledModel, *, before: str = "deleted") -> None:
@@ -167,15 +173,18 @@ async def stop_running(app: App, model: InstalledModel, *, before: str = "delete
     Raises:
         RefusedError: It is in use.
     """
-    await app.loads.stop([key_of(model.name)])
-    targets = running_as(model, await app.ollama.list_running_models())
-    left = await app.loads.unload(targets, app.patience.unload)
-    if any(one.digest == model.digest for one in left):
+    key = key_of(model.name)
+    await app.loads.stop([key])
+    running = await app.ollama.list_running_models()
+    if await app.loads.unload(running_as(model, running), app.patience.unload):
         raise RefusedError(
             f"{model.name} is in use and could not be unloaded within {app.patience.unload:g} s, "
             f"so it was not {before}.",
             "Let the request that uses it end, then call again.",
         )
+    former = [one for one in running if key_of(one.name) == key and one.digest != model.digest]
+    # One with the same weights still goes by this name.
+    await app.loads.unload(former, min(app.patience.unload, FORMER_SECONDS))
 
 
 async def _follow(call: Call, app: App, load: Load, wait_seconds: float) -> None:

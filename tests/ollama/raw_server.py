@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
@@ -57,6 +58,16 @@ async def answering(
         tasks.start_soon(listener.serve, serve)
         yield server
         tasks.cancel_scope.cancel()
+
+
+async def until_connected(server: RawServer, times: int) -> None:
+    """Wait until so many clients have come, and see that in a thousand turns of the loop no more do."""
+    with anyio.fail_after(5):
+        while server.connections < times:
+            await anyio.lowlevel.checkpoint()
+    for _ in range(1000):
+        await anyio.lowlevel.checkpoint()
+    assert server.connections == times
 
 
 async def _read_request(reader: BufferedByteReceiveStream) -> bytes:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 import respx
@@ -19,7 +20,7 @@ from anyio.from_thread import start_blocking_portal
 from pydantic import ValidationError
 
 from mcp_ollama.ollama.client import OllamaClient
-from mcp_ollama.ollama.connection import MAX_ANSWER_BYTES
+from mcp_ollama.ollama.connection import MAX_ANSWER_BYTES, MAX_CONNECTIONS, trust
 from mcp_ollama.ollama.errors import (
     InvalidModelName,
     ModelNotFoundError,
@@ -33,7 +34,7 @@ from mcp_ollama.ollama.errors import (
 )
 from mcp_ollama.ollama.hosts import API_KEY_VARIABLE, BASE_URL_VARIABLES, SHARED_API_KEY_VARIABLE, InvalidAddress
 from mcp_ollama.ollama.schemas import Progress
-from tests.ollama.raw_server import SILENCE, answering, http
+from tests.ollama.raw_server import SILENCE, answering, http, until_connected
 
 BASE_URL = "http://127.0.0.1:11434"
 REMOTE_URL = "http://gpu.example:11434"
@@ -493,6 +494,42 @@ async def test_calls_that_are_cut_off_cost_no_connection() -> None:
                     group.start_soon(cut_off, 0.001 * way + 0.0001 * number)
         with anyio.fail_after(5):
             assert await client.get_version() == "0.33.0"
+
+
+async def test_many_calls_at_once_share_a_few_connections() -> None:
+    async with (
+        answering(SILENCE) as server,
+        OllamaClient(server.base_url) as client,
+        anyio.create_task_group() as group,
+    ):
+        for _ in range(3 * MAX_CONNECTIONS):
+            group.start_soon(client.list_models)
+        await until_connected(server, MAX_CONNECTIONS)
+        group.cancel_scope.cancel()
+
+
+async def test_calls_that_wait_for_their_turn_while_all_is_closed_are_answered_all_the_same() -> None:
+    outcomes: list[bool] = []
+    async with answering(http(VERSION, JSON)) as server, OllamaClient(server.base_url) as client:
+
+        async def ask() -> None:
+            outcomes.append(await client.is_running())
+
+        async with anyio.create_task_group() as group:
+            for _ in range(MAX_CONNECTIONS + 4):
+                group.start_soon(ask)
+            await anyio.lowlevel.checkpoint()
+            await client.aclose()
+    assert len(outcomes) == MAX_CONNECTIONS + 4
+    assert sum(outcomes) >= 4
+
+
+@pytest.mark.parametrize(
+    ("base_url", "loaded"),
+    [("http://127.0.0.1:1", False), ("https://127.0.0.1:1", True), ("http://h:1", True), ("https://h:1", True)],
+)
+def test_certificates_are_loaded_where_one_may_be_shown(base_url: str, loaded: bool) -> None:
+    assert bool(trust(base_url)) is loaded
 
 
 @pytest.mark.parametrize("proxy", ["socks5://name:secret@127.0.0.1:9", "socks://127.0.0.1:9", "http://[::bad"])

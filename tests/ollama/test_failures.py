@@ -40,7 +40,7 @@ class Row:
 
 
 CHECK_NAME = "Check the name and the tag at https://ollama.com/library (or the repository on hf.co)."
-LATER = "Wait a few minutes, then call again: the download goes on where it stopped."
+LATER = "Wait a few minutes, then call again: what was transferred is kept."
 UNAUTHORIZED = '{"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}'
 DENIED = '{"errors": [{"code": "DENIED", "message": "requested access to the resource is denied"}]}'
 BLOB_UNKNOWN = '{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"'

@@ -19,9 +19,9 @@ from mcp_ollama.ollama.errors import (
     OllamaTimeoutError,
 )
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.ollama.registry import MAX_MANIFEST_BYTES, Registry
+from mcp_ollama.ollama.registry import MAX_CONNECTIONS, MAX_MANIFEST_BYTES, Registry
 from mcp_ollama.ollama.schemas import Manifest
-from tests.ollama.raw_server import SILENCE, answering, http
+from tests.ollama.raw_server import SILENCE, answering, http, until_connected
 
 RECORDED = Path(__file__).parents[1] / "data" / "recordings" / "_manifest_big.json"
 MANIFEST = RECORDED.read_bytes()
@@ -135,6 +135,17 @@ async def test_one_connection_serves_several_manifests_and_closing_can_be_repeat
             assert server.connections == connections
             if len(server.requests) > 1:
                 await registry.aclose()
+        await registry.aclose()
+
+
+async def test_many_manifests_at_once_share_a_few_connections() -> None:
+    async with answering(SILENCE) as server:
+        registry = Registry((), {"registry.ollama.ai": server.base_url})
+        async with anyio.create_task_group() as group:
+            for _ in range(3 * MAX_CONNECTIONS):
+                group.start_soon(manifest_of, registry, "tiny")
+            await until_connected(server, MAX_CONNECTIONS)
+            group.cancel_scope.cancel()
         await registry.aclose()
 
 

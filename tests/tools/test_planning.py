@@ -155,6 +155,16 @@ async def test_what_was_made_of_another_model_has_updates_where_its_registry_has
     assert row["reason"] == "It was made from base:1: if here, a pull would replace it."
 
 
+async def test_a_variant_that_took_the_name_of_its_model_is_not_offered_to_be_replaced(
+    simulator: Simulator, connect: Connect
+):
+    simulator.install("base:1", size_bytes=MB)
+    async with connect(confirm_delete=False) as call:
+        await call("create_model", model="base:1", from_model="base:1", parameters={"num_ctx": 8192}, overwrite=True)
+        (row,) = (await call("check_updates"))["models"]
+    assert row == {"model": "base:1", "state": "local_only", "reason": "Made here from base:1, whose name it took."}
+
+
 async def test_the_file_that_a_model_was_made_from_is_not_told(simulator: Simulator, connect: Connect):
     parent = f"/Users/me/.ollama/models/blobs/sha256-{'ab' * 32}"
     model = {"name": "packed:1", "digest": "ab" * 32, "size": MB, "details": {"parent_model": parent}}

@@ -262,6 +262,8 @@ async def test_what_was_loaded_before_an_update_stands_in_nobodys_way(era: Era):
     simulator.load("qwen3:8b", keep_alive=9e9)
     async with hosting(simulator, era, patience=Patience(unload=0.2)) as call:
         await call("pull_model", model="qwen3:8b")
+        assert not (await call("show_model", model="qwen3:8b"))["loaded"]
+        assert not [one for one in (await call("list_models"))["models"] if one["loaded"]]
         new = await call("load_model", model="qwen3:8b")
         both = (await call("list_running_models"))["models"]
         assert [one["name"] for one in both] == ["qwen3:8b"] * 2
@@ -271,6 +273,7 @@ async def test_what_was_loaded_before_an_update_stands_in_nobodys_way(era: Era):
         assert (answer["unloaded"], answer["still_loaded"]) == (["qwen3:8b"], ["qwen3:8b"])
         assert "until Ollama is restarted" in answer["next_step"]
         asked = await call("delete_model", model="qwen3:8b")
+        assert not asked["was_loaded"]
         assert (await call("delete_model", model="qwen3:8b", confirm=asked["confirmation"]))["deleted"]
     assert not simulator.is_installed("qwen3:8b")
 
