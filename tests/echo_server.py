@@ -32,7 +32,7 @@ from mcp.server.mcpserver import Context
 
 from mcp_ollama.stdio import serve
 
-print("planted at import")
+print("planted at import", flush=True)
 
 
 @dataclass(slots=True)
