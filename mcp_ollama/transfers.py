@@ -199,14 +199,12 @@ class Transfers:
             other = in_another_case(job.name, await self._ollama.list_models())
         except OllamaError:
             return error
-        return (
-            error
-            if other is None
-            else NotInRegistryError(
-                f"Ollama did not find {job.name}, since it asks for it in the letter case of {other.name}, "
-                "which is installed.",
-                "Give that one another name (copy_model, then delete_model), and call again.",
-            )
+        if other is None:
+            return error
+        return NotInRegistryError(
+            f"Ollama did not find {job.name}, since it asks for it in the letter case of {other.name}, "
+            "which is installed.",
+            "Give that one another name (copy_model, then delete_model), and call again.",
         )
 
     async def _pause(self, job: Job, fruitless: int, error: OllamaError) -> None:
