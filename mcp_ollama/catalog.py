@@ -106,7 +106,8 @@ def damaged(model: InstalledModel) -> ModelNotFoundError:
 
 def _not_installed(name: ModelName, models: list[InstalledModel]) -> ModelNotFoundError:
     if nearest := nearest_names(name, models):
-        next_step = f"Did you mean {' or '.join(nearest)}? See list_models, or pull it with pull_model."
+        shown = " or ".join(clean(one, 100) for one in nearest)
+        next_step = f"Did you mean {shown}? See list_models, or pull it with pull_model."
     elif models:
         next_step = "See list_models for the installed ones, or pull it with pull_model."
     else:

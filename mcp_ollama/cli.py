@@ -248,7 +248,9 @@ def _settings(chosen: dict[str, str]) -> "OllamaSettings":
         _refuse(str(error), error)
     # Before the SDK does: its own handler would print whole tracebacks in colour.
     logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # They would tell of cookies and addresses that are secrets.
+    for library in ("httpx", "httpcore"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     return settings
 
 

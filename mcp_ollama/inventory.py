@@ -81,7 +81,8 @@ def _unquoted(value: str) -> str:
     if len(value) < 2 or value[0] != '"' or value[-1] != '"':
         return value
     try:
-        return str(json.loads(value))
+        # Half a pair of surrogates is a text to JSON, and to nobody else.
+        return str(json.loads(value)).encode("utf-8", "replace").decode()
     except ValueError:
         return value[1:-1]
 
@@ -134,11 +135,16 @@ def find_named(name: str, models: Iterable[InstalledModel]) -> InstalledModel | 
 
 def key_of(name: str) -> str:
     """Give the key under which Ollama takes two names to be the same model."""
+    # A server may list what its own parser would refuse, or would forget in part.
+    return ModelName.parse(name).key if is_listable(name) else name.lower()
+
+
+def is_listable(name: str) -> bool:
+    """Tell whether Ollama could list this name: then it is short, and holds letters, digits and a few signs alone."""
     try:
-        return ModelName.parse(name).key
-    except ValueError:
-        # A server may list what its own parser would refuse.
-        return name.lower()
+        return "://" not in name and bool(ModelName.parse(name))
+    except InvalidModelName:
+        return False
 
 
 def identity(model: InstalledModel | RunningModel) -> tuple[str, str]:

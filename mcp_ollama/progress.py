@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import takewhile
 
-from mcp_ollama.ollama.schemas import Manifest, Progress
+from mcp_ollama.ollama.schemas import MOST_ROWS, Manifest, Progress
 
 ALL_TENSORS = "sha256:model"
 """The digest that Ollama makes up for all tensors of a safetensors model together."""
@@ -121,6 +121,8 @@ class Meter:
 
     def _note_layer(self, progress: Progress, now: float) -> None:
         digest = progress.digest
+        if digest not in self._layers and len(self._layers) >= MOST_ROWS:
+            return
         self._complete = False
         if digest == ALL_TENSORS and digest not in self._layers:
             # One line tells of all layers together.

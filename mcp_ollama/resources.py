@@ -17,8 +17,8 @@ from mcp.types import (
 from mcp_ollama.agents import to_text
 from mcp_ollama.changes import AGENT, MODELS, PULLS, RUNNING, model_uri
 from mcp_ollama.context import App, reading, written
-from mcp_ollama.ollama.errors import InvalidModelName, OllamaError
-from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.inventory import is_listable
+from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.schemas import InstalledModel
 from mcp_ollama.provider import configuration
 from mcp_ollama.tools.library import card_of, list_of_models
@@ -92,14 +92,13 @@ async def of_models(app: App) -> list[Resource]:
     return [
         Resource(uri=model_uri(one.name), name=one.name, mime_type=JSON, description="An installed model.")
         for one in (await _listed(app))[:MOST_MODELS]
-        if _can_be_asked_for(one.name)
     ]
 
 
 async def _listed(app: App) -> list[InstalledModel]:
     """Ask what is installed: nothing, where that cannot be had soon. Whoever reads a document is told what is wrong."""
     with anyio.move_on_after(app.patience.look), suppress(OllamaError):
-        return await app.ollama.list_models()
+        return [one for one in await app.ollama.list_models() if is_listable(one.name)]
     return []
 
 
@@ -113,10 +112,3 @@ async def _installed_names(app: App, typed: str) -> Completion:
     names = [model.name for model in await _listed(app) if typed.lower() in model.name.lower()]
     names.sort(key=lambda name: not name.lower().startswith(typed.lower()))
     return Completion(values=names[:MOST_COMPLETIONS], total=len(names), has_more=len(names) > MOST_COMPLETIONS)
-
-
-def _can_be_asked_for(name: str) -> bool:
-    try:
-        return bool(ModelName.for_pull(name))
-    except InvalidModelName:
-        return False

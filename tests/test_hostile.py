@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp import Client
-from mcp.types import CallToolResult, TextContent
+from mcp.types import CallToolResult, ResourceTemplateReference, TextContent
 
 from mcp_ollama import tools
 from mcp_ollama.context import MAX_ANSWER_TEXT, Patience
@@ -95,6 +95,17 @@ BODIES = {
     "not JSON": "<html>",
     "lone surrogate": r'{"models":[{"name":"\ud800"}]}',
     "huge numbers": '{"models":[{"name":"a:1","size":1e400,"modified_at":"9999-99-99"}]}',
+    "ends of time": json.dumps(
+        {
+            "models": [
+                {"name": f"a{number}:1", "modified_at": moment, "expires_at": moment}
+                for number, moment in enumerate(("0001-01-01T00:00:00", "0001-01-01T00:00:00+14:00"))
+            ]
+        }
+    ),
+    "many digits": json.dumps({"models": [{"name": "llama3.2:3b", "size": 10**400}], "version": "9" * 5000}),
+    "halves": r'{"models":[{"name":"llama3.2:3b"}],"parameters":"stop \"\\ud800\"","details":{}}',
+    "a word before": json.dumps({"models": [{"name": f"{LONG} ://registry.ollama.ai/library/llama3.2:3b"}]}),
     "empty": "",
 }
 ASKED: list[tuple[str, dict[str, Any]]] = [
@@ -133,6 +144,12 @@ async def test_no_answer_of_a_hostile_ollama_breaks_the_server_or_floods_a_host(
             assert isinstance(text, TextContent)
             assert "Error executing" not in text.text, (tool, text.text)
             assert size_of(result) <= (600 if result.is_error else MAX_ANSWER_TEXT), tool
+        template = ResourceTemplateReference(uri="ollama://models/{+model}")
+        for answer in (
+            await host.client.list_resources(),
+            await host.client.complete(template, {"name": "model", "value": ""}),
+        ):
+            assert len(answer.model_dump_json()) <= MAX_ANSWER_TEXT
 
 
 async def test_the_texts_of_a_model_are_cut_and_only_given_when_asked_for(simulator: Simulator, connect: Connect):

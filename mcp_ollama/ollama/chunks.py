@@ -4,11 +4,13 @@ Ollama sends each progress line as a chunk of its own, and a safetensors pull te
 costs the library some 50 µs. What is not surely a whole chunk of a progress stream goes on as it came.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any, cast
 
 import httpcore
 
+_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
 _LARGE = 65_536
 _LONGEST_SIZE = 16
 _PORTION = 8_192
@@ -52,8 +54,8 @@ class Merger:
         while (line_end := data.find(b"\r\n", position, position + _LONGEST_SIZE)) > 0:
             size = _size(data[position:line_end])
             end = line_end + 2 + size
-            if not size or len(data) < end + 2:
-                self._is_on = size > 0
+            if not size or len(data) < end + 2 or data[end : end + 2] != b"\r\n":
+                self._is_on = size > 0 and len(data) < end + 2
                 break
             pieces.append(data[line_end + 2 : end])
             position = end + 2
@@ -66,10 +68,8 @@ class Merger:
 
 
 def _size(text: bytes) -> int:
-    try:
-        return int(text, 16)
-    except ValueError:
-        return 0
+    # Python would also read a sign, `0x` and underscores.
+    return int(text, 16) if _SIZE.fullmatch(text) else 0
 
 
 class MergingStream(httpcore.AsyncNetworkStream):

@@ -253,10 +253,13 @@ class OllamaClient:
 
     async def _job(self, path: str, body: Body, model: str, *, stream: bool) -> AsyncGenerator[Progress]:
         last: Progress | None = None
-        async with self._connection.stream(path, body, model) as chunks:
-            async for last in read_progress(chunks, model):
-                if stream:
-                    yield last
+        try:
+            async with self._connection.stream(path, body, model) as chunks:
+                async for last in read_progress(chunks, model):
+                    if stream:
+                        yield last
+        except OllamaError as error:
+            raise self._connection.discreet(error) from error.__cause__
         if last is not None and not stream:
             yield last
 

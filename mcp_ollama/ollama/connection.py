@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from anyio.lowlevel import current_token
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import httpx
 
 Body = dict[str, Any]
+ErrorT = TypeVar("ErrorT", bound=OllamaError)
 
-MAX_ANSWER_BYTES = 64_000_000
+MAX_ANSWER_BYTES = 16_000_000
 """No answer of the management API comes near this; more is somebody's mistake or malice."""
 
 MAX_CONNECTIONS = 16
@@ -55,7 +56,9 @@ class Connection:
         self.base_url = base_url
         self.timeout = timeout
         self._headers = _sendable(headers)
-        self._secrets = sorted((text.strip().encode() for text in secrets if text.strip()), key=len, reverse=True)
+        # Of `Basic eA==` the second word alone is one, too.
+        words = {part.strip() for text in secrets for part in (text, text.strip().partition(" ")[2]) if part.strip()}
+        self._secrets = sorted(words, key=len, reverse=True)
         self._transport = transport
         self._http: httpx.AsyncClient | None = None
         self._slots = anyio.Semaphore(MAX_CONNECTIONS)
@@ -100,13 +103,19 @@ class Connection:
             yield response.aiter_bytes()
 
     def _refusal(self, response: "httpx.Response", content: bytes, path: str, model: str) -> OllamaError:
-        return status_error(response.status_code, self._discreet(content), self.base_url, path, model)
+        content = self._without_secrets(content.decode("utf-8", "replace")).encode()
+        return self.discreet(status_error(response.status_code, content, self.base_url, path, model))
 
-    def _discreet(self, content: bytes) -> bytes:
-        """Take out what is nobody's business: a proxy may repeat the key or the headers in its refusal."""
+    def discreet(self, error: ErrorT) -> ErrorT:
+        """Take out of an error what is nobody's business: a server may repeat the key or the headers that it got."""
+        error.problem, error.next_step = map(self._without_secrets, (error.problem, error.next_step))
+        error.args = (f"{error.problem} {error.next_step}".strip(),)
+        return error
+
+    def _without_secrets(self, text: str) -> str:
         for secret in self._secrets:
-            content = content.replace(secret, b"***")
-        return content
+            text = text.replace(secret, "***")
+        return text
 
     @contextmanager
     def _at_most(self, seconds: float | None) -> Generator[None]:
@@ -131,6 +140,7 @@ class Connection:
                 http = self._connected()
                 response = await http.send(http.build_request(method, f"{self.base_url}{path}", json=body), stream=True)
                 try:
+                    check_encoding(response)
                     yield response
                 finally:
                     await response.aclose()
@@ -144,8 +154,9 @@ class Connection:
                 raise no_secure_connection(self.base_url, str(error)) from error
             raise nobody_there(self.base_url) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
+            why = clean(self._without_secrets(str(error)), 100) or type(error).__name__
             raise OllamaConnectionError(
-                f"The connection to {self.base_url} broke ({clean(str(error), 100) or type(error).__name__}).",
+                f"The connection to {self.base_url} broke ({why}).",
                 "Check that Ollama still runs there, then call again.",
             ) from error
 
@@ -182,10 +193,12 @@ def new_client(**options: Any) -> "httpx.AsyncClient":
     Raises:
         OllamaConnectionError: A proxy or a file of certificates that the environment names cannot be used.
     """
+    from http.cookiejar import CookieJar, DefaultCookiePolicy  # noqa: PLC0415 - httpx pays for it
+
     import httpx  # noqa: PLC0415 - see _open
 
     try:
-        return httpx.AsyncClient(**options)
+        return httpx.AsyncClient(cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])), **options)
     except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
         raise unusable_environment() from error
 
@@ -221,6 +234,19 @@ async def _read(response: "httpx.Response") -> bytes:
             "Check that the address is an Ollama server.",
         )
     return content
+
+
+def check_encoding(response: "httpx.Response") -> None:
+    """Refuse what is packed more than once: a few thousand bytes can hold gigabytes, unpacked before they are counted.
+
+    Raises:
+        OllamaResponseError: It is.
+    """
+    if "," in response.headers.get("content-encoding", ""):
+        raise OllamaResponseError(
+            "The answer is compressed more than once, which nobody does in earnest.",
+            "Check that the address is an Ollama server.",
+        )
 
 
 async def read_within(response: "httpx.Response", most_bytes: int) -> bytes | None:

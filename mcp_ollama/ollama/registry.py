@@ -9,7 +9,7 @@ import anyio
 from pydantic import ValidationError
 
 from mcp_ollama.ollama.client import OllamaClient
-from mcp_ollama.ollama.connection import new_client, read_within
+from mcp_ollama.ollama.connection import check_encoding, new_client, read_within
 from mcp_ollama.ollama.errors import (
     ModelNotFoundError,
     OllamaConnectionError,
@@ -94,6 +94,7 @@ class Registry:
         try:
             for _ in range(_MAX_HOPS):
                 async with self._slots, self._connected().stream("GET", url, headers={"Accept": ACCEPT}) as response:
+                    check_encoding(response)
                     if not response.is_redirect:
                         return await _read(response, name)
                     url = self._next_hop(url, response.headers.get("location", ""))

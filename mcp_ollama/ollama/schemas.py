@@ -4,15 +4,33 @@ Fields keep Ollama's names. Unknown fields are kept, since new servers add some;
 older server leaves out or answers with null has a default.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 # Ollama (Go) writes an empty list as null in places, and leaves other fields out: both mean empty.
 Words = Annotated[list[str], BeforeValidator(lambda value: [] if value is None else value)]
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
-Count = Annotated[int, BeforeValidator(lambda value: 0 if value is None else value)]
+# Go's numbers end where an int64 does; what is larger is no number of anything.
+Count = Annotated[
+    int,
+    BeforeValidator(lambda value: 0 if value is None else value),
+    AfterValidator(lambda value: max(-(2**63), min(value, 2**63 - 1))),
+]
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    """Give a moment in UTC, which it is in when it says nothing; None at the ends of time, which have none there."""
+    try:
+        return moment and (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        return None
+
+
+Moment = Annotated[datetime | None, AfterValidator(_in_utc)]
+MOST_ROWS = 20_000
+"""Of anything that a server or a registry lists; a reader of more would need gigabytes."""
 
 
 class Answer(BaseModel):
@@ -45,7 +63,7 @@ class InstalledModel(Answer):
     """
 
     name: str
-    modified_at: datetime | None = None
+    modified_at: Moment = None
     size: Count = 0
     digest: Text = ""
     details: Details = ModelDetails()
@@ -62,7 +80,7 @@ class RunningModel(Answer):
     size_vram: Count = 0
     digest: Text = ""
     details: Details = ModelDetails()
-    expires_at: datetime | None = None
+    expires_at: Moment = None
     context_length: Count = 0
 
 
@@ -85,7 +103,7 @@ class ModelInfo(Answer):
     messages: list[Message] | None = None
     model_info: dict[str, Any] | None = None
     capabilities: Words = Field(default_factory=list[str])
-    modified_at: datetime | None = None
+    modified_at: Moment = None
     remote_model: Text = ""
     remote_host: Text = ""
     requires: Text = ""
@@ -102,7 +120,7 @@ class Progress(Answer):
     """
 
     status: Text = ""
-    digest: Text = ""
+    digest: Annotated[Text, Field(max_length=200)] = ""
     total: Count = 0
     completed: Count = 0
 
@@ -119,19 +137,19 @@ class Recommendation(Answer):
 class InstalledModels(Answer):
     """The answer of `GET /api/tags`."""
 
-    models: list[InstalledModel] | None
+    models: Annotated[list[InstalledModel], Field(max_length=MOST_ROWS, fail_fast=True)] | None
 
 
 class RunningModels(Answer):
     """The answer of `GET /api/ps`."""
 
-    models: list[RunningModel] | None
+    models: Annotated[list[RunningModel], Field(max_length=MOST_ROWS, fail_fast=True)] | None
 
 
 class Recommendations(Answer):
     """The answer of `GET /api/experimental/model-recommendations`."""
 
-    recommendations: list[Recommendation] | None
+    recommendations: Annotated[list[Recommendation], Field(max_length=MOST_ROWS, fail_fast=True)] | None
 
 
 class OpenAIModels(Answer):
@@ -175,7 +193,7 @@ class Manifest(Answer):
     """A registry manifest (`GET /v2/<namespace>/<model>/manifests/<tag>`)."""
 
     config: Layer
-    layers: list[Layer]
+    layers: Annotated[list[Layer], Field(max_length=MOST_ROWS, fail_fast=True)]
     digest: str = ""
 
     @property

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from mcp_ollama.consent import Deed, Reason, consent
 from mcp_ollama.context import App, Call, app_of
 from mcp_ollama.inventory import Freed, freed_by_deleting, may_share, running_as
+from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel
 from mcp_ollama.progress import bytes_in_words
@@ -87,18 +88,22 @@ async def _freed(app: App, model: InstalledModel, others: list[InstalledModel]) 
 
 def _deed(name: ModelName, model: InstalledModel, freed: Freed) -> Deed:
     if freed.frees_bytes is None:
-        frees = f"up to {bytes_in_words(model.size)} (unknown, since {', '.join(freed.unread[:5])} could not be read)"
+        frees = f"up to {bytes_in_words(model.size)} (unknown, since {_named(freed.unread)} could not be read)"
     elif freed.frees_bytes:
         frees = bytes_in_words(freed.frees_bytes)
     else:
         keep = "keeps" if len(freed.shared_with) == 1 else "keep"
-        frees = f"nothing, since {', '.join(freed.shared_with[:5])} {keep} the same weights"
+        frees = f"nothing, since {_named(freed.shared_with)} {keep} the same weights"
     return Deed(
         tool="delete_model",
-        what=f"delete {model.name} ({model.digest[:12]}), which frees {frees}",
+        what=f"delete {model.name} ({clean(model.digest[:12])}), which frees {frees}",
         done="deleted",
         key=("delete", name.key, model.digest),
     )
+
+
+def _named(names: tuple[str, ...]) -> str:
+    return ", ".join(clean(name, 100) for name in names[:5])
 
 
 TOOLS = (ToolSpec(run=delete_model, title="Delete a model", destructive=True, idempotent=True),)

@@ -16,6 +16,7 @@ from mcp_ollama.ollama.errors import (
     OllamaError,
     OllamaTimeoutError,
 )
+from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.hosts import is_loopback
 from mcp_ollama.settings import OllamaSettings
 from mcp_ollama.tools.checks import Check, look_further
@@ -52,7 +53,7 @@ async def examine(app: App) -> Health:
     report = Health(status="ok", base_url=app.settings.base_url, checks=[_address(app.settings)])
     started = time.perf_counter()
     try:
-        report.version = await _in_time(app, app.ollama.get_version())
+        report.version = clean(await _in_time(app, app.ollama.get_version()), 40)
     except OllamaError as error:
         report.checks += await _unreachable(app, error)
     else:
@@ -133,7 +134,7 @@ async def _root_that_works(settings: OllamaSettings) -> str | None:
 
 
 def _version(version: str) -> Check:
-    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+    numbers = tuple(int(part) for part in re.findall(r"\d{1,9}", version)[:3])
     if numbers == (0, 0, 0) or len(numbers) < 3:
         return Check(name="version", status="ok", detail=f"{version}: a development build.")
     if numbers < OLDEST:

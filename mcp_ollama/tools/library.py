@@ -130,7 +130,7 @@ async def list_of_models(
 
 def _doubt(models: list[InstalledModel], facts: dict[str, Facts | None]) -> str | None:
     """Say which models may have been passed over, since only `/api/show` knows all that a model can do."""
-    unread = [one.name for one in models if not one.remote_host and not facts.get(one.digest)]
+    unread = [clean(one.name, 100) for one in models if not one.remote_host and not facts.get(one.digest)]
     if not unread:
         return None
     more = f" and {len(unread) - 5} more" if len(unread) > 5 else ""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from mcp_ollama.consent import Deed, Reason, consent
 from mcp_ollama.context import App, Call, RefusedError, app_of
 from mcp_ollama.inventory import find_model, key_of
+from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.names import ModelName, split_source
 from mcp_ollama.ollama.schemas import InstalledModel
 from mcp_ollama.parameters import check_parameters
@@ -150,7 +151,7 @@ def _check_overwriting(app: App, existing: InstalledModel, *, overwrite: bool) -
         )
     if not overwrite:
         raise RefusedError(
-            f"{existing.name} exists already ({existing.digest[:12]}).",
+            f"{existing.name} exists already ({clean(existing.digest[:12])}).",
             "Give another name, or ask the user and call again with overwrite=true.",
         )
 
@@ -158,7 +159,7 @@ def _check_overwriting(app: App, existing: InstalledModel, *, overwrite: bool) -
 def _deed(tool: str, name: ModelName, loses: InstalledModel) -> Deed:
     return Deed(
         tool=tool,
-        what=f"overwrite {loses.name} ({loses.digest[:12]}, {bytes_in_words(loses.size)})",
+        what=f"overwrite {loses.name} ({clean(loses.digest[:12])}, {bytes_in_words(loses.size)})",
         done="overwritten",
         key=("overwrite", name.key, loses.digest),
     )

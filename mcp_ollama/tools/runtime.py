@@ -234,7 +234,7 @@ def processor_of(model: RunningModel) -> Literal["gpu", "cpu", "mixed", "unknown
 
 
 def _expiry(moment: datetime | None) -> str | None:
-    if moment is None or moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC) > FOR_EVER:
+    if moment is None or moment - datetime.now(UTC) > FOR_EVER:
         return None
     return whole_seconds(moment)
 

@@ -70,6 +70,12 @@ def test_a_chunk_that_is_cut_is_given_as_soon_as_it_is_whole():
     [
         b"3;extension=1\r\nabc\r\n",
         b"not hex\r\nabc\r\n",
+        b"-6\r\n{}\n\r\n",
+        b"+3\r\nabc\r\n",
+        b"0x3\r\nabc\r\n",
+        b"1_0\r\n0123456789abcdef\r\n",
+        b" 3\r\nabc\r\n",
+        b"3\r\nabcdef\r\n",
         b"a line that is no chunk size and has no end in sight",
         b"ffffff\r\n" + b"x" * 70_000,
     ],

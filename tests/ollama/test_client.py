@@ -481,6 +481,43 @@ def test_one_client_serves_several_event_loops_one_after_the_other() -> None:
         gc.collect()
 
 
+async def test_what_is_packed_more_than_once_is_refused_before_it_is_unpacked() -> None:
+    twice = gzip.compress(gzip.compress(VERSION))
+    async with answering(http(twice, JSON, "Content-Encoding: gzip, gzip")) as server:
+        error = await failure(OllamaClient(server.base_url).get_version())
+        assert "compressed more than once" in error.problem
+        error = await failure(statuses(OllamaClient(server.base_url).pull_model("m")))
+    assert "compressed more than once" in error.problem
+
+
+async def test_no_cookie_is_kept() -> None:
+    async with (
+        answering(http(VERSION, JSON, "Set-Cookie: track=42")) as server,
+        OllamaClient(server.base_url) as client,
+    ):
+        await client.get_version()
+        await client.get_version()
+    assert b"track" not in b"".join(server.requests)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"error":"bad token Bearer sesame\\u0026\\u003cx"}',
+        '{"error":"no access for eA=="}',
+        "Authorization: sesame&<x",
+    ],
+)
+async def test_a_key_that_a_server_repeats_is_not_told(said: str, status: int, wire: respx.MockRouter) -> None:
+    client = OllamaClient(BASE_URL, api_key="sesame&<x", headers={"X-Door": "Basic eA=="})
+    wire.post("/api/pull").respond(status, text=f"{said}\n")
+    text = str(await failure(statuses(client.pull_model("m"))))
+    assert "***" in text
+    assert "sesame" not in text
+    assert "eA==" not in text
+
+
 async def test_calls_that_are_cut_off_cost_no_connection() -> None:
     async with answering(http(VERSION, JSON)) as server, OllamaClient(server.base_url, timeout=5) as client:
 
