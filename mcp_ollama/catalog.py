@@ -38,11 +38,9 @@ class Catalog:
             InvalidModelName: Ollama would refuse the name.
             ModelNotFoundError: It is not installed; the sentence names the nearest that are.
         """
-        name = ModelName.for_pull(model)
+        ModelName.for_pull(model)
         models = await self.ollama.list_models()
-        found = find_model(name, models)
-        if found is None:
-            raise _not_installed(name, models)
+        found = find_installed(model, models)
         return found, [one for one in models if one is not found]
 
     async def is_still(self, model: InstalledModel) -> bool:
@@ -91,6 +89,15 @@ class Catalog:
         while len(self._facts) >= self.most:
             del self._facts[next(iter(self._facts))]
         self._facts[digest] = facts
+
+
+def find_installed(model: str, models: list[InstalledModel]) -> InstalledModel:
+    """Find a model among the installed ones; raises what `Catalog.find` does."""
+    name = ModelName.for_pull(model)
+    found = find_model(name, models)
+    if found is None:
+        raise _not_installed(name, models)
+    return found
 
 
 def damaged(model: InstalledModel) -> ModelNotFoundError:

@@ -88,7 +88,7 @@ def _can_ask(call: Call) -> bool:
 def _by_token(app: App, deed: Deed, confirm: str) -> Verdict:
     if app.confirmations.redeem(confirm, *deed.key):
         return Verdict()
-    why = "That confirmation is wrong, used or older than 10 minutes. " if confirm else ""
+    why = "That confirmation is wrong, used, older than 10 minutes, or the model has changed since. " if confirm else ""
     return Verdict(
         reason="needs_confirmation",
         confirmation=app.confirmations.ask(*deed.key),

@@ -159,9 +159,11 @@ def running_as(model: InstalledModel, running: Iterable[RunningModel]) -> list[R
 
 def nearest_names(name: ModelName, models: Iterable[InstalledModel], limit: int = 3) -> list[str]:
     """List the installed names that a misspelt one may mean, the likeliest first."""
-    keys = {model.name.lower(): model.name for model in models}
-    same_model = [full for key, full in keys.items() if key.partition(":")[0] == name.short.lower().partition(":")[0]]
-    alike = [keys[key] for key in get_close_matches(name.short.lower(), keys, limit, 0.5)]
+    # Two names are not alike because both are the latest of something.
+    wanted = name.short.lower().removesuffix(":latest")
+    keys = {model.name.lower().removesuffix(":latest"): model.name for model in models}
+    same_model = [full for key, full in keys.items() if key.partition(":")[0] == wanted.partition(":")[0]]
+    alike = [keys[key] for key in get_close_matches(wanted, keys, limit, 0.6)]
     return list(dict.fromkeys([*same_model, *alike]))[:limit]
 
 

@@ -223,7 +223,9 @@ class Job:
         before = self.meter.completed_bytes
         self.meter.note(progress, time.monotonic())
         now = self.meter.completed_bytes
-        self.best_bytes = max(self.best_bytes, now)
+        if now > before:
+            # What was there before is no progress.
+            self.best_bytes = max(self.best_bytes, now)
         phase = phase_of(progress)
         state = _STATES.get(phase, "downloading" if self.kind == "pull" else "uploading")
         if self.kind == "push" and 0 < progress.total <= progress.completed:

@@ -5,8 +5,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import takewhile
 
-from mcp_ollama.ollama.schemas import MOST_ROWS, Manifest, Progress
+from mcp_ollama.ollama.schemas import Manifest, Progress
 
+MOST_LAYERS = 2_000
+"""Told of by lines; real models have a dozen, and those of many tensors one line for all."""
 ALL_TENSORS = "sha256:model"
 """The digest that Ollama makes up for all tensors of a safetensors model together."""
 
@@ -121,7 +123,7 @@ class Meter:
 
     def _note_layer(self, progress: Progress, now: float) -> None:
         digest = progress.digest
-        if digest not in self._layers and len(self._layers) >= MOST_ROWS:
+        if digest not in self._layers and len(self._layers) >= MOST_LAYERS:
             return
         self._complete = False
         if digest == ALL_TENSORS and digest not in self._layers:

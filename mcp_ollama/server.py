@@ -1,7 +1,7 @@
 """The MCP server: composes tools, resources and what they share; knows where the SDK departs from the spec."""
 
-import inspect
 import math
+import re
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -16,7 +16,7 @@ from mcp.server.lowlevel import NotificationOptions
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
-from mcp.types import INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequiredResult, Resource
+from mcp.types import INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequiredResult, Resource, TextContent
 from pydantic import AnyUrl, BaseModel, ValidationError
 
 from mcp_ollama import prompts, resources, tools
@@ -128,7 +128,7 @@ class OllamaServer(MCPServer[App]):
             answering(spec.run, math.inf if spec.waits else self._patience.answer),
             name=spec.name,
             title=spec.title,
-            description=inspect.cleandoc(spec.run.__doc__ or ""),
+            description=spec.description(self._settings),
             annotations=spec.annotations,
             structured_output=False,
         )
@@ -160,11 +160,24 @@ class OllamaServer(MCPServer[App]):
         optional = set(known).difference(tool.parameters.get("required", ()))
         given = {key: value for key, value in arguments.items() if value is not None or key not in optional}
         try:
-            return await super().call_tool(name, given, context)
+            return self._noting_what_is_off(await super().call_tool(name, given, context))
         except ToolError as error:
             if isinstance(error, UnexpectedToolError) or not isinstance(error.__cause__, ValidationError):
                 raise
             return failure(_explain(error.__cause__, name, known))
+
+    def _noting_what_is_off(self, answer: CallToolResult | InputRequiredResult) -> CallToolResult | InputRequiredResult:
+        """Say of the tools that an error advises which of them are not there."""
+        if not isinstance(answer, CallToolResult) or not answer.is_error:
+            return answer
+        (told,) = answer.content
+        text = cast("TextContent", told).text
+        off = [
+            f"{tool} is switched off by the operator ({setting})."
+            for tool, setting in self._switched_off.items()
+            if re.search(rf"\b{tool}\b", text)
+        ]
+        return failure(" ".join([text, *off]), answer.meta) if off else answer
 
     async def list_resources(self) -> list[Resource]:
         """List the documents, with one for each installed model; see `MCPServer.list_resources`."""

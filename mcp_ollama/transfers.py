@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 from mcp_ollama.inventory import find_model, in_another_case
 from mcp_ollama.jobs import Job, Kind, Transfer
 from mcp_ollama.ollama.client import OllamaClient
-from mcp_ollama.ollama.errors import NotInRegistryError, OllamaError, OllamaStreamError
+from mcp_ollama.ollama.errors import NotInRegistryError, OllamaError, OllamaStreamError, RegistryAccessError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.registry import Registry, present_blobs
 from mcp_ollama.ollama.schemas import Progress
@@ -191,7 +191,13 @@ class Transfers:
         return job.finish("cancelled", "cancelled; what was transferred is kept")
 
     async def _explained(self, job: Job, error: OllamaError) -> OllamaError:
-        """Name the model whose spelling keeps Ollama from asking for the right one, where the registry has that."""
+        """Say what the server cannot know: how a push should be named, or whose spelling is in the way of a pull."""
+        if job.kind == "push" and isinstance(error, RegistryAccessError):
+            return RegistryAccessError(
+                f"The registry does not let this server put {job.name} there.",
+                "A model goes under an account of your own: copy_model to youraccount/name, then push that. The key of "
+                "the server must belong to the account: run `ollama signin` on it.",
+            )
         if not isinstance(error, NotInRegistryError):
             return error
         try:

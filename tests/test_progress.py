@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 import pytest
 
 from mcp_ollama.ollama.schemas import Layer, Manifest, Progress
-from mcp_ollama.progress import ALL_TENSORS, Meter, bytes_in_words, describe, phase_of, seconds_in_words
+from mcp_ollama.progress import ALL_TENSORS, MOST_LAYERS, Meter, bytes_in_words, describe, phase_of, seconds_in_words
 
 A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
 
@@ -212,6 +212,11 @@ def test_what_next_to_nothing_comes_of_has_no_end_and_breaks_nothing() -> None:
         meter.note(line(A, min(second, 1) * 1_000_000_000, 2_000_000_000), second)
         assert meter.eta_seconds is None or meter.eta_seconds < 7 * 86_400
         assert "left" not in describe("a", "downloading", meter) or second < 100
+
+
+def test_layers_without_end_are_not_counted() -> None:
+    meter = meter_after(line(f"sha256:{number:064x}", 1, 1) for number in range(MOST_LAYERS + 100))
+    assert meter.completed_bytes == MOST_LAYERS
 
 
 def test_a_standstill_has_no_end() -> None:

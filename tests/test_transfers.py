@@ -331,6 +331,14 @@ async def test_a_push_is_waited_for_while_the_registry_makes_a_blob_of_it() -> N
     assert asked == ["verifying"] * 3
 
 
+async def test_what_was_there_before_is_no_progress() -> None:
+    job = Job("pull", ONE, insecure=False, stall_seconds=60)
+    layer = Layer(digest=f"sha256:{1:064x}", size=1000)
+    job.meter.plan(Manifest(config=layer, layers=[]), {layer.digest})
+    await job.attempt(lines_of(Progress(status="pulling manifest"), Progress(status="success")), alive)
+    assert (job.meter.completed_bytes, job.best_bytes) == (1000, 0)
+
+
 async def test_a_new_attempt_says_nothing_of_the_last_one() -> None:
     job = Job("pull", ONE, insecure=False, stall_seconds=60)
     told: list[str] = []

@@ -7,7 +7,8 @@ OllamaError
 │   ├── OllamaAuthorizationError     401 or 403
 │   └── ModelNotFoundError           404 for a model
 ├── OllamaStreamError                a running stream reported an error, or ended before `success`
-│   └── NotInRegistryError           the registry that a pull asks has no such model
+│   ├── NotInRegistryError           the registry that a pull asks has no such model
+│   └── RegistryAccessError          the registry lets the server not have it, or not put it there
 ├── OllamaResponseError              a 2xx answer that is not what the API promises
 └── ModelError                       a model cannot be set up for Pydantic AI
 InvalidModelName(ValueError)         a name that Ollama would refuse, found before any request
@@ -71,6 +72,10 @@ class OllamaStreamError(OllamaError):
 
 class NotInRegistryError(OllamaStreamError):
     """The registry has no such model, or not all of it."""
+
+
+class RegistryAccessError(OllamaStreamError):
+    """401 or 403 of a registry: the model is private, gated, misspelt, or another account's."""
 
 
 class OllamaResponseError(OllamaError):

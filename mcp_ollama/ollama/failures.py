@@ -19,6 +19,7 @@ from mcp_ollama.ollama.errors import (
     OllamaResponseError,
     OllamaStatusError,
     OllamaStreamError,
+    RegistryAccessError,
 )
 from mcp_ollama.ollama.hosts import is_loopback
 from mcp_ollama.ollama.schemas import Answer
@@ -81,7 +82,7 @@ FAILURES = (
     _failure(
         r"no space left on device|not enough space on the disk|disk quota exceeded",
         "The disk of the Ollama server is full.",
-        "Free space there (delete_model shows what each model frees), then call again: what was downloaded is kept.",
+        "Free space there (list_models with sort=size shows what is large), then call again: what came is kept.",
     ),
     _failure(
         r"digest mismatch",
@@ -118,6 +119,7 @@ FAILURES = (
         rf"{_CODE}401\b|realm host|unauthorized|(?<!proxy )authentication required",
         "The registry wants to know who asks for {model} (401): it is private, gated, or its name is misspelt.",
         f"{_CHECK_NAME} For a private one run `ollama signin` on the server, or add its key to your account.",
+        kind=RegistryAccessError,
     ),
     _failure(
         r"id_ed25519",
@@ -133,6 +135,7 @@ FAILURES = (
         rf"{_CODE}403\b|(?<!permission )denied|forbidden",
         "The registry refuses {model} to this server (403).",
         f"{_CHECK_NAME} If it is private, its owner must grant the Ollama server's key access.",
+        kind=RegistryAccessError,
     ),
     _failure(
         rf"{_CODE}(?:404\b|file does not exist)",
@@ -191,6 +194,8 @@ def stream_error(text: str, model: str) -> OllamaStreamError:
     problem, next_step = (part.format(model=model, text=said) for part in (failure.problem, failure.next_step))
     return failure.kind(problem, next_step, retryable=failure.retryable)
 
+
+_NO_MEMORY = re.compile(r"more system memory|unable to allocate|out of memory|cudaMalloc", re.IGNORECASE)
 
 _START = {
     "darwin": "Start the Ollama app, or run `ollama serve` in a terminal.",
@@ -264,6 +269,8 @@ def status_error(status: int, content: bytes, base_url: str, path: str, model: s
         return OllamaStatusError(problem, "Set MCP_OLLAMA_BASE_URL to the final address.", status_code=status)
     text = clean(said or content[:1000].decode("utf-8", "replace")) or "nothing more"
     next_step = "Try again in a while; Ollama's own log says more." if status >= 500 else ""
+    if _NO_MEMORY.search(text):
+        next_step = "unload_model others first, or use a smaller model, quantization or num_ctx."
     return OllamaStatusError(f"Ollama answered {status}: {text.rstrip('.')}.", next_step, status_code=status)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
@@ -132,10 +133,19 @@ class Registry:
 
 
 async def present_blobs(ollama: OllamaClient, manifest: Manifest) -> set[str] | None:
-    """Ask which blobs of a manifest an Ollama server has already; None when there are too many to ask after."""
+    """Ask which blobs of a manifest an Ollama server has already; None when they are too many, or it does not tell."""
     if len(manifest.blobs) > MOST_ASKED_AFTER:
         return None
-    return {digest for digest in manifest.blobs if await ollama.has_blob(digest)}
+    told: dict[str, bool] = {}
+
+    async def ask(digest: str) -> None:
+        with suppress(OllamaError):
+            told[digest] = await ollama.has_blob(digest)
+
+    async with anyio.create_task_group() as group:
+        for digest in manifest.blobs:
+            group.start_soon(ask, digest)
+    return {digest for digest in told if told[digest]} if len(told) == len(manifest.blobs) else None
 
 
 async def _read(response: "httpx.Response", name: ModelName) -> bytes:

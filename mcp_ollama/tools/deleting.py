@@ -106,4 +106,9 @@ def _named(names: tuple[str, ...]) -> str:
     return ", ".join(clean(name, 100) for name in names[:5])
 
 
-TOOLS = (ToolSpec(run=delete_model, title="Delete a model", destructive=True, idempotent=True),)
+_UNASKED = (
+    "Delete an installed model from the server's disk at once: nobody is asked. It cannot be undone, only pulled "
+    "again. Exact names only. To free memory instead of disk: unload_model."
+)
+
+TOOLS = (ToolSpec(run=delete_model, title="Delete a model", destructive=True, idempotent=True, unasked=_UNASKED),)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from mcp_ollama.consent import Deed, Reason, consent
 from mcp_ollama.context import App, Call, RefusedError, app_of
 from mcp_ollama.inventory import find_model, key_of
+from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.names import ModelName, split_source
 from mcp_ollama.ollama.schemas import InstalledModel
@@ -21,7 +22,7 @@ from mcp_ollama.tools.pulls import check_at_rest
 from mcp_ollama.tools.runtime import stop_running
 from mcp_ollama.tools.spec import ToolSpec
 
-Overwrite = Annotated[bool, Field(description="Replace an existing model of that name, after asking the user.")]
+Overwrite = Annotated[bool, Field(description="Replace an existing model of that name: ask the user first.")]
 
 
 class Making(BaseModel):
@@ -57,7 +58,7 @@ async def copy_model(
 
     existing = find_model(name, others)
     loses = existing if existing and existing.digest != found.digest else None
-    return await _make(call, "copy_model", name, existing, copy, loses=loses, overwrite=overwrite, confirm=confirm)
+    return await _make(call, "copy_model", name, copy, loses=loses, overwrite=overwrite, confirm=confirm)
 
 
 async def create_model(
@@ -94,10 +95,8 @@ async def create_model(
                 if line.status.startswith("pulling"):
                     raise RefusedError(f"{found.name} was deleted meanwhile.", "Pull it first, then call again.")
 
-    existing = find_model(name, [found, *others])
-    return await _make(
-        call, "create_model", name, existing, create, loses=existing, overwrite=overwrite, confirm=confirm
-    )
+    loses = find_model(name, [found, *others])
+    return await _make(call, "create_model", name, create, loses=loses, overwrite=overwrite, confirm=confirm)
 
 
 def _new_name(text: str) -> ModelName:
@@ -114,7 +113,6 @@ async def _make(
     call: Call,
     tool: str,
     name: ModelName,
-    existing: InstalledModel | None,
     make: Callable[[], Awaitable[None]],
     *,
     loses: InstalledModel | None,
@@ -123,9 +121,8 @@ async def _make(
 ) -> Making:
     app = app_of(call)
     check_at_rest(app, name.short)
-    if existing:
-        _check_overwriting(app, existing, overwrite=overwrite)
     if loses:
+        _check_overwriting(app, loses, overwrite=overwrite)
         verdict = await consent(call, _deed(tool, name, loses), confirm)
         if verdict.reason:
             return Making(model=loses.name, created=False, **asdict(verdict))
@@ -135,7 +132,12 @@ async def _make(
             return Making(model=loses.name, created=False, reason="changed", next_step=next_step)
         check_at_rest(app, name.short)
     await make()
-    made, _ = await app.catalog.find(name.short)
+    try:
+        made, _ = await app.catalog.find(name.short)
+    except OllamaError:
+        # It is made all the same, and who hears of an error would make it again.
+        await app.changes.of_model(name)
+        return Making(model=name.short, created=True)
     await app.changes.of_model(ModelName.parse(made.name))
     facts = await app.catalog.facts([made])
     row = model_row(made, facts[made.digest], ())

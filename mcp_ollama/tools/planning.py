@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import anyio
 from pydantic import BaseModel, Field
 
+from mcp_ollama.catalog import find_installed
 from mcp_ollama.context import App, Call, app_of
 from mcp_ollama.inventory import capabilities_of, find_model, find_named, key_of
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError, OllamaStatusError
@@ -66,6 +67,7 @@ class UpdateList(BaseModel):
 
     models: list[Update]
     complete: bool
+    next_step: str | None = None
 
 
 class Recommended(BaseModel):
@@ -94,6 +96,8 @@ async def plan_pull(call: Call, model: Annotated[str, Field(description="Model, 
     name = allowed(app, model, insecure=False)
     models = await app.ollama.list_models()
     found = find_model(name, models)
+    # Ollama asks a registry in the spelling of what is installed.
+    name = ModelName.parse(found.name) if found else name
     plan = PullPlan(model=name.short, exists=True, installed=found is not None)
     try:
         manifest = await app.registry.get_manifest(name)
@@ -119,8 +123,8 @@ async def check_updates(
     pull_model with the same name updates one.
     """
     app = app_of(call)
-    chosen = [(await app.catalog.find(model))[0] for model in models or ()]
-    chosen = chosen or await app.ollama.list_models()
+    installed = await app.ollama.list_models()
+    chosen = [find_installed(model, installed) for model in models or ()] or installed
     rows = {one.name: Update(model=one.name, state="unknown", reason="There was no time to ask.") for one in chosen}
 
     async def look(one: InstalledModel) -> None:
@@ -129,7 +133,8 @@ async def check_updates(
     with anyio.move_on_after(app.patience.updates):
         await each(chosen[:MAX_ROWS], look)
     listed = list(rows.values())[:MAX_ROWS]
-    return UpdateList(models=listed, complete=len(rows) <= MAX_ROWS and all(row.state != "unknown" for row in listed))
+    complete = len(rows) <= MAX_ROWS and all(row.state != "unknown" for row in listed)
+    return UpdateList(models=listed, complete=complete, next_step=_further(len(rows)))
 
 
 async def recommend_models(
@@ -146,15 +151,24 @@ async def recommend_models(
             raise
         return Recommendations(models=[], source="This server is too old to recommend models: 0.22.1 was the first.")
     models = await app.ollama.list_models()
+    named = {one.model: find_named(one.model, models) for one in recommended[:MAX_ROWS]}
+    facts = await app.catalog.facts(one for one in named.values() if one) if capability else {}
     rows: list[Recommended] = []
     for one in recommended[:MAX_ROWS]:
-        found = find_named(one.model, models)
+        found = named[one.model]
         if max_memory_bytes is not None and one.vram_bytes > max_memory_bytes:
             continue
-        if capability and found and not await _can(app, found, capability.lower()):
+        if capability and found and capability.lower() not in capabilities_of(found, facts.get(found.digest)):
             continue
         rows.append(_recommended(one, found))
     return Recommendations(models=rows, source=SOURCE)
+
+
+def _further(count: int) -> str | None:
+    if count <= MAX_ROWS:
+        return None
+    left = count - MAX_ROWS
+    return f"{left} older ones were not looked up: call again with models, from list_models with offset={MAX_ROWS}."
 
 
 def _recommended(one: Recommendation, found: InstalledModel | None) -> Recommended:
@@ -165,10 +179,6 @@ def _recommended(one: Recommendation, found: InstalledModel | None) -> Recommend
         memory_bytes=one.vram_bytes or None,
         installed=found is not None,
     )
-
-
-async def _can(app: App, model: InstalledModel, capability: str) -> bool:
-    return capability in capabilities_of(model, (await app.catalog.facts([model]))[model.digest])
 
 
 async def _update_of(app: App, model: InstalledModel) -> Update:
@@ -219,7 +229,8 @@ def _note_layers(plan: PullPlan, manifest: Manifest, present: set[str] | None) -
         for layer in layers[:MOST_ASKED_AFTER]
     ]
     if present is None:
-        plan.warnings.append(f"It has {len(layers)} parts, too many to ask which of them the server has already.")
+        why = "too many to ask" if len(layers) > MOST_ASKED_AFTER else "and the server does not tell"
+        plan.warnings.append(f"It has {len(layers)} parts, {why} which of them it has already.")
     else:
         plan.present_bytes = _bytes_of(manifest, present)
         plan.download_bytes = manifest.total_bytes - plan.present_bytes
@@ -233,7 +244,7 @@ async def _note_disk(app: App, plan: PullPlan, models: list[InstalledModel]) -> 
         plan.fits_on_disk = plan.download_bytes <= plan.disk_free_bytes
         if not plan.fits_on_disk:
             short = bytes_in_words(plan.download_bytes - plan.disk_free_bytes)
-            plan.warnings.append(f"The disk lacks {short}: delete_model shows what each model frees.")
+            plan.warnings.append(f"The disk lacks {short}: list_models with sort=size shows what is large.")
 
 
 async def _free_bytes(app: App, models: list[InstalledModel]) -> int | None:

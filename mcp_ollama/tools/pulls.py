@@ -83,7 +83,10 @@ async def cancel_pull(
     name = ModelName.for_pull(model)
     job = app.transfers.find(kind, name)
     if job is None:
-        raise RefusedError(f"No {kind} of {name} is under way.", "list_pulls shows what is.")
+        other: Kind = "push" if kind == "pull" else "pull"
+        found = app.transfers.is_under_way(other, name)
+        next_step = f"There is a {other}: call again with kind {other}." if found else "list_pulls shows what is."
+        raise RefusedError(f"No {kind} of {name} is under way.", next_step)
     if not job.over.is_set():
         job.cancel()
         with anyio.move_on_after(app.patience.cancel):
@@ -106,9 +109,10 @@ async def _follow(call: Call, app: App, job: Job, wait_seconds: float | None) ->
     if job.error:
         raise FailedError(f"The {job.kind} of {job.name} failed: {job.error.problem}", job.error.next_step, transfer)
     if not job.over.is_set():
+        how = "cancel_pull" if job.kind == "pull" else f"cancel_pull with kind {job.kind}"
         transfer.next_step = (
             f"The {job.kind} goes on by itself. Call {job.kind}_model with the same model again to keep waiting; "
-            "cancel_pull stops it."
+            f"{how} stops it."
         )
     return transfer
 

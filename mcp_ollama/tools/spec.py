@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from inspect import cleandoc
 
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel
@@ -23,6 +24,7 @@ class ToolSpec:
         waits: It waits as long as its `wait_seconds` say; all others are bounded by the server.
         overwrites: It is destructive only when it overwrites, which it refuses itself where nothing may be deleted.
         uploads: It hands a model to others; there only when the operator allows pushes.
+        unasked: What a model is told of it where the operator has switched the asking off; else the docstring.
     """
 
     run: Callable[..., Awaitable[BaseModel]]
@@ -34,11 +36,17 @@ class ToolSpec:
     waits: bool = False
     overwrites: bool = False
     uploads: bool = False
+    unasked: str | None = None
 
     @property
     def name(self) -> str:
         """The name that a model calls it by."""
         return self.run.__name__
+
+    def description(self, settings: OllamaSettings) -> str:
+        """Give what a model is told of it."""
+        text = self.run.__doc__ if settings.confirm_delete or self.unasked is None else self.unasked
+        return cleandoc(text or "")
 
     def switched_off_by(self, settings: OllamaSettings) -> str:
         """Give the variable and its value that leave the tool out; empty when it is there."""

@@ -490,6 +490,13 @@ async def test_what_is_packed_more_than_once_is_refused_before_it_is_unpacked() 
     assert "compressed more than once" in error.problem
 
 
+async def test_what_lacks_memory_is_told_to_need_less(wire: respx.MockRouter, client: OllamaClient) -> None:
+    text = "model requires more system memory (9.1 GiB) than is available (3.2 GiB)"
+    wire.post("/api/generate").respond(500, json={"error": text})
+    error = await failure(client.load_model("m"))
+    assert error.next_step == "unload_model others first, or use a smaller model, quantization or num_ctx."
+
+
 async def test_no_cookie_is_kept() -> None:
     async with (
         answering(http(VERSION, JSON, "Set-Cookie: track=42")) as server,

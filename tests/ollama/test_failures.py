@@ -14,6 +14,7 @@ from mcp_ollama.ollama.errors import (
     OllamaConnectionError,
     OllamaError,
     OllamaStreamError,
+    RegistryAccessError,
 )
 from mcp_ollama.ollama.failures import MAX_TEXT, clean, nobody_there, stream_error
 
@@ -48,7 +49,7 @@ BLOB_UNKNOWN = '{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unkno
 PERMANENT = (
     Row(
         "The disk of the Ollama server is full.",
-        "Free space there (delete_model shows what each model frees), then call again: what was downloaded is kept.",
+        "Free space there (list_models with sort=size shows what is large), then call again: what came is kept.",
         (
             "write /home/user/.ollama/models/blobs/sha256-ab-partial: no space left on device",
             "max retries exceeded: write /m/blobs/sha256-ab-partial-3: no space left on device",
@@ -240,6 +241,13 @@ TRANSIENT = (
     ),
 )
 
+KINDS = {
+    "The registry has no tiny:latest.": NotInRegistryError,
+    "The registry wants to know who asks for tiny:latest (401): it is private, gated, or its name is misspelt.": (
+        RegistryAccessError
+    ),
+    "The registry refuses tiny:latest to this server (403).": RegistryAccessError,
+}
 CASES = [
     (row, *(text if isinstance(text, tuple) else (text, " ".join(text.split()))))
     for row in (*PERMANENT, *TRANSIENT)
@@ -252,7 +260,7 @@ CASES = [
 )
 def test_an_error_of_a_job_becomes_a_sentence_with_a_next_step(row: Row, text: str, shown: str) -> None:
     error = stream_error(text, MODEL)
-    assert type(error) is (NotInRegistryError if row.problem.startswith("The registry has no") else OllamaStreamError)
+    assert type(error) is KINDS.get(row.problem, OllamaStreamError)
     assert error.problem == row.problem.replace("{}", shown)
     assert error.next_step == row.next_step
     assert str(error) == f"{error.problem} {error.next_step}"

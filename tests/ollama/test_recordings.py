@@ -1,6 +1,7 @@
 """The client reads what a real server once answered, all of it, failures included."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ from mcp_ollama.ollama.errors import (
     OllamaError,
     OllamaStatusError,
     OllamaStreamError,
+    RegistryAccessError,
 )
 from mcp_ollama.ollama.schemas import Progress
 
@@ -140,8 +142,11 @@ def expected_failure(exchange: Exchange) -> type[OllamaError] | None:
             streaming = exchange.path in ("/api/pull", "/api/push", "/api/create")
             if not streaming or exchange.lines[-1] == {"status": "success"}:
                 return None
-            absent = str(exchange.lines[-1].get("error", "")).endswith("file does not exist")
-            return NotInRegistryError if absent else OllamaStreamError
+            said = str(exchange.lines[-1].get("error", ""))
+            if said.endswith("file does not exist"):
+                return NotInRegistryError
+            kept_out = re.search(r"\b40[13]\b|realm host|unauthorized|denied", said)
+            return RegistryAccessError if kept_out else OllamaStreamError
         case 401 | 403:
             return OllamaAuthorizationError
         case 404 if exchange.path == "/api/delete" or exchange.method == "HEAD":

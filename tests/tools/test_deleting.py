@@ -74,7 +74,7 @@ async def test_a_confirmation_is_good_for_one_deletion_of_one_model(
             with subtests.test(wrong):
                 answer = await host("delete_model", model="a", confirm=wrong)
                 assert (answer["deleted"], answer["reason"]) == (False, "needs_confirmation")
-                assert answer["next_step"].startswith("That confirmation is wrong, used or older than 10 minutes. ")
+                assert answer["next_step"].startswith("That confirmation is wrong, used, older than 10 minutes, or")
         assert not deletions(simulator)
         assert (await host("delete_model", model="a", confirm=token))["deleted"]
         simulator.install("a")
@@ -139,9 +139,20 @@ async def test_a_model_that_is_gone_at_the_last_moment_was_not_deleted_by_us(
     assert (answer["deleted"], answer["reason"]) == (False, "changed")
 
 
+async def test_advice_that_cannot_be_followed_here_says_so(simulator: Simulator, connect: Connect) -> None:
+    async with connect(access="read-only") as host:
+        assert await host.refusal("show_model", model="a") == (
+            "The model a:latest is not installed. No model is installed yet: pull one with pull_model. "
+            "pull_model is switched off by the operator (MCP_OLLAMA_ACCESS=read-only)."
+        )
+
+
 async def test_an_operator_can_switch_the_asking_off(simulator: Simulator, connect: Connect) -> None:
     simulator.install("a")
     async with connect(confirm_delete=False) as host:
+        (told,) = [tool.description for tool in (await host.client.list_tools()).tools if tool.name == "delete_model"]
+        assert told is not None
+        assert told.startswith("Delete an installed model from the server's disk at once: nobody is asked.")
         assert (await host("delete_model", model="a", confirm="whatever"))["deleted"]
     assert not simulator.is_installed("a")
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import anyio
 import pytest
 from mcp import Client
 from mcp.types import ElicitRequestParams, ElicitResult, ErrorData
 
-from mcp_ollama.simulator import Fail, RunningSimulator, Send, Simulator, Stall
+from mcp_ollama.simulator import Fail, RunningSimulator, Send, Silence, Simulator, Stall
 from tests.conftest import QUICK, Connect
 from tests.host import Era, Host, built
 
@@ -170,6 +171,28 @@ async def test_a_copy_over_the_same_model_loses_nothing_and_asks_nobody(simulato
     simulator.copy("llama3.2:3b", "mine")
     async with connect() as host:
         assert (await host("copy_model", source="llama3.2:3b", destination="mine", overwrite=True))["created"]
+
+
+async def test_a_copy_over_the_same_model_is_one_already(simulator: Simulator, connect: Connect):
+    simulator.copy("llama3.2:3b", "mine")
+    async with connect() as host:
+        assert (await host("copy_model", source="llama3.2:3b", destination="mine"))["created"]
+
+
+async def test_what_is_made_is_said_to_be_though_it_cannot_be_looked_at(simulator: Simulator, connect: Connect):
+    held = simulator.faults.add("mine", Silence(), operation="create")
+    answers: list[dict[str, Any]] = []
+
+    async def make(host: Host) -> None:
+        answers.append(await host("create_model", model="mine", from_model="llama3.2:3b", system="x"))
+
+    async with connect() as host, anyio.create_task_group() as group:
+        group.start_soon(make, host)
+        await simulator.until(lambda: held.struck == 1)
+        simulator.respond("/api/tags", status=500)
+        held.release()
+    assert answers == [{"model": "mine:latest", "created": True}]
+    assert simulator.is_installed("mine")
 
 
 async def test_nothing_is_made_under_a_name_that_is_being_pulled(simulator: Simulator, connect: Connect):

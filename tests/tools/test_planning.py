@@ -188,6 +188,43 @@ async def test_a_plan_that_cannot_be_made_says_what_else_can_be_done(
     assert ("pull_model tells" if status == 401 else "Call again") in text
 
 
+async def test_all_models_are_listed_once_however_many_are_named(simulator: Simulator, connect: Connect):
+    names = [f"m{number}:1" for number in range(5)]
+    for number, name in enumerate(names):
+        simulator.install(name, size_bytes=MB + number)
+    async with connect() as call:
+        assert len((await call("check_updates", models=names))["models"]) == 5
+    assert len(simulator.asked("/api/tags")) == 1
+
+
+async def test_what_is_too_much_for_one_answer_is_told(simulator: Simulator, connect: Connect):
+    rows = [{"name": f"m{number}:cloud", "remote_host": "https://ollama.com"} for number in range(203)]
+    simulator.respond("/api/tags", body=json.dumps({"models": rows}))
+    async with connect() as call:
+        answer = await call("check_updates")
+    assert (len(answer["models"]), answer["complete"]) == (200, False)
+    assert answer["next_step"] == (
+        "3 older ones were not looked up: call again with models, from list_models with offset=200."
+    )
+
+
+async def test_a_plan_asks_in_the_spelling_of_what_is_installed(simulator: Simulator, connect: Connect):
+    simulator.install("llama3.2:1b", size_bytes=MB)
+    async with connect() as call:
+        plan = await call("plan_pull", model="LLAMA3.2:1B")
+    assert (plan["model"], plan["exists"], plan["up_to_date"]) == ("llama3.2:1b", True, True)
+
+
+async def test_a_plan_is_made_though_the_server_does_not_tell_of_its_parts(simulator: Simulator, connect: Connect):
+    manifest = simulator.registry.publish("llama3.2:1b", size_bytes=MB)
+    simulator.respond(f"/api/blobs/{manifest.blobs[0].digest}", status=500)
+    async with connect() as call:
+        plan = await call("plan_pull", model="llama3.2:1b")
+    assert plan["total_bytes"] == manifest.size
+    assert "download_bytes" not in plan
+    assert "the server does not tell which of them it has already" in plan["warnings"][0]
+
+
 async def test_updates_that_take_too_long_are_told_to_be_unknown(simulator: Simulator, connect: Connect):
     simulator.install("slow:1", size_bytes=MB)
     simulator.install("cloudy:120b-cloud", remote_host="https://ollama.com:443", remote_model="cloudy:120b")

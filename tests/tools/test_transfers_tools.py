@@ -186,7 +186,8 @@ async def test_a_push_knows_its_size_and_goes_on_after_its_call(simulator: Simul
         uploading = await host("push_model", model=OWN, wait_seconds=0.05)
         assert (uploading["kind"], uploading["state"], uploading["total_bytes"]) == ("push", "uploading", size)
         assert 45 < uploading["percent"] < 55
-        assert "Call push_model with the same model again" in uploading["next_step"]
+        assert uploading["next_step"].endswith("cancel_pull with kind push stops it.")
+        assert "call again with kind push" in await host.refusal("cancel_pull", model=OWN)
         held.release()
         transfer = await host("push_model", model=OWN)
     assert (transfer["state"], transfer["completed_bytes"], transfer["total_bytes"]) == ("done", size, size)
@@ -208,7 +209,11 @@ async def test_a_refused_push_fails_at_once(simulator: Simulator, connect: Conne
     simulator.faults.add(OWN, Fail(text="403: denied"), operation="push")
     async with connect(allow_push=True) as host:
         refusal = await host.refusal("push_model", model=OWN)
-    assert refusal.startswith("The push of me/mine:latest failed: The registry refuses me/mine:latest")
+    assert refusal == (
+        "The push of me/mine:latest failed: The registry does not let this server put me/mine:latest there. "
+        "A model goes under an account of your own: copy_model to youraccount/name, then push that. "
+        "The key of the server must belong to the account: run `ollama signin` on it."
+    )
     assert len(simulator.asked("/api/push")) == 1
 
 
