@@ -203,10 +203,14 @@ def _loading(model: InstalledModel, load: Load) -> Loading:
 
 
 async def _loaded(app: App, model: InstalledModel, load: Load) -> Loading:
-    runners = await runners_of(app, load.name)
     outcome = Loading(model=model.name, state="loaded", load_seconds=load.seconds)
+    runners: list[RunningModel] | None = None
+    with anyio.move_on_after(app.patience.look):
+        runners = await runners_of(app, load.name)
     if runners:
         outcome.running = row_of(runners[0])
+    elif runners is None:
+        outcome.next_step = "Where it runs could not be asked in time: see list_running_models."
     else:
         outcome.next_step = "It has left memory again already: another model may have needed the room."
     return outcome

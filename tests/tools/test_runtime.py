@@ -187,6 +187,15 @@ async def test_a_model_that_left_memory_at_once_is_told_so(era: Era):
     assert "left memory again" in loaded["next_step"]
 
 
+async def test_a_slow_server_does_not_hold_up_the_word_that_a_model_is_loaded(era: Era):
+    simulator = furnished()
+    simulator.delay("/api/ps", 30)
+    async with hosting(simulator, era, patience=Patience(look=0.1)) as call:
+        loaded = await call("load_model", model="qwen3:8b")
+    assert loaded["state"] == "loaded"
+    assert loaded["next_step"] == "Where it runs could not be asked in time: see list_running_models."
+
+
 async def test_a_cloud_model_is_not_loaded(era: Era):
     simulator = furnished()
     simulator.install("gpt-oss:120b-cloud", remote_host="https://ollama.com:443", remote_model="gpt-oss:120b")
