@@ -101,23 +101,31 @@ async def follow(client: Client, *uris: str) -> None:
         await client.session.send_request(SubscribeRequest(params=SubscribeRequestParams(uri=uri)), EmptyResult)
 
 
+class Heard:
+    """What a host of the older era is told, until it has heard of so many documents."""
+
+    def __init__(self, updates: int) -> None:
+        self.lists = 0
+        self.updates: list[str] = []
+        self.all = anyio.Event()
+        self._wanted = updates
+
+    async def __call__(self, message: Any) -> None:
+        if isinstance(message, ResourceListChangedNotification):
+            self.lists += 1
+        if isinstance(message, ResourceUpdatedNotification):
+            self.updates.append(str(message.params.uri))
+            if len(self.updates) == self._wanted:
+                self.all.set()
+
+
 async def test_older_hosts_are_told_of_changes_of_the_list_and_of_what_they_follow(
     simulator: Simulator, running: RunningSimulator
 ):
     simulator.registry.publish("new:1", size_bytes=MB)
-    lists, updates = [0], list[str]()
-    told = anyio.Event()
-
-    async def listen(message: Any) -> None:
-        if isinstance(message, ResourceListChangedNotification):
-            lists[0] += 1
-        if isinstance(message, ResourceUpdatedNotification):
-            updates.append(str(message.params.uri))
-            if len(updates) == 7:
-                told.set()
-
+    heard = Heard(updates=7)
     with anyio.fail_after(10):
-        async with Client(built(QUICK, confirm_delete=False), mode="legacy", message_handler=listen) as client:
+        async with Client(built(QUICK, confirm_delete=False), mode="legacy", message_handler=heard) as client:
             host = Host(client)
             await follow(client, "ollama://models/new:1", "ollama://models")
             unfollow = UnsubscribeRequest(params=UnsubscribeRequestParams(uri="ollama://models"))
@@ -127,32 +135,24 @@ async def test_older_hosts_are_told_of_changes_of_the_list_and_of_what_they_foll
             await follow(client, "ollama://running", "ollama://pulls", "ollama://models/copy:1", AGENT)
             await host.refusal("pull_model", model="nope")
             await host("load_model", model="copy:1")
-            await told.wait()
-    assert lists == [4]
-    assert updates[:4] == ["ollama://models/new:1"] * 2 + ["ollama://pulls"] * 2
-    assert sorted(updates[4:]) == [AGENT, "ollama://models/copy:1", "ollama://running"]
+            await heard.all.wait()
+    assert heard.lists == 4
+    assert heard.updates[:4] == ["ollama://models/new:1"] * 2 + ["ollama://pulls"] * 2
+    assert sorted(heard.updates[4:]) == [AGENT, "ollama://models/copy:1", "ollama://running"]
 
 
 async def test_a_change_is_told_under_the_name_that_the_server_lists(simulator: Simulator, running: RunningSimulator):
     simulator.install("new:1", size_bytes=1000)
     simulator.install("other:1", size_bytes=2000)
     simulator.registry.publish("new:1", size_bytes=MB)
-    updates: list[str] = []
-    told = anyio.Event()
-
-    async def listen(message: Any) -> None:
-        if isinstance(message, ResourceUpdatedNotification):
-            updates.append(str(message.params.uri))
-            if len(updates) == 2:
-                told.set()
-
+    heard = Heard(updates=2)
     with anyio.fail_after(10):
-        async with Client(built(QUICK, confirm_delete=False), mode="legacy", message_handler=listen) as client:
+        async with Client(built(QUICK, confirm_delete=False), mode="legacy", message_handler=heard) as client:
             await follow(client, "ollama://models/new:1")
             assert (await Host(client)("pull_model", model="NEW:1"))["model"] == "new:1"
             await Host(client)("copy_model", source="other:1", destination="New:1", overwrite=True)
-            await told.wait()
-    assert updates == ["ollama://models/new:1"] * 2
+            await heard.all.wait()
+    assert heard.updates == ["ollama://models/new:1"] * 2
 
 
 async def test_what_a_host_may_follow_is_bounded(simulator: Simulator, running: RunningSimulator):

@@ -51,7 +51,7 @@ class Creation:
         template = self._request.get("template", "")
         if template.count("{{") > template.count("}}"):
             raise Refusal("template error: template: :1: unclosed action", 400)
-        added = list(text_layers(self._request))
+        added = list(text_layers({**self._request, **self._parameters(base)}))
         replaced = {layer.kind for layer in added}
         layers = [*(layer for layer in base.layers if layer.kind not in replaced), *added]
         for layer in layers:
@@ -61,6 +61,11 @@ class Creation:
         manifest = Manifest.build(layers, base.settings | self._changes(), created=True)
         self._library.add(self._name, manifest, self._simulator.now())
         await self._stream.line(status="success")
+
+    def _parameters(self, base: Manifest) -> dict[str, Any]:
+        """Those of the base stay, but for the ones that are given anew."""
+        given = self._request.get("parameters")
+        return {"parameters": base.parameters | given} if given else {}
 
     def _changes(self) -> dict[str, Any]:
         return {"requires": self._request["requires"]} if self._request.get("requires") else {}

@@ -55,6 +55,14 @@ def test_a_stub_can_be_created(simulator: Simulator, client: Client) -> None:
     assert client.ask("/api/show", model="b").json()["remote_host"] == "https://ollama.example"
 
 
+def test_a_variant_keeps_the_parameters_that_are_not_given_anew(simulator: Simulator, client: Client) -> None:
+    simulator.install("base", parameters={"temperature": 0.5, "stop": ["a"]})
+    client.lines("/api/create", model="new", parameters={"stop": ["b"], "num_ctx": 64}, **{"from": "base"})
+    assert simulator.model("new").manifest.parameters == {"temperature": 0.5, "stop": ["b"], "num_ctx": 64}
+    client.lines("/api/create", model="other", system="x", **{"from": "base"})
+    assert simulator.model("other").manifest.parameters == {"temperature": 0.5, "stop": ["a"]}
+
+
 def test_creating_from_an_absent_model_pulls_it(simulator: Simulator, client: Client) -> None:
     simulator.registry.publish("base", size_bytes=10)
     lines = client.lines("/api/create", model="new", requires="0.20.0", **{"from": "base"})
