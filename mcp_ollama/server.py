@@ -48,11 +48,15 @@ CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
 """How long clients may keep what they were told (2026-07-28); documents are as fresh as they are read."""
 
 DISTRIBUTION = "mcp-ollama-manager"
-INSTRUCTIONS = (
-    "Manages the models of an Ollama server. list_models gives exact names; health says what is wrong when a tool "
-    "fails. A pull goes on after its call has ended: call pull_model again to keep waiting, cancel_pull to stop it. "
-    "Ask the user before deleting."
-)
+_FOR_ALL = "Manages the models of an Ollama server. list_models gives exact names; health says what is wrong when a tool fails."
+_FOR_PULLS = "A pull goes on after its call has ended: call pull_model again to keep waiting, cancel_pull to stop it."
+_FOR_DELETES = "Ask the user before deleting."
+INSTRUCTIONS = {
+    "full": f"{_FOR_ALL} {_FOR_PULLS} {_FOR_DELETES}",
+    "no-delete": f"{_FOR_ALL} {_FOR_PULLS} No model can be deleted here.",
+    "read-only": f"{_FOR_ALL} Nothing can be changed here.",
+}
+"""What a model is told of the whole, by access tier."""
 
 
 def build_server(
@@ -102,7 +106,7 @@ class OllamaServer(MCPServer[App]):
             "ollama",
             title="Ollama models",
             description="List, pull, inspect and delete the models of an Ollama server, and see its health.",
-            instructions=INSTRUCTIONS,
+            instructions=INSTRUCTIONS[settings.access],
             website_url=f"https://github.com/{DISTRIBUTION}/{DISTRIBUTION}",
             version=version(DISTRIBUTION),
             log_level=settings.log_level,

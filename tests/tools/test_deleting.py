@@ -316,6 +316,7 @@ async def test_a_tool_that_is_switched_off_is_not_there_and_says_so(
     async with connect(access=access) as host:
         listed = {one.name for one in (await host.client.list_tools()).tools}
         sentence = await host.refusal(tool, **arguments)
+        assert tool not in (host.client.instructions or "")
     assert tool not in listed
     assert {"list_models", "show_model", "list_pulls", "health"} <= listed
     assert sentence == f"{tool} is switched off by the operator (MCP_OLLAMA_ACCESS={access})."
