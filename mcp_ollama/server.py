@@ -48,7 +48,7 @@ CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
 """How long clients may keep what they were told (2026-07-28); documents are as fresh as they are read."""
 
 DISTRIBUTION = "mcp-ollama-manager"
-_FOR_ALL = "Manages the models of an Ollama server. list_models gives exact names; health says what is wrong when a tool fails."
+_FOR_ALL = "Manages the models of an Ollama server. list_models gives exact names; health says what is wrong."
 _FOR_PULLS = "A pull goes on after its call has ended: call pull_model again to keep waiting, cancel_pull to stop it."
 _FOR_DELETES = "Ask the user before deleting."
 INSTRUCTIONS = {
