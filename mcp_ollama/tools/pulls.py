@@ -40,7 +40,7 @@ async def pull_model(
 
     The download belongs to the server: it goes on when this call ends, is cut off or cancelled, and resumes by
     itself after a failure. When the answer's state is not yet done, call again with the same model to keep
-    waiting. Only cancel_pull stops it.
+    waiting. Only cancel_pull stops it. It replaces a variant that was made here under the same name.
     """
     app = app_of(call)
     job = app.transfers.start("pull", allowed(app, model, insecure=insecure), insecure=insecure)
