@@ -1,4 +1,4 @@
-"""The consent of a user whose host cannot be asked: a token that an agent must bring back."""
+"""The consent of a user whose host cannot be asked: a token that an agent must bring back, good for one deed."""
 
 import secrets
 import time
@@ -29,6 +29,13 @@ class Confirmations:
         return token
 
     def redeem(self, token: str, *deed: str) -> bool:
-        """Use a token up; True when it was given for this very deed and is still fresh."""
-        asked, expires = self._open.pop(token, ((), 0.0))
-        return asked == deed and time.monotonic() < expires
+        """Tell whether a token was given for this very deed and is fresh; a wrong one is used up by the attempt."""
+        asked, expires = self._open.get(token, ((), 0.0))
+        good = asked == deed and time.monotonic() < expires
+        if not good:
+            self.spend(token)
+        return good
+
+    def spend(self, token: str) -> None:
+        """Use a token up, once its deed is done: one that fails may be tried again with the same yes."""
+        self._open.pop(token, None)

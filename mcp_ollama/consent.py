@@ -106,6 +106,7 @@ def _in_rounds(app: App, call: Call, deed: Deed) -> Verdict:
         raise QuestionError(InputRequiredResult(input_requests={_KEY: ElicitRequest(params=form)}, request_state=state))
     if not app.confirmations.redeem(call.request_state, *deed.key):
         return _no("changed", deed, "That answer was to another question, used already or older than 10 minutes")
+    app.confirmations.spend(call.request_state)
     try:
         return _judged(deed, *_read(answer))
     except ValueError:

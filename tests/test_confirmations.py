@@ -9,6 +9,7 @@ def test_a_token_confirms_its_deed_once() -> None:
     confirmations = Confirmations()
     token = confirmations.ask(*DEED)
     assert confirmations.redeem(token, *DEED)
+    confirmations.spend(token)
     assert not confirmations.redeem(token, *DEED)
 
 

@@ -64,20 +64,21 @@ async def delete_model(
         outcome.next_step = verdict.next_step
         return outcome
     await stop_running(app, found)
-    return await _delete(app, found, outcome)
+    await _delete(app, found, outcome)
+    app.confirmations.spend(confirm)
+    return outcome
 
 
-async def _delete(app: App, model: InstalledModel, outcome: Deletion) -> Deletion:
+async def _delete(app: App, model: InstalledModel, outcome: Deletion) -> None:
     """Delete the very model that was agreed on, not one that took its name meanwhile, or is about to."""
     still = await app.catalog.is_still(model)
     check_at_rest(app, model.name)
     if not still or not await app.ollama.delete_model(model.name):
         outcome.reason = "changed"
         outcome.next_step = f"{model.name} was changed or deleted by someone else meanwhile: look at list_models."
-        return outcome
+        return
     outcome.deleted = True
     await app.changes.of_model(ModelName.for_pull(model.name))
-    return outcome
 
 
 async def _freed(app: App, model: InstalledModel, others: list[InstalledModel]) -> Freed:

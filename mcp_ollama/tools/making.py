@@ -132,6 +132,7 @@ async def _make(
             return Making(model=loses.name, created=False, reason="changed", next_step=next_step)
         check_at_rest(app, name.short)
     await make()
+    app.confirmations.spend(confirm)
     try:
         made, _ = await app.catalog.find(name.short)
     except OllamaError:

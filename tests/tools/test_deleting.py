@@ -251,6 +251,19 @@ async def test_a_model_that_cannot_be_unloaded_is_not_deleted(way: str, simulato
     assert Patience().unload == 10
 
 
+async def test_a_yes_holds_until_the_deed_is_done(simulator: Simulator, connect: Connect) -> None:
+    simulator.install("a")
+    simulator.load("a")
+    simulator.respond("/api/generate", body=json.dumps({"done": True}))
+    async with connect(patience=Patience(unload=0.1)) as host:
+        token = await consent(host, "a")
+        assert "is in use" in await host.refusal("delete_model", model="a", confirm=token)
+        simulator.restore("/api/generate")
+        assert (await host("delete_model", model="a", confirm=token))["deleted"]
+        simulator.install("a")
+        assert not (await host("delete_model", model="a", confirm=token))["deleted"]
+
+
 async def test_a_model_that_is_being_pulled_is_not_deleted(simulator: Simulator, connect: Connect) -> None:
     simulator.install("a")
     simulator.registry.publish("a", size_bytes=9_000_000)
