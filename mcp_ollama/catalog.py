@@ -38,9 +38,9 @@ class Catalog:
             InvalidModelName: Ollama would refuse the name.
             ModelNotFoundError: It is not installed; the sentence names the nearest that are.
         """
-        ModelName.for_pull(model)
+        name = ModelName.for_pull(model)
         models = await self.ollama.list_models()
-        found = find_installed(model, models)
+        found = find_installed(name, models)
         return found, [one for one in models if one is not found]
 
     async def is_still(self, model: InstalledModel) -> bool:
@@ -91,9 +91,12 @@ class Catalog:
         self._facts[digest] = facts
 
 
-def find_installed(model: str, models: list[InstalledModel]) -> InstalledModel:
-    """Find a model among the installed ones; raises what `Catalog.find` does."""
-    name = ModelName.for_pull(model)
+def find_installed(name: ModelName, models: list[InstalledModel]) -> InstalledModel:
+    """Find a model among the installed ones.
+
+    Raises:
+        ModelNotFoundError: It is not installed; the sentence names the nearest that are.
+    """
     found = find_model(name, models)
     if found is None:
         raise _not_installed(name, models)

@@ -112,7 +112,8 @@ async def living(
     patience = patience or Patience()
     changes = Changes(publish)
     transfers = Transfers(
-        *(ollama, registry),
+        ollama,
+        registry,
         stall_seconds=settings.stall_seconds,
         retry_seconds=patience.retry,
         changed=changes.of_transfer,

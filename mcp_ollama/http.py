@@ -90,19 +90,7 @@ def serve(
             auth=AuthSettings(issuer_url=AnyHttpUrl(url), resource_server_url=None) if token else None,
             token_verifier=_OneToken(token) if token else None,
         )
-        runner = _Uvicorn(
-            uvicorn.Config(
-                _in_small_letters(app),
-                loop="asyncio",
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=_DRAIN_SECONDS,
-            ),
-            core,
-        )
+        runner = _Uvicorn(_configured(_in_small_letters(app)), core)
         # It would break off the streams that are ended here, and calls sooner than uvicorn does.
         AppStatus.enable_automatic_graceful_drain = False
         logging.getLogger("uvicorn.error").addFilter(_is_news)
@@ -110,6 +98,19 @@ def serve(
             os.write(2, f"Serving on {url}{PATH}\n".encode())
         gc.freeze()
         return anyio.run(runner.run_until_signal, listener)
+
+
+def _configured(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="asyncio",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+    )
 
 
 class _Uvicorn(uvicorn.Server):
@@ -146,7 +147,7 @@ class _Uvicorn(uvicorn.Server):
     def _end_process(self) -> None:
         """End the process in a while, from a thread: a loop that is blocked would never come to it."""
         status = self._signalled.get()
-        time.sleep(_EXIT_SECONDS)
+        time.sleep(_EXIT_SECONDS)  # in a thread of its own: whatever the loop does, the process is gone by then
         os._exit(status)
 
 

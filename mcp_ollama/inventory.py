@@ -114,9 +114,8 @@ def in_another_case(name: ModelName, models: Iterable[InstalledModel]) -> Instal
     """
 
     def differs(text: str) -> bool:
-        try:
-            other = ModelName.parse(text)
-        except InvalidModelName:
+        other = listed_name(text)
+        if other is None:
             return False
         # The host is no matter: its case means nothing to the network.
         pairs = zip(astuple(name)[1:], astuple(other)[1:], strict=True)
@@ -135,16 +134,19 @@ def find_named(name: str, models: Iterable[InstalledModel]) -> InstalledModel | 
 
 def key_of(name: str) -> str:
     """Give the key under which Ollama takes two names to be the same model."""
-    # A server may list what its own parser would refuse, or would forget in part.
-    return ModelName.parse(name).key if is_listable(name) else name.lower()
+    listed = listed_name(name)
+    return listed.key if listed else name.lower()
 
 
-def is_listable(name: str) -> bool:
-    """Tell whether Ollama could list this name: then it is short, and holds letters, digits and a few signs alone."""
+def listed_name(text: str) -> ModelName | None:
+    """Read a name that Ollama could list: it is short, and holds letters, digits and a few signs alone.
+
+    None for another: a server may list what its own parser would refuse, or would forget in part.
+    """
     try:
-        return "://" not in name and bool(ModelName.parse(name))
+        return None if "://" in text else ModelName.parse(text)
     except InvalidModelName:
-        return False
+        return None
 
 
 def identity(model: InstalledModel | RunningModel) -> tuple[str, str]:
@@ -155,6 +157,12 @@ def identity(model: InstalledModel | RunningModel) -> tuple[str, str]:
 def running_as(model: InstalledModel, running: Iterable[RunningModel]) -> list[RunningModel]:
     """Find a model in memory."""
     return [one for one in running if identity(one) == identity(model)]
+
+
+def few_of(names: Sequence[str]) -> str:
+    """Name five at most, and say how many more there are."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{', '.join(names[:5])}{more}"
 
 
 def nearest_names(name: ModelName, models: Iterable[InstalledModel], limit: int = 3) -> list[str]:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 import anyio
 
-from mcp_ollama.inventory import key_of
+from mcp_ollama.inventory import identity
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError, OllamaTimeoutError
 from mcp_ollama.ollama.names import ModelName
@@ -146,7 +146,7 @@ class Loads:
 
     async def unload(self, models: Collection[RunningModel], seconds: float) -> list[RunningModel]:
         """Ask the server to drop running models, and wait so long until they are gone; gives those that stay."""
-        wanted = {(key_of(model.name), model.digest) for model in models}
+        wanted = {identity(model) for model in models}
         left = list(models)
         with anyio.move_on_after(seconds):
             for model in models:
@@ -155,7 +155,7 @@ class Loads:
                     await self._ollama.unload_model(model.name)
             while left:
                 running = await self._ollama.list_running_models()
-                left = [one for one in running if (key_of(one.name), one.digest) in wanted]
+                left = [one for one in running if identity(one) in wanted]
                 await anyio.sleep(0.1 if left else 0)
         if models:
             await self._changed({model.name for model in models})

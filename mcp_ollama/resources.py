@@ -17,7 +17,7 @@ from mcp.types import (
 from mcp_ollama.agents import to_text
 from mcp_ollama.changes import AGENT, MODELS, PULLS, RUNNING, model_uri
 from mcp_ollama.context import App, reading, written
-from mcp_ollama.inventory import is_listable
+from mcp_ollama.inventory import listed_name
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.schemas import InstalledModel
 from mcp_ollama.provider import configuration
@@ -98,7 +98,7 @@ async def of_models(app: App) -> list[Resource]:
 async def _listed(app: App) -> list[InstalledModel]:
     """Ask what is installed: nothing, where that cannot be had soon. Whoever reads a document is told what is wrong."""
     with anyio.move_on_after(app.patience.look), suppress(OllamaError):
-        return [one for one in await app.ollama.list_models() if is_listable(one.name)]
+        return [one for one in await app.ollama.list_models() if listed_name(one.name)]
     return []
 
 

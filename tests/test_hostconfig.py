@@ -87,6 +87,7 @@ def test_the_command_is_the_script_beside_the_interpreter():
 
 
 def test_without_a_script_beside_it_the_interpreter_starts_the_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    # Where this interpreter lies is given, and beside it lies a script.
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python3"))
     assert start_command() == (str(tmp_path / "python3"), "-m", "mcp_ollama")
 
@@ -122,6 +123,7 @@ def test_under_uvx_the_command_is_uvx_and_not_its_cache(
     (tmp_path / "uvx").write_text("#!/bin/sh\n")
     (tmp_path / "uvx").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    # What uvx makes is made of a package index, which no test asks.
     monkeypatch.setattr(sys, "executable", str(tmp_path / "archive-v0" / "x1" / "bin" / "python3"))
     monkeypatch.setattr(hostconfig, "distribution", distribution)
     assert start_command() == (shutil.which("uvx"), *words, COMMAND)

@@ -168,23 +168,26 @@ class Connection:
 
             self._loop = loop
             self._slots = anyio.Semaphore(MAX_CONNECTIONS)
-            local = is_loopback(self.base_url)
             self._http = new_client(
                 headers=self._headers,
                 verify=trust(self.base_url),
-                trust_env=not local,
+                trust_env=not is_loopback(self.base_url),
                 timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
                 # A request that is cancelled while it waits in the pool for its turn costs httpcore (1.0) a connection
                 # for good, so they wait for a slot of ours.
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=MAX_IDLE),
-                transport=self._transport or (_direct() if local and self.base_url.startswith("http:") else None),
+                transport=self._transport or (_direct() if _is_plain_and_here(self.base_url) else None),
             )
         return self._http
 
 
 def trust(base_url: str) -> ssl.SSLContext | bool:
     """Give the certificates that a server may show; none are loaded for plain http on this machine, to save 20 ms."""
-    return ssl.create_default_context() if base_url.startswith("https:") or not is_loopback(base_url) else False
+    return False if _is_plain_and_here(base_url) else ssl.create_default_context()
+
+
+def _is_plain_and_here(base_url: str) -> bool:
+    return base_url.startswith("http:") and is_loopback(base_url)
 
 
 def new_client(**options: Any) -> "httpx.AsyncClient":

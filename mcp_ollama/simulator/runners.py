@@ -43,7 +43,7 @@ class Runners:
         """Load a model, or keep it longer; another context length loads it anew."""
         key = _key(model)
         context = context_length or self._context(model)
-        while (runner := self._runners.get(key)) and runner.loading:  # noqa: ASYNC110 - the end may be a cancel
+        while (runner := self._runners.get(key)) and runner.loading:  # noqa: ASYNC110 - a cancel removes it untold
             await asyncio.sleep(0.005)
         if runner is None or runner.context_length != context:
             runner = await self._start(key, model, context)

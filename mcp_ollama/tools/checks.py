@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from mcp_ollama.catalog import REPAIR
 from mcp_ollama.context import App
-from mcp_ollama.inventory import find_named
+from mcp_ollama.inventory import few_of, find_named
 from mcp_ollama.ollama.errors import (
     InvalidModelName,
     OllamaConnectionError,
@@ -85,7 +85,7 @@ def _memory(running: Sequence[RunningModel]) -> Check:
     fix = (
         "Use a smaller model or quantization, a shorter context, or unload_model others; without a GPU this is normal."
     )
-    return Check(name="memory", status="warn", detail=f"On the CPU, and so slow: {_listed(slow)}.", fix=fix)
+    return Check(name="memory", status="warn", detail=f"On the CPU, and so slow: {few_of(slow)}.", fix=fix)
 
 
 def _context(models: Sequence[InstalledModel], running: Sequence[RunningModel]) -> Check:
@@ -97,7 +97,7 @@ def _context(models: Sequence[InstalledModel], running: Sequence[RunningModel]) 
     if not short:
         return Check(name="context", status="ok", detail="No loaded model has a context cut short.")
     fix = "Set OLLAMA_CONTEXT_LENGTH on the server, or make a variant with create_model and the parameter num_ctx."
-    detail = f"Loaded with a short context, in which agents lose their instructions: {_listed(short)}."
+    detail = f"Loaded with a short context, in which agents lose their instructions: {few_of(short)}."
     return Check(name="context", status="warn", detail=detail, fix=fix)
 
 
@@ -118,7 +118,7 @@ async def _cloud(app: App, models: Sequence[InstalledModel]) -> Check:
         return Check(name="cloud", status="unknown", detail=error.problem, fix=error.next_step or "Call again.")
     if disabled and remote:
         fix = "Switch the cloud on in Ollama's settings (or OLLAMA_NO_CLOUD off), or delete_model them."
-        detail = f"Cloud models are switched off on this server, but installed: {_listed(remote)}."
+        detail = f"Cloud models are switched off on this server, but installed: {few_of(remote)}."
         return Check(name="cloud", status="warn", detail=detail, fix=fix)
     return Check(name="cloud", status="ok", detail=f"Cloud models are switched {'off' if disabled else 'on'}.")
 
@@ -135,14 +135,9 @@ async def _damaged(app: App, models: Sequence[InstalledModel]) -> Check:
     await each([one for one in models if not one.remote_host][:MAX_MODELS], look)
     if not damaged:
         return Check(name="damaged", status="ok", detail="Every installed model can be shown.")
-    detail = f"Listed, but not usable: {_listed(sorted(damaged))}."
+    detail = f"Listed, but not usable: {few_of(sorted(damaged))}."
     return Check(name="damaged", status="warn", detail=detail, fix=REPAIR)
 
 
 def _shown(model: InstalledModel | RunningModel) -> str:
     return clean(model.name, 100)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"{', '.join(names[:5])}{more}"

@@ -14,6 +14,7 @@ from mcp_ollama.inventory import (
     capabilities_of,
     configured_context,
     facts_of,
+    few_of,
     identity,
     license_name,
     parameter_count,
@@ -133,8 +134,7 @@ def _doubt(models: list[InstalledModel], facts: dict[str, Facts | None]) -> str 
     unread = [clean(one.name, 100) for one in models if not one.remote_host and not facts.get(one.digest)]
     if not unread:
         return None
-    more = f" and {len(unread) - 5} more" if len(unread) > 5 else ""
-    return f"What {', '.join(unread[:5])}{more} can do could not be read in full: call again, or see health."
+    return f"What {few_of(unread)} can do could not be read in full: call again, or see health."
 
 
 def _nobody_can(capability: str, models: list[InstalledModel], facts: dict[str, Facts | None]) -> str:

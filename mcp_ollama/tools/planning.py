@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from mcp_ollama.catalog import find_installed
 from mcp_ollama.context import App, Call, app_of
-from mcp_ollama.inventory import capabilities_of, find_model, find_named, key_of
+from mcp_ollama.inventory import capabilities_of, find_model, find_named, key_of, listed_name
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError, OllamaStatusError
 from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.hosts import is_loopback
@@ -123,8 +123,9 @@ async def check_updates(
     pull_model with the same name updates one.
     """
     app = app_of(call)
+    names = [ModelName.for_pull(model) for model in models or ()]
     installed = await app.ollama.list_models()
-    chosen = [find_installed(model, installed) for model in models or ()] or installed
+    chosen = [find_installed(name, installed) for name in names] or installed
     rows = {one.name: Update(model=one.name, state="unknown", reason="There was no time to ask.") for one in chosen}
 
     async def look(one: InstalledModel) -> None:
@@ -186,11 +187,12 @@ async def _update_of(app: App, model: InstalledModel) -> Update:
     if model.remote_host:
         row.state = "remote"
         return row
-    parent = clean(model.details.parent_model, 100) if _is_name(model.details.parent_model) else ""
+    # It may also be the file that the model's author made it from.
+    parent = listed_name(model.details.parent_model)
     try:
         manifest = await app.registry.get_manifest(ModelName.for_pull(model.name))
         row.state = "current" if manifest.digest == model.digest else "outdated"
-        if row.state == "outdated" and parent and key_of(parent) == key_of(model.name):
+        if row.state == "outdated" and parent and parent.key == key_of(model.name):
             row.state, row.reason = "local_only", f"Made here from {parent}, whose name it took."
         elif row.state == "outdated":
             present = await present_blobs(app.ollama, manifest)
@@ -203,14 +205,6 @@ async def _update_of(app: App, model: InstalledModel) -> Update:
     except (OllamaError, InvalidModelName) as error:
         row.reason = clean(error.problem if isinstance(error, OllamaError) else str(error), 200)
     return row
-
-
-def _is_name(parent: str) -> bool:
-    """Tell whether a model's parent is a model; it may also be the file that its author made it from."""
-    try:
-        return bool(ModelName.parse(parent))
-    except InvalidModelName:
-        return False
 
 
 def _bytes_of(manifest: Manifest, digests: set[str]) -> int:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from mcp_ollama.catalog import damaged
 from mcp_ollama.context import App, Call, FailedError, RefusedError, app_of
-from mcp_ollama.inventory import find_model, key_of, running_as
+from mcp_ollama.inventory import find_model, identity, key_of, running_as
 from mcp_ollama.loads import Load
 from mcp_ollama.ollama.errors import ModelNotFoundError
 from mcp_ollama.ollama.names import ModelName
@@ -132,8 +132,8 @@ async def unload_model(
         if not targets and not stopped:
             await app.catalog.find(model)
     left = await app.loads.unload(targets, app.patience.unload)
-    stay = {(one.name, one.digest) for one in left}
-    gone = [one.name for one in targets if (one.name, one.digest) not in stay]
+    stay = {identity(one) for one in left}
+    gone = [one.name for one in targets if identity(one) not in stay]
     return Unloading(
         unloaded=list(dict.fromkeys([*stopped, *gone])),
         still_loaded=list(dict.fromkeys(one.name for one in left)),
