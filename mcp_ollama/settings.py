@@ -16,8 +16,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from mcp_ollama.ollama.addresses import SHARED_API_KEY_VARIABLE, address_from_environment, key_for, parse_host
 from mcp_ollama.ollama.client import OllamaClient
-from mcp_ollama.ollama.hosts import SHARED_API_KEY_VARIABLE, address_from_environment, key_for, parse_host
 
 PREFIX = "MCP_OLLAMA_"
 

@@ -13,10 +13,10 @@ import certifi
 import pytest
 from jsonschema import Draft202012Validator
 
-from mcp_ollama.context import Patience
+from mcp_ollama.models.app import Patience
 from mcp_ollama.simulator import RunningSimulator, Simulator, serve
 from mcp_ollama.tools.spec import ToolSpec
-from tests.host import Era, Host, built, host, own_port
+from tests.support.client import Era, Host, built, host, own_port
 
 QUICK = Patience(report=0.01, retry=0.002)
 

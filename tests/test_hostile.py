@@ -12,10 +12,10 @@ from mcp import Client
 from mcp.types import CallToolResult, ResourceTemplateReference, TextContent
 
 from mcp_ollama import tools
-from mcp_ollama.context import MAX_ANSWER_TEXT, Patience
+from mcp_ollama.models.app import MAX_ANSWER_TEXT, Patience
 from mcp_ollama.simulator import Simulator, serve
 from tests.conftest import Connect
-from tests.host import Host, built, own_port
+from tests.support.client import Host, built, own_port
 
 HASTY = Patience(answer=3, check=0.5, look=0.3, unload=0.2, cancel=0.5, updates=0.5, ask=0.2, report=0.01, heartbeat=1)
 TOOLS = {spec.name: spec for spec in tools.ALL}

@@ -24,12 +24,12 @@ import yaml
 
 import mcp_ollama
 from mcp_ollama import tools
-from mcp_ollama.hostconfig import COMMAND, HOSTS, snippet
+from mcp_ollama.cli.host_config import COMMAND, HOSTS, snippet
 from mcp_ollama.settings import OllamaSettings
 from mcp_ollama.simulator import RunningSimulator
 from scripts.readme import README, ROOT, Start, commands, fences, install_links, links, rows, start_of
 from tests.conftest import Connect
-from tests.wire import Wire, call, initialize, notification, request
+from tests.support.wire import Wire, call, initialize, notification, request
 
 TEXT = README.read_text(encoding="utf-8")
 SERVER = json.loads((ROOT / "server.json").read_text(encoding="utf-8"))
@@ -354,7 +354,7 @@ def test_papers_are_short(paper: str, most: int):
 def test_the_architecture_page_names_every_module_of_the_package():
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     package = ROOT / "mcp_ollama"
-    modules = {path.name for path in package.glob("*.py")} | {path.name for path in package.glob("tools/*.py")}
+    modules = {path.name for path in package.rglob("*.py") if "simulator" not in path.parts}
     assert {name for name in modules - {"__init__.py"} if name not in text} == set()
 
 

@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from mcp_ollama.ollama.addresses import is_loopback
 from mcp_ollama.ollama.connection import trust
-from mcp_ollama.ollama.failures import unusable_environment
-from mcp_ollama.ollama.hosts import is_loopback
+from mcp_ollama.ollama.error_messages import unusable_environment
 
 _OF_OPENAI = ("OpenAI-Organization", "OpenAI-Project")
 _OF_EACH_REQUEST = ("host", "content-length", "content-type", "transfer-encoding", "accept", "accept-encoding")

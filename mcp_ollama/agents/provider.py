@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import BaseModel
 
-from mcp_ollama.agent_http import new_agent_client
-from mcp_ollama.agents import describe, is_cloud, wire_profile
-from mcp_ollama.catalog import Catalog
-from mcp_ollama.inventory import best_chat_model, capabilities_of
+from mcp_ollama.agents.http_client import new_agent_client
+from mcp_ollama.agents.spec import describe, is_cloud, wire_profile
+from mcp_ollama.models.catalog import Catalog
+from mcp_ollama.models.lookup import best_chat_model, capabilities_of
+from mcp_ollama.ollama.addresses import openai_base_url, parse_host
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import (
     ModelError,
@@ -23,7 +24,6 @@ from mcp_ollama.ollama.errors import (
     OllamaError,
     OllamaStatusError,
 )
-from mcp_ollama.ollama.hosts import openai_base_url, parse_host
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.settings import OllamaSettings
 

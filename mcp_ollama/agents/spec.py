@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from mcp_ollama.inventory import configured_context, parse_parameters, running_as, trained_context
+from mcp_ollama.models.lookup import configured_context, parse_parameters, running_as, trained_context
+from mcp_ollama.ollama.addresses import openai_base_url
+from mcp_ollama.ollama.error_messages import clean
 from mcp_ollama.ollama.errors import InvalidModelName, ModelError
-from mcp_ollama.ollama.failures import clean
-from mcp_ollama.ollama.hosts import openai_base_url
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
 from mcp_ollama.settings import OllamaSettings

@@ -12,7 +12,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-from mcp_ollama.ollama.hosts import SHARED_API_KEY_VARIABLE, is_loopback
+from mcp_ollama.ollama.addresses import SHARED_API_KEY_VARIABLE, is_loopback
 from mcp_ollama.settings import OllamaSettings
 
 COMMAND = "mcp-ollama-manager"

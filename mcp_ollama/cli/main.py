@@ -14,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from mcp_ollama.server import OllamaServer
+    from mcp_ollama.server.server import OllamaServer
     from mcp_ollama.settings import OllamaSettings
     from mcp_ollama.tools.health import Health
 
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _host(text: str) -> str:
-    from mcp_ollama.hostconfig import HOSTS
+    from mcp_ollama.cli.host_config import HOSTS
 
     if text not in HOSTS:
         raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(HOSTS)}")
@@ -126,14 +126,14 @@ class _PrintVersion(argparse.Action):
 
 def _stdio_door() -> "Door":
     """Take stdin and stdout at once; what is given back serves on them."""
-    from mcp_ollama.pipes import claim
+    from mcp_ollama.transports.std_streams import claim
 
     if sys.stdin is not None and sys.stdin.isatty():
         _say(f"{COMMAND} waits for an MCP host on stdin. To see whether Ollama is well: {COMMAND} --check")
     pipes = claim()
 
     def door(server: "OllamaServer", _: "OllamaSettings") -> int:
-        from mcp_ollama.stdio import serve
+        from mcp_ollama.transports.stdio import serve
 
         gc.enable()
         return serve(server, pipes, notifications=server.announced())
@@ -143,7 +143,7 @@ def _stdio_door() -> "Door":
 
 def _http_door(host: str, port: int) -> "Door":
     def door(server: "OllamaServer", settings: "OllamaSettings") -> int:
-        from mcp_ollama.http import Address, serve
+        from mcp_ollama.transports.http import Address, serve
 
         gc.enable()
         try:
@@ -164,15 +164,15 @@ def _http_door(host: str, port: int) -> "Door":
 
 
 def _serve(settings: "OllamaSettings", door: "Door") -> int:
-    from mcp_ollama.server import build_server
+    from mcp_ollama.server.server import build_server
 
     return door(build_server(settings), settings)
 
 
 def _demo(settings: "OllamaSettings", door: "Door") -> int:
-    from mcp_ollama.ollama.registry import Registry
-    from mcp_ollama.server import build_server
+    from mcp_ollama.server.server import build_server
     from mcp_ollama.simulator import demo_simulator, serve
+    from mcp_ollama.sources.registry import Registry
 
     with serve(demo_simulator()) as running:
         simulated = settings.model_copy(update={"base_url": running.base_url})
@@ -183,7 +183,7 @@ def _demo(settings: "OllamaSettings", door: "Door") -> int:
 def _check(chosen: dict[str, str]) -> int:
     import anyio
 
-    from mcp_ollama.context import living
+    from mcp_ollama.models.app import living
     from mcp_ollama.tools.health import examine
 
     settings = _settings(chosen)
@@ -200,7 +200,7 @@ def _leave(signum: int, _: FrameType | None) -> NoReturn:
 
 
 def _tell(report: "Health") -> int:
-    from mcp_ollama.hostconfig import next_step
+    from mcp_ollama.cli.host_config import next_step
 
     marks = {"ok": "+", "warn": "!", "fail": "x", "unknown": "?"}
     lines = [f"{report.status}: Ollama at {report.base_url}"]
@@ -214,7 +214,7 @@ def _tell(report: "Health") -> int:
 
 
 def _print_config(host: str, chosen: dict[str, str]) -> int:
-    from mcp_ollama.hostconfig import HOSTS, left_out, snippet, start_command
+    from mcp_ollama.cli.host_config import HOSTS, left_out, snippet, start_command
 
     settings = _settings(chosen)
     text = snippet(host, settings, start_command())

@@ -14,10 +14,10 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.types import CallToolResult, InputRequiredResult, TextContent
 from pydantic import BaseModel
 
-from mcp_ollama.catalog import Catalog
-from mcp_ollama.changes import Changes, Publish
-from mcp_ollama.confirmations import Confirmations
-from mcp_ollama.loads import Loads
+from mcp_ollama.models.catalog import Catalog
+from mcp_ollama.models.events import Changes, Publish
+from mcp_ollama.models.loading import Loads
+from mcp_ollama.models.transfers import Transfers
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import (
     InvalidModelName,
@@ -27,9 +27,9 @@ from mcp_ollama.ollama.errors import (
     OllamaResponseError,
     OllamaStatusError,
 )
-from mcp_ollama.ollama.registry import Registry
+from mcp_ollama.server.confirmations import Confirmations
 from mcp_ollama.settings import REGISTRIES, OllamaSettings
-from mcp_ollama.transfers import Transfers
+from mcp_ollama.sources.registry import Registry
 
 Params = ParamSpec("Params")
 

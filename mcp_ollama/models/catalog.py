@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from mcp_ollama.inventory import Facts, facts_of, find_model, nearest_names
+from mcp_ollama.models.concurrency import each
+from mcp_ollama.models.lookup import Facts, facts_of, find_model, nearest_names
 from mcp_ollama.ollama.client import OllamaClient
+from mcp_ollama.ollama.error_messages import clean
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
-from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
-from mcp_ollama.together import each
 
 REPAIR = "pull_model repairs one that comes from a registry; delete_model removes it."
 

@@ -6,9 +6,11 @@ from typing import Literal
 import anyio
 from pydantic import BaseModel
 
-from mcp_ollama.catalog import REPAIR
-from mcp_ollama.context import App
-from mcp_ollama.inventory import few_of, find_named
+from mcp_ollama.models.app import App
+from mcp_ollama.models.catalog import REPAIR
+from mcp_ollama.models.concurrency import each
+from mcp_ollama.models.lookup import few_of, find_named
+from mcp_ollama.ollama.error_messages import clean
 from mcp_ollama.ollama.errors import (
     InvalidModelName,
     OllamaConnectionError,
@@ -16,11 +18,9 @@ from mcp_ollama.ollama.errors import (
     OllamaResponseError,
     OllamaStatusError,
 )
-from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
-from mcp_ollama.together import each
-from mcp_ollama.tools.runtime import processor_of
+from mcp_ollama.tools.running import processor_of
 
 SHORT_CONTEXT = 4096
 """What Ollama gives a model on a machine with little video memory: an agent's instructions alone may fill it."""

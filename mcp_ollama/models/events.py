@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from mcp_ollama.jobs import Job
+from mcp_ollama.models.job import Job
 from mcp_ollama.ollama.names import ModelName
 
 logger = logging.getLogger(__name__)

@@ -9,11 +9,11 @@ from typing import Literal
 import anyio
 from pydantic import BaseModel
 
+from mcp_ollama.models.progress import Meter, describe, phase_of
+from mcp_ollama.ollama.error_messages import clean
 from mcp_ollama.ollama.errors import OllamaError, OllamaTimeoutError
-from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import Progress
-from mcp_ollama.progress import Meter, describe, phase_of
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 import anyio
 
-from mcp_ollama.inventory import identity
+from mcp_ollama.models.lookup import identity
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError, OllamaTimeoutError
 from mcp_ollama.ollama.names import ModelName

@@ -14,13 +14,13 @@ from contextlib import asynccontextmanager
 import anyio
 from anyio.abc import TaskGroup
 
-from mcp_ollama.inventory import find_model, in_another_case
-from mcp_ollama.jobs import Job, Kind, Transfer
+from mcp_ollama.models.job import Job, Kind, Transfer
+from mcp_ollama.models.lookup import find_model, in_another_case
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import NotInRegistryError, OllamaError, OllamaStreamError, RegistryAccessError
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.ollama.registry import Registry, present_blobs
 from mcp_ollama.ollama.schemas import Progress
+from mcp_ollama.sources.registry import Registry, present_blobs
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,12 @@ from urllib.parse import quote
 import anyio
 from pydantic import BaseModel, ValidationError
 
+from mcp_ollama.ollama.addresses import address_from_environment, key_for, parse_host
 from mcp_ollama.ollama.connection import Body, Connection
+from mcp_ollama.ollama.error_messages import answer_error
 from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError, OllamaStatusError
-from mcp_ollama.ollama.failures import answer_error
-from mcp_ollama.ollama.hosts import address_from_environment, key_for, parse_host
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.ndjson import read_progress
 from mcp_ollama.ollama.schemas import (
     InstalledModel,
     InstalledModels,
@@ -26,7 +27,6 @@ from mcp_ollama.ollama.schemas import (
     Status,
     Version,
 )
-from mcp_ollama.ollama.streams import read_progress
 
 if TYPE_CHECKING:
     import httpx

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio.lowlevel import current_token
 
+from mcp_ollama.ollama.addresses import is_loopback
+from mcp_ollama.ollama.error_messages import (
+    clean,
+    no_secure_connection,
+    nobody_there,
+    status_error,
+    unusable_environment,
+)
 from mcp_ollama.ollama.errors import OllamaConnectionError, OllamaError, OllamaResponseError, OllamaTimeoutError
-from mcp_ollama.ollama.failures import clean, no_secure_connection, nobody_there, status_error, unusable_environment
-from mcp_ollama.ollama.hosts import is_loopback
 
 if TYPE_CHECKING:
     import httpx
@@ -211,7 +217,7 @@ def _direct() -> "httpx.AsyncBaseTransport":
     import httpcore  # noqa: PLC0415 - see _open
     import httpx  # noqa: PLC0415 - see _open
 
-    from mcp_ollama.ollama.chunks import MergingBackend  # noqa: PLC0415 - see _open
+    from mcp_ollama.ollama.coalescing import MergingBackend  # noqa: PLC0415 - see _open
 
     transport = httpx.AsyncHTTPTransport(verify=False)
     # Private, since httpx has no argument for it; the pool itself and its argument are httpcore's public API.

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from mcp_ollama.ollama.addresses import is_loopback
 from mcp_ollama.ollama.errors import (
     ModelNotFoundError,
     NotInRegistryError,
@@ -21,7 +22,6 @@ from mcp_ollama.ollama.errors import (
     OllamaStreamError,
     RegistryAccessError,
 )
-from mcp_ollama.ollama.hosts import is_loopback
 from mcp_ollama.ollama.schemas import Answer
 
 MAX_TEXT = 300

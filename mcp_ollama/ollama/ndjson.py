@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 
 from pydantic import ValidationError
 
+from mcp_ollama.ollama.error_messages import clean, error_text, stream_error
 from mcp_ollama.ollama.errors import OllamaResponseError, OllamaStreamError
-from mcp_ollama.ollama.failures import clean, error_text, stream_error
 from mcp_ollama.ollama.schemas import Progress
 
 MAX_LINE_BYTES = 8_000_000

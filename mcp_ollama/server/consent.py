@@ -13,7 +13,7 @@ from mcp.server.elicitation import render_elicitation_schema
 from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 from pydantic import BaseModel, Field
 
-from mcp_ollama.context import STATELESS_SINCE, App, Call, QuestionError, app_of, user_decides
+from mcp_ollama.models.app import STATELESS_SINCE, App, Call, QuestionError, app_of, user_decides
 
 Reason = Literal["needs_confirmation", "declined", "cancelled", "timed_out", "changed"]
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from mcp.server import MCPServer
 from pydantic import Field
 
-from mcp_ollama.context import App
+from mcp_ollama.models.app import App
 
 _ASK = "Change nothing before I have agreed."
 

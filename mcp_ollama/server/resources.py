@@ -14,16 +14,16 @@ from mcp.types import (
     ResourceTemplateReference,
 )
 
-from mcp_ollama.agents import to_text
-from mcp_ollama.changes import AGENT, MODELS, PULLS, RUNNING, model_uri
-from mcp_ollama.context import App, reading, written
-from mcp_ollama.inventory import listed_name
+from mcp_ollama.agents.provider import configuration
+from mcp_ollama.agents.spec import to_text
+from mcp_ollama.models.app import App, reading, written
+from mcp_ollama.models.events import AGENT, MODELS, PULLS, RUNNING, model_uri
+from mcp_ollama.models.lookup import listed_name
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.schemas import InstalledModel
-from mcp_ollama.provider import configuration
-from mcp_ollama.tools.library import card_of, list_of_models
-from mcp_ollama.tools.pulls import TransferList
-from mcp_ollama.tools.runtime import running_rows
+from mcp_ollama.tools.installed import card_of, list_of_models
+from mcp_ollama.tools.running import running_rows
+from mcp_ollama.tools.transfers import TransferList
 
 JSON = "application/json"
 MOST_MODELS = 200

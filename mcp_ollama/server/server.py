@@ -19,12 +19,13 @@ from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.types import INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequiredResult, Resource, TextContent
 from pydantic import AnyUrl, BaseModel, ValidationError
 
-from mcp_ollama import prompts, resources, tools
-from mcp_ollama.announcements import Announcements
-from mcp_ollama.changes import LONGEST_ADDRESS
-from mcp_ollama.context import App, Patience, answering, failure, living
-from mcp_ollama.ollama.registry import Registry
+from mcp_ollama import tools
+from mcp_ollama.models.app import App, Patience, answering, failure, living
+from mcp_ollama.models.events import LONGEST_ADDRESS
+from mcp_ollama.server import prompts, resources
+from mcp_ollama.server.subscriptions import Announcements
 from mcp_ollama.settings import OllamaSettings
+from mcp_ollama.sources.registry import Registry
 from mcp_ollama.tools.spec import ToolSpec
 
 _JSON_TYPES = (

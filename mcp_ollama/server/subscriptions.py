@@ -11,8 +11,8 @@ from mcp.server.lowlevel import Server
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourcesListChanged, ResourceUpdated
 from mcp.types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
 
-from mcp_ollama.changes import LONGEST_ADDRESS
-from mcp_ollama.context import STATELESS_SINCE
+from mcp_ollama.models.app import STATELESS_SINCE
+from mcp_ollama.models.events import LONGEST_ADDRESS
 
 MAX_SUBSCRIPTIONS = 1000
 

@@ -7,20 +7,20 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from mcp_ollama.consent import Deed, Reason, consent
-from mcp_ollama.context import App, Call, RefusedError, app_of
-from mcp_ollama.inventory import find_model, key_of
+from mcp_ollama.models.app import App, Call, RefusedError, app_of
+from mcp_ollama.models.lookup import find_model, key_of
+from mcp_ollama.models.parameters import check_parameters
+from mcp_ollama.models.progress import bytes_in_words
+from mcp_ollama.ollama.error_messages import clean
 from mcp_ollama.ollama.errors import OllamaError
-from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.names import ModelName, split_source
 from mcp_ollama.ollama.schemas import InstalledModel
-from mcp_ollama.parameters import check_parameters
-from mcp_ollama.progress import bytes_in_words
-from mcp_ollama.tools.deleting import Confirm
-from mcp_ollama.tools.library import ModelRow, model_row
-from mcp_ollama.tools.pulls import check_at_rest
-from mcp_ollama.tools.runtime import stop_running
+from mcp_ollama.server.consent import Deed, Reason, consent
+from mcp_ollama.tools.delete import Confirm
+from mcp_ollama.tools.installed import ModelRow, model_row
+from mcp_ollama.tools.running import stop_running
 from mcp_ollama.tools.spec import ToolSpec
+from mcp_ollama.tools.transfers import check_at_rest
 
 Overwrite = Annotated[bool, Field(description="Replace an existing model of that name: ask the user first.")]
 

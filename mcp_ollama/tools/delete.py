@@ -4,17 +4,17 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from mcp_ollama.consent import Deed, Reason, consent
-from mcp_ollama.context import App, Call, app_of
-from mcp_ollama.inventory import Freed, freed_by_deleting, may_share, running_as
-from mcp_ollama.ollama.failures import clean
+from mcp_ollama.models.app import App, Call, app_of
+from mcp_ollama.models.lookup import Freed, freed_by_deleting, may_share, running_as
+from mcp_ollama.models.progress import bytes_in_words
+from mcp_ollama.ollama.error_messages import clean
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel
-from mcp_ollama.progress import bytes_in_words
-from mcp_ollama.tools.library import Model
-from mcp_ollama.tools.pulls import check_at_rest
-from mcp_ollama.tools.runtime import stop_running
+from mcp_ollama.server.consent import Deed, Reason, consent
+from mcp_ollama.tools.installed import Model
+from mcp_ollama.tools.running import stop_running
 from mcp_ollama.tools.spec import ToolSpec
+from mcp_ollama.tools.transfers import check_at_rest
 
 Confirm = Annotated[
     str, Field(description="The confirmation of the answer before, once the user has agreed. Else leave it out.")

@@ -9,17 +9,17 @@ from urllib.parse import urlsplit
 import anyio
 from pydantic import BaseModel
 
-from mcp_ollama.context import App, Call, app_of
+from mcp_ollama.models.app import App, Call, app_of
+from mcp_ollama.models.checks import Check, look_further
+from mcp_ollama.ollama.addresses import is_loopback
+from mcp_ollama.ollama.error_messages import clean
 from mcp_ollama.ollama.errors import (
     OllamaAuthorizationError,
     OllamaConnectionError,
     OllamaError,
     OllamaTimeoutError,
 )
-from mcp_ollama.ollama.failures import clean
-from mcp_ollama.ollama.hosts import is_loopback
 from mcp_ollama.settings import OllamaSettings
-from mcp_ollama.tools.checks import Check, look_further
 from mcp_ollama.tools.spec import ToolSpec
 
 ResultT = TypeVar("ResultT")

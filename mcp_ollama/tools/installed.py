@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from mcp_ollama.agents import describe, to_text
-from mcp_ollama.context import App, Call, app_of
-from mcp_ollama.inventory import (
+from mcp_ollama.agents.spec import describe, to_text
+from mcp_ollama.models.app import App, Call, app_of
+from mcp_ollama.models.lookup import (
     Facts,
     capabilities_of,
     configured_context,
@@ -21,7 +21,7 @@ from mcp_ollama.inventory import (
     parse_parameters,
     running_as,
 )
-from mcp_ollama.ollama.failures import clean
+from mcp_ollama.ollama.error_messages import clean
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
 from mcp_ollama.tools.spec import ToolSpec
 

@@ -8,19 +8,19 @@ from typing import Annotated, Literal
 import anyio
 from pydantic import BaseModel, Field
 
-from mcp_ollama.catalog import find_installed
-from mcp_ollama.context import App, Call, app_of
-from mcp_ollama.inventory import capabilities_of, find_model, find_named, key_of, listed_name
+from mcp_ollama.models.app import App, Call, app_of
+from mcp_ollama.models.catalog import find_installed
+from mcp_ollama.models.concurrency import each
+from mcp_ollama.models.lookup import capabilities_of, find_model, find_named, key_of, listed_name
+from mcp_ollama.models.progress import bytes_in_words
+from mcp_ollama.ollama.addresses import is_loopback
+from mcp_ollama.ollama.error_messages import clean
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError, OllamaStatusError
-from mcp_ollama.ollama.failures import clean
-from mcp_ollama.ollama.hosts import is_loopback
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.ollama.registry import MOST_ASKED_AFTER, present_blobs
 from mcp_ollama.ollama.schemas import InstalledModel, Manifest, Recommendation
-from mcp_ollama.progress import bytes_in_words
-from mcp_ollama.together import each
-from mcp_ollama.tools.pulls import allowed
+from mcp_ollama.sources.registry import MOST_ASKED_AFTER, present_blobs
 from mcp_ollama.tools.spec import ToolSpec
+from mcp_ollama.tools.transfers import allowed
 
 MAX_ROWS = 200
 SOURCE = "Ollama's own recommendations, as this server gives them"

@@ -8,15 +8,15 @@ from typing import Annotated, Literal
 import anyio
 from pydantic import BaseModel, BeforeValidator, Field
 
-from mcp_ollama.catalog import damaged
-from mcp_ollama.context import App, Call, FailedError, RefusedError, app_of
-from mcp_ollama.inventory import find_model, identity, key_of, running_as
-from mcp_ollama.loads import Load
+from mcp_ollama.models.app import App, Call, FailedError, RefusedError, app_of
+from mcp_ollama.models.catalog import damaged
+from mcp_ollama.models.loading import Load
+from mcp_ollama.models.lookup import find_model, identity, key_of, running_as
+from mcp_ollama.models.progress import seconds_in_words
 from mcp_ollama.ollama.errors import ModelNotFoundError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
-from mcp_ollama.progress import seconds_in_words
-from mcp_ollama.tools.library import whole_seconds
+from mcp_ollama.tools.installed import whole_seconds
 from mcp_ollama.tools.spec import ToolSpec
 
 YEAR_SECONDS = 365 * 86_400

@@ -5,8 +5,8 @@ from typing import Annotated, get_args
 import anyio.lowlevel
 from pydantic import BaseModel, Field
 
-from mcp_ollama.context import App, Call, FailedError, RefusedError, app_of
-from mcp_ollama.jobs import Job, Kind, Transfer
+from mcp_ollama.models.app import App, Call, FailedError, RefusedError, app_of
+from mcp_ollama.models.job import Job, Kind, Transfer
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.settings import REGISTRIES
 from mcp_ollama.tools.spec import ToolSpec

@@ -37,7 +37,7 @@ from mcp.shared.message import SessionMessage
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from mcp_ollama.pipes import Pipes
+from mcp_ollama.transports.std_streams import Pipes
 
 logger = logging.getLogger(__name__)
 

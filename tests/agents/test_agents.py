@@ -18,15 +18,15 @@ from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.mcp import MCPToolset
 
 from mcp_ollama import OllamaClient, OllamaSettings, agent_from_config, create_ollama_model
-from mcp_ollama.agents import to_text
-from mcp_ollama.catalog import Catalog
-from mcp_ollama.provider import configuration
+from mcp_ollama.agents.provider import configuration
+from mcp_ollama.agents.spec import to_text
+from mcp_ollama.models.catalog import Catalog
 from mcp_ollama.simulator import RunningSimulator, Simulator
-from tests.host import Era
+from tests.support.client import Era
 
 CHAT, TOOLS, THINKING = ("completion",), ("completion", "tools"), ("completion", "tools", "thinking")
 CONFIG = "ollama://config/pydantic-ai"
-EXAMPLE = Path(__file__).parent.parent / "examples" / "agent.py"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "agent.py"
 
 
 class City(BaseModel):

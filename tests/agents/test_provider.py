@@ -22,10 +22,10 @@ from mcp_ollama import (
     detect_ollama_model,
     ollama_health_check,
 )
+from mcp_ollama.ollama.addresses import InvalidAddress
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaConnectionError
-from mcp_ollama.ollama.hosts import InvalidAddress
 from mcp_ollama.simulator import Fail, RunningSimulator, Simulator
-from tests.ollama.raw_server import answering, http
+from tests.support.raw_server import answering, http
 
 CHAT, TOOLS = ("completion",), ("completion", "tools")
 

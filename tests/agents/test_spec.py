@@ -14,14 +14,14 @@ from mcp.types import PromptReference, ResourceTemplateReference, TextResourceCo
 from pydantic_ai.agent.spec import AgentSpec
 
 from mcp_ollama import ModelError, OllamaSettings
-from mcp_ollama.agents import describe, is_cloud
-from mcp_ollama.context import Patience
-from mcp_ollama.inventory import Facts, best_chat_model
+from mcp_ollama.agents.spec import describe, is_cloud
+from mcp_ollama.models.app import Patience
+from mcp_ollama.models.lookup import Facts, best_chat_model
 from mcp_ollama.ollama.schemas import InstalledModel, ModelDetails, ModelInfo, RunningModel
 from mcp_ollama.simulator import Fail, Simulator
 from mcp_ollama.simulator.recipes import Recipe
 from tests.conftest import Connect
-from tests.host import Host
+from tests.support.client import Host
 
 CONFIG = "ollama://config/pydantic-ai"
 CHAT, TOOLS = ("completion",), ("completion", "tools")
@@ -386,7 +386,7 @@ def test_a_server_that_starts_imports_nothing_of_pydantic_ai(tmp_path: Path):
     script = (
         "import sys, mcp_ollama\n"
         "assert not {'mcp', 'pydantic_ai', 'openai', 'httpx'} & set(sys.modules)\n"
-        "import mcp_ollama.cli, mcp_ollama.server\n"
+        "import mcp_ollama.cli.main, mcp_ollama.server.server\n"
         "assert not {'pydantic_ai', 'openai', 'fastmcp'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=30, cwd=tmp_path)

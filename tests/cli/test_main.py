@@ -12,10 +12,10 @@ from importlib.metadata import version
 
 import pytest
 
-from mcp_ollama.cli import OPTIONS, main, variable_of
+from mcp_ollama.cli.main import OPTIONS, main, variable_of
 from mcp_ollama.settings import OllamaSettings
 from mcp_ollama.simulator import RunningSimulator, Simulator, serve
-from tests.wire import Wire, call, request
+from tests.support.wire import Wire, call, request
 
 COMMAND = [sys.executable, "-m", "mcp_ollama"]
 NOWHERE = "http://127.0.0.1:9"
@@ -59,7 +59,7 @@ def test_help_names_every_way_in_and_a_flag_like_each_variable():
 @pytest.mark.parametrize("flag", ["--version", "--help"])
 def test_version_and_help_are_answered_before_anything_heavy_is_imported(flag: str):
     code = (
-        "import sys\nfrom mcp_ollama.cli import main\n"
+        "import sys\nfrom mcp_ollama.cli.main import main\n"
         f"try: main(['{flag}'])\n"
         "except SystemExit: pass\n"
         "sys.exit(sorted({'mcp', 'pydantic', 'httpx', 'asyncio'} & sys.modules.keys()) or None)"

@@ -7,11 +7,11 @@ import anyio
 import pytest
 
 from mcp_ollama import OllamaClient
-from mcp_ollama.catalog import Catalog
-from mcp_ollama.inventory import Facts
+from mcp_ollama.models.catalog import Catalog
+from mcp_ollama.models.concurrency import AT_ONCE
+from mcp_ollama.models.lookup import Facts
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError
 from mcp_ollama.simulator import RunningSimulator, Silence, Simulator
-from mcp_ollama.together import AT_ONCE
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mcp_ollama.inventory import (
+from mcp_ollama.models.lookup import (
     Facts,
     Freed,
     configured_context,

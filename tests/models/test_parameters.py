@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_ollama.parameters import KNOWN, check_parameters
+from mcp_ollama.models.parameters import KNOWN, check_parameters
 
 
 def test_each_type_is_read_as_ollama_would_have_it():

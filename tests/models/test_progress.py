@@ -4,8 +4,16 @@ from collections.abc import Collection, Iterable
 
 import pytest
 
+from mcp_ollama.models.progress import (
+    ALL_TENSORS,
+    MOST_LAYERS,
+    Meter,
+    bytes_in_words,
+    describe,
+    phase_of,
+    seconds_in_words,
+)
 from mcp_ollama.ollama.schemas import Layer, Manifest, Progress
-from mcp_ollama.progress import ALL_TENSORS, MOST_LAYERS, Meter, bytes_in_words, describe, phase_of, seconds_in_words
 
 A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
 

@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from mcp_ollama.jobs import MAX_LINE
+from mcp_ollama.models.job import MAX_LINE
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.simulator import (
@@ -31,8 +31,8 @@ from mcp_ollama.simulator import (
     registry_error,
 )
 from tests.conftest import Connect
-from tests.downloads import BUSY, LASTING, MODEL, SIZE, downloadable
-from tests.host import Era, Host
+from tests.support.client import Era, Host
+from tests.support.downloads import BUSY, LASTING, MODEL, SIZE, downloadable
 
 SOON = 0.25
 """A stall that a test waits for."""

@@ -7,15 +7,15 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from mcp_ollama.changes import Changes
-from mcp_ollama.jobs import MAX_LINE, Job
+from mcp_ollama.models.events import Changes
+from mcp_ollama.models.job import MAX_LINE, Job
+from mcp_ollama.models.transfers import KEPT, MAX_OPEN, Transfers
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.ollama.registry import MOST_ASKED_AFTER, Registry
 from mcp_ollama.ollama.schemas import Layer, Manifest, Progress
 from mcp_ollama.simulator import Fail, RunningSimulator, Simulator, Stall
-from mcp_ollama.transfers import KEPT, MAX_OPEN, Transfers
+from mcp_ollama.sources.registry import MOST_ASKED_AFTER, Registry
 
 ONE, OTHER = ModelName.parse("one"), ModelName.parse("other")
 

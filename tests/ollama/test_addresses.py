@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_ollama.ollama.hosts import (
+from mcp_ollama.ollama.addresses import (
     BASE_URL_VARIABLES,
     InvalidAddress,
     address_from_environment,

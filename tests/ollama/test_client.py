@@ -19,6 +19,7 @@ import respx
 from anyio.from_thread import start_blocking_portal
 from pydantic import ValidationError
 
+from mcp_ollama.ollama.addresses import API_KEY_VARIABLE, BASE_URL_VARIABLES, SHARED_API_KEY_VARIABLE, InvalidAddress
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.connection import MAX_ANSWER_BYTES, MAX_CONNECTIONS, trust
 from mcp_ollama.ollama.errors import (
@@ -32,9 +33,8 @@ from mcp_ollama.ollama.errors import (
     OllamaStatusError,
     OllamaTimeoutError,
 )
-from mcp_ollama.ollama.hosts import API_KEY_VARIABLE, BASE_URL_VARIABLES, SHARED_API_KEY_VARIABLE, InvalidAddress
 from mcp_ollama.ollama.schemas import Progress
-from tests.ollama.raw_server import SILENCE, answering, http, until_connected
+from tests.support.raw_server import SILENCE, answering, http, until_connected
 
 BASE_URL = "http://127.0.0.1:11434"
 REMOTE_URL = "http://gpu.example:11434"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mcp_ollama.ollama.chunks import Merger, MergingStream
+from mcp_ollama.ollama.coalescing import Merger, MergingStream
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
 LINE = b'{"status":"pulling model","digest":"sha256:model","total":9,"completed":1}\n'

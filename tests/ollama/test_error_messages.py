@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcp_ollama.ollama.error_messages import MAX_TEXT, clean, nobody_there, stream_error
 from mcp_ollama.ollama.errors import (
     ModelError,
     NotInRegistryError,
@@ -16,7 +17,6 @@ from mcp_ollama.ollama.errors import (
     OllamaStreamError,
     RegistryAccessError,
 )
-from mcp_ollama.ollama.failures import MAX_TEXT, clean, nobody_there, stream_error
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
 MODEL = "tiny:latest"

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_ollama.ollama.errors import NotInRegistryError, OllamaError, OllamaResponseError, OllamaStreamError
+from mcp_ollama.ollama.ndjson import MAX_LINE_BYTES, read_progress
 from mcp_ollama.ollama.schemas import Progress
-from mcp_ollama.ollama.streams import MAX_LINE_BYTES, read_progress
 
 Picture = tuple[str, str, int, int]
 

@@ -1,6 +1,6 @@
 """Tokens: good once, for one deed, for a while."""
 
-from mcp_ollama.confirmations import MAX_OPEN, Confirmations
+from mcp_ollama.server.confirmations import MAX_OPEN, Confirmations
 
 DEED = ("delete", "a", "digest")
 

@@ -16,9 +16,9 @@ from mcp.types import (
     TextContent,
 )
 
-from mcp_ollama.context import Patience
+from mcp_ollama.models.app import Patience
 from mcp_ollama.simulator import RunningSimulator, Simulator, Stall
-from tests.host import Era, Host, built
+from tests.support.client import Era, Host, built
 
 MODEL = "llama3.2:3b"
 

@@ -22,12 +22,12 @@ from mcp.types import (
 )
 
 from mcp_ollama import OllamaSettings, build_server
-from mcp_ollama.announcements import MAX_SUBSCRIPTIONS
-from mcp_ollama.changes import AGENT
-from mcp_ollama.context import Patience
+from mcp_ollama.models.app import Patience
+from mcp_ollama.models.events import AGENT
+from mcp_ollama.server.subscriptions import MAX_SUBSCRIPTIONS
 from mcp_ollama.simulator import RunningSimulator, Simulator
 from tests.conftest import QUICK, Connect
-from tests.host import Host, built
+from tests.support.client import Host, built
 
 MB = 1_000_000
 

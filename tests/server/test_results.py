@@ -8,9 +8,9 @@ from mcp.types import CallToolResult
 from pydantic import BaseModel
 
 from mcp_ollama import OllamaError, OllamaSettings
-from mcp_ollama.context import META, FailedError, Patience, RefusedError, answering, failure, living
+from mcp_ollama.models.app import META, FailedError, Patience, RefusedError, answering, failure, living
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaAuthorizationError
-from tests.host import text_of
+from tests.support.client import text_of
 
 
 class Thing(BaseModel):

@@ -12,11 +12,11 @@ from mcp.types import INVALID_PARAMS
 from pydantic import BaseModel
 
 import mcp_ollama
-from mcp_ollama.context import Call, Patience
+from mcp_ollama.models.app import Call, Patience
 from mcp_ollama.simulator import RunningSimulator, Simulator
 from mcp_ollama.tools.spec import ToolSpec
 from tests.conftest import Connect
-from tests.host import Host, built, text_of
+from tests.support.client import Host, built, text_of
 
 KEY, HEADER = "sk-distinctive-4711", "distinctive-0815"
 VALUES: dict[str, Any] = {"model": "a", "source": "a", "destination": "b", "from_model": "a"}
@@ -43,7 +43,7 @@ async def test_the_list_of_tools_is_what_was_agreed_on() -> None:
     listed = await built(Patience(), allow_push=True).list_tools()
     document = [tool.model_dump(by_alias=True, exclude_none=True, mode="json") for tool in listed]
     # `pytest --inline-snapshot=fix` writes the file anew.
-    assert json.dumps(document, indent=2, ensure_ascii=False) + "\n" == external_file("data/tools.json", format=".txt")
+    assert json.dumps(document, indent=2, ensure_ascii=False) + "\n" == external_file("../data/tools.json", format=".txt")
 
 
 async def test_a_host_is_told_who_is_there(connect: Connect) -> None:

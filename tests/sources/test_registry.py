@@ -19,9 +19,9 @@ from mcp_ollama.ollama.errors import (
     OllamaTimeoutError,
 )
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.ollama.registry import MAX_CONNECTIONS, MAX_MANIFEST_BYTES, Registry
 from mcp_ollama.ollama.schemas import Manifest
-from tests.ollama.raw_server import SILENCE, answering, http, until_connected
+from mcp_ollama.sources.registry import MAX_CONNECTIONS, MAX_MANIFEST_BYTES, Registry
+from tests.support.raw_server import SILENCE, answering, http, until_connected
 
 RECORDED = Path(__file__).parents[1] / "data" / "recordings" / "_manifest_big.json"
 MANIFEST = RECORDED.read_bytes()

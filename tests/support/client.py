@@ -13,10 +13,10 @@ from mcp.server import MCPServer
 from mcp.types import CallToolResult, TextContent
 
 from mcp_ollama import OllamaSettings, build_server
-from mcp_ollama.context import App, Patience
-from mcp_ollama.ollama.registry import Registry
-from mcp_ollama.server import OllamaServer
+from mcp_ollama.models.app import App, Patience
+from mcp_ollama.server.server import OllamaServer
 from mcp_ollama.settings import REGISTRIES
+from mcp_ollama.sources.registry import Registry
 
 Era = Literal["auto", "legacy"]
 """Which revisions of the protocol the client speaks: the stateless ones, or those with a handshake."""

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from mcp_ollama.context import Patience
+from mcp_ollama.models.app import Patience
 from mcp_ollama.simulator import Simulator
 
 MODEL = "llama3.2:1b"

@@ -1,4 +1,4 @@
-"""A small server on our transport, run as a child process: `python -m tests.echo_server`.
+"""A small server on our transport, run as a child process: `python -m tests.support.echo_server`.
 
 What happens to it is told on stderr, a word a line.
 """
@@ -19,7 +19,7 @@ from types import FrameType
 import anyio
 from anyio import to_thread
 
-from mcp_ollama.pipes import claim
+from mcp_ollama.transports.std_streams import claim
 
 pipes = claim()
 gc.disable()
@@ -30,7 +30,7 @@ from mcp.server import MCPServer
 from mcp.server.lowlevel import NotificationOptions
 from mcp.server.mcpserver import Context
 
-from mcp_ollama.stdio import serve
+from mcp_ollama.transports.stdio import serve
 
 print("planted at import", flush=True)
 

@@ -18,7 +18,9 @@ from multiprocessing.context import ForkServerContext
 @cache
 def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mcp_ollama.cli", "mcp_ollama.http", "mcp_ollama.server", "mcp_ollama.stdio"])
+    context.set_forkserver_preload(
+        ["mcp_ollama.cli.main", "mcp_ollama.transports.http", "mcp_ollama.server.server", "mcp_ollama.transports.stdio"]
+    )
     return context
 
 

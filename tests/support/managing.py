@@ -3,9 +3,9 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from mcp_ollama.context import Patience
+from mcp_ollama.models.app import Patience
 from mcp_ollama.simulator import Simulator, serve
-from tests.host import Era, Host, built, host, own_port
+from tests.support.client import Era, Host, built, host, own_port
 
 QUICK = Patience(report=0.01, heartbeat=0.05)
 GB = 1_000_000_000

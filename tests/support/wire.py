@@ -16,7 +16,7 @@ from queue import Empty, Queue
 from typing import Any, Self
 
 from tests.conformance import schemas
-from tests.forked import Forked
+from tests.support.fork import Forked
 
 Frame = dict[str, Any]
 

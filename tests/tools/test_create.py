@@ -9,7 +9,7 @@ from mcp.types import ElicitRequestParams, ElicitResult, ErrorData
 
 from mcp_ollama.simulator import Fail, RunningSimulator, Send, Silence, Simulator, Stall
 from tests.conftest import QUICK, Connect
-from tests.host import Era, Host, built
+from tests.support.client import Era, Host, built
 
 MB = 1_000_000
 

@@ -7,10 +7,10 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from mcp_ollama.context import Patience
+from mcp_ollama.models.app import Patience
 from mcp_ollama.simulator import Fail, Silence, Simulator, Stall
 from tests.conftest import Connect
-from tests.host import Host
+from tests.support.client import Host
 
 
 async def consent(host: Host, model: str) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from mcp_ollama.context import Patience
+from mcp_ollama.models.app import Patience
 from mcp_ollama.simulator import Simulator
 from tests.conftest import Connect
-from tests.host import Host, own_port
+from tests.support.client import Host, own_port
 
 NAMES = frozenset(
     [

@@ -3,11 +3,11 @@
 import pytest
 
 from mcp_ollama import OllamaSettings, build_server
-from mcp_ollama.context import Patience
-from mcp_ollama.ollama.registry import Registry
+from mcp_ollama.models.app import Patience
 from mcp_ollama.simulator import Fail, RunningSimulator, Simulator
+from mcp_ollama.sources.registry import Registry
 from tests.conftest import Connect
-from tests.host import Era, Host, host
+from tests.support.client import Era, Host, host
 
 MANIFEST = "/v2/library/llama3.2/manifests/latest"
 MB = 1_000_000

@@ -7,7 +7,7 @@ import pytest
 
 from mcp_ollama.simulator import Fail, Silence, Simulator
 from tests.conftest import Connect
-from tests.host import Host, text_of
+from tests.support.client import Host, text_of
 
 JULY = 1_783_000_000.75
 """2026-07-02T13:46:40.75Z."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mcp_ollama.context import Patience
+from mcp_ollama.models.app import Patience
 from mcp_ollama.simulator import Simulator
 from tests.conftest import Connect
 

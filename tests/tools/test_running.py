@@ -5,14 +5,14 @@ from collections.abc import Iterable
 import anyio
 import pytest
 
-from mcp_ollama.context import Patience
-from mcp_ollama.loads import Loads
+from mcp_ollama.models.app import Patience
+from mcp_ollama.models.loading import Loads
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.simulator import Drop, Fail, Simulator
-from mcp_ollama.tools.runtime import YEAR_SECONDS
-from tests.host import Era
-from tests.managing import GB, hosting
+from mcp_ollama.tools.running import YEAR_SECONDS
+from tests.support.client import Era
+from tests.support.managing import GB, hosting
 
 
 def furnished() -> Simulator:

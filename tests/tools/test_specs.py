@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from mcp_ollama import tools
-from mcp_ollama.context import Patience
+from mcp_ollama.models.app import Patience
 from mcp_ollama.tools.spec import ToolSpec
-from tests.host import built
+from tests.support.client import built
 
 READ_ONLY, DESTRUCTIVE, IDEMPOTENT, OPEN = "read_only", "destructive", "idempotent", "open_world"
 HINTS = {

@@ -8,11 +8,11 @@ import anyio
 import pytest
 from mcp.types import TextResourceContents
 
-from mcp_ollama.context import Patience
+from mcp_ollama.models.app import Patience
 from mcp_ollama.simulator import Drop, Fail, Silence, Simulator, Stall
 from tests.conftest import Connect
-from tests.downloads import BUSY, MODEL, SIZE, downloadable
-from tests.host import Host
+from tests.support.client import Host
+from tests.support.downloads import BUSY, MODEL, SIZE, downloadable
 
 OWN = "me/mine:latest"
 

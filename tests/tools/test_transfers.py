@@ -9,10 +9,10 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from mcp_ollama.context import Patience
+from mcp_ollama.models.app import Patience
 from mcp_ollama.simulator import Fail, FakeSuccess, Simulator, Stall, no_space
 from tests.conftest import Connect
-from tests.host import Host, text_of
+from tests.support.client import Host, text_of
 
 SMALL = 20_000_000
 KEY = "io.github.mcp-ollama-manager"

@@ -16,9 +16,9 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from mcp_ollama.cli import main
+from mcp_ollama.cli.main import main
 from mcp_ollama.simulator import RunningSimulator, Simulator, Stall, serve
-from tests.wire import MODERN, Wire, initialize, request
+from tests.support.wire import MODERN, Wire, initialize, request
 
 COMMAND = [sys.executable, "-m", "mcp_ollama"]
 TOKEN = "correct-horse-battery-staple"
@@ -58,7 +58,7 @@ def public() -> Iterator[Wire]:
 HANGING = """
 from contextlib import asynccontextmanager
 from mcp.server import MCPServer
-from mcp_ollama import http
+from mcp_ollama.transports import http
 @asynccontextmanager
 async def lifespan(_):
     yield
@@ -73,7 +73,7 @@ MUTE = """
 import signal, sys
 from contextlib import asynccontextmanager
 from mcp.server import MCPServer
-from mcp_ollama import http
+from mcp_ollama.transports import http
 @asynccontextmanager
 async def lifespan(_):
     yield signal.raise_signal(signal.SIGTERM)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.wire import Frame, Wire, call, initialize, notification, request
+from tests.support.wire import Frame, Wire, call, initialize, notification, request
 
-COMMAND = [sys.executable, "-m", "tests.echo_server"]
+COMMAND = [sys.executable, "-m", "tests.support.echo_server"]
 PARSE_ERROR, INVALID_REQUEST, CONNECTION_CLOSED = -32700, -32600, -32000
 
 

@@ -11,7 +11,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 from mcp_ollama.simulator import RunningSimulator, Simulator, Stall, serve
-from tests.wire import Wire, call, request
+from tests.support.wire import Wire, call, request
 
 COMMAND = [sys.executable, "-m", "mcp_ollama"]
 
