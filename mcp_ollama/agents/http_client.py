@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcp_ollama.ollama.addresses import is_loopback
-from mcp_ollama.ollama.connection import trust
+from mcp_ollama.ollama.connection import tls_context
 from mcp_ollama.ollama.error_messages import unusable_environment
 
 _OF_OPENAI = ("OpenAI-Organization", "OpenAI-Project")
@@ -36,7 +36,7 @@ def new_agent_client(base_url: str, headers: Mapping[str, str]) -> Any:
         return DefaultAsyncHttpxClient(
             follow_redirects=False,
             trust_env=not is_loopback(base_url),
-            verify=trust(base_url),
+            verify=tls_context(base_url),
             event_hooks={"request": [finish]},
         )
     except Exception as error:

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from mcp_ollama.models.lookup import configured_context, parse_parameters, running_as, trained_context
+from mcp_ollama.models.lookup import configured_context, find_running, parse_parameters, trained_context
 from mcp_ollama.ollama.addresses import openai_base_url
-from mcp_ollama.ollama.error_messages import clean
+from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName, ModelError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
@@ -78,7 +78,7 @@ def to_text(document: Mapping[str, Any]) -> str:
 
 
 def _no_chat_model(model: InstalledModel, info: ModelInfo) -> ModelError:
-    what = f"It can do: {clean(', '.join(info.capabilities), 100) or 'nothing that this server tells of'}."
+    what = f"It can do: {sanitize(', '.join(info.capabilities), 100) or 'nothing that this server tells of'}."
     if "embedding" in info.capabilities:
         what = f'It is for embeddings: use Embedder("ollama:{model.name}") of Pydantic AI.'
     return ModelError(
@@ -130,7 +130,7 @@ def _context_lengths(model: InstalledModel, info: ModelInfo, running: Iterable[R
     lengths = {
         "trained": trained_context(info) or model.details.context_length,
         "configured": configured_context(parse_parameters(info.parameters)),
-        "loaded": next((one.context_length for one in running_as(model, running)), 0),
+        "loaded": next((one.context_length for one in find_running(model, running)), 0),
     }
     return {name: length for name, length in lengths.items() if length}
 

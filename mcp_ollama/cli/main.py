@@ -183,13 +183,13 @@ def _demo(settings: "OllamaSettings", door: "Door") -> int:
 def _check(chosen: dict[str, str]) -> int:
     import anyio
 
-    from mcp_ollama.models.app import living
+    from mcp_ollama.models.app import open_app
     from mcp_ollama.tools.health import examine
 
     settings = _settings(chosen)
 
     async def look() -> int:
-        async with living(settings) as app:
+        async with open_app(settings) as app:
             return _tell(await examine(app))
 
     return anyio.run(look)

@@ -43,33 +43,33 @@ META = "io.github.mcp-ollama-manager"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Timeouts:
     """How long things may take, in seconds.
 
     Args:
-        answer: Any call that does not wait for a transfer; hosts give up after 60.
-        check: One request of `health`: four of them stay under `answer`, together with …
-        look: … its further checks, all at once.
-        unload: A model that is to be deleted leaves the memory.
-        cancel: A transfer that is cancelled ends.
-        consent: A user says yes to what a deletion asks, when an agent brings the answer …
-        ask: … and when the host shows the question while the call waits; not part of `answer`.
-        report: Between two progress notifications while bytes move; hosts get four a second at most …
-        heartbeat: … and while none move: some hosts give up on a call that reports nothing.
-        retry: Before the second attempt of a transfer, from which the further pauses grow.
-        load: A model gets into memory; a server gives up by itself long before.
-        updates: All models together are looked up in their registries.
+        call: Limit for a tool call that does not wait for a transfer or a load; clients time out after 60.
+        check: One request of `health`; four of them and `health_extra` stay under `call`.
+        health_extra: All further checks of `health`, side by side.
+        unload: Until a model that is to be deleted has left memory.
+        cancel: Until a cancelled transfer has ended.
+        confirmation_ttl: Lifetime of a confirmation token.
+        elicitation: Limit for the user to answer a question; not part of `call`.
+        progress_interval: Between two progress notifications while bytes move (four a second at most).
+        progress_keepalive: The same while none move; some clients give up on a call that reports nothing.
+        retry: Before the second attempt of a transfer; further pauses grow from it.
+        load: Until a model is in memory; Ollama gives up sooner.
+        updates: All registry lookups of `check_updates` together.
     """
 
-    answer: float = 40
+    call: float = 40
     check: float = 7
-    look: float = 5
+    health_extra: float = 5
     unload: float = 10
     cancel: float = 35
-    consent: float = 600
-    ask: float = 120
-    report: float = 0.34
-    heartbeat: float = 5
+    confirmation_ttl: float = 600
+    elicitation: float = 120
+    progress_interval: float = 0.34
+    progress_keepalive: float = 5
     retry: float = 1
     load: float = 3600
     updates: float = 35
@@ -80,7 +80,7 @@ class App:
     """What lives as long as the server does."""
 
     settings: OllamaSettings
-    patience: Patience
+    timeouts: Timeouts
     ollama: OllamaClient
     registry: Registry
     catalog: Catalog
@@ -100,32 +100,32 @@ def app_of(call: Call) -> App:
 
 
 @asynccontextmanager
-async def living(
+async def open_app(
     settings: OllamaSettings,
     registry: Registry | None = None,
-    patience: Patience | None = None,
+    timeouts: Timeouts | None = None,
     publish: Publish | None = None,
 ) -> AsyncGenerator[App]:
     """Bring the server to life: nothing is connected before the first call, all is closed at the end."""
     ollama = settings.client()
     registry = registry or Registry((*REGISTRIES, *settings.registries))
-    patience = patience or Patience()
+    timeouts = timeouts or Timeouts()
     changes = Changes(publish)
     transfers = Transfers(
         ollama,
         registry,
         stall_seconds=settings.stall_seconds,
-        retry_seconds=patience.retry,
-        changed=changes.of_transfer,
+        retry_seconds=timeouts.retry,
+        changed=changes.transfer_changed,
     )
-    loads = Loads(ollama, longest=patience.load, changed=changes.of_memory)
+    loads = Loads(ollama, longest=timeouts.load, changed=changes.running_changed)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(registry.aclose)
         stack.push_async_callback(ollama.aclose)
         await stack.enter_async_context(transfers.running())
         await stack.enter_async_context(loads.running())
-        confirmations = Confirmations(patience.consent)
-        yield App(settings, patience, ollama, registry, Catalog(ollama), transfers, loads, confirmations, changes)
+        confirmations = Confirmations(timeouts.confirmation_ttl)
+        yield App(settings, timeouts, ollama, registry, Catalog(ollama), transfers, loads, confirmations, changes)
 
 
 class RefusedError(OllamaError):

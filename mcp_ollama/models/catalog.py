@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from mcp_ollama.models.concurrency import each
+from mcp_ollama.models.concurrency import for_each
 from mcp_ollama.models.lookup import Facts, facts_of, find_model, nearest_names
 from mcp_ollama.ollama.client import OllamaClient
-from mcp_ollama.ollama.error_messages import clean
+from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
@@ -81,7 +81,7 @@ class Catalog:
                 return
 
         with anyio.move_on_after(within):
-            await each(models, ask)
+            await for_each(models, ask)
 
     def _remember(self, digest: str, facts: Facts) -> None:
         if not digest:
@@ -106,7 +106,7 @@ def find_installed(name: ModelName, models: list[InstalledModel]) -> InstalledMo
 def damaged(model: InstalledModel) -> ModelNotFoundError:
     """Build the error for a model that is listed, while the server says that there is no such model."""
     if model.remote_host:
-        problem = f"{model.name} is listed, but {clean(model.remote_host, 100)} does not know it any more."
+        problem = f"{model.name} is listed, but {sanitize(model.remote_host, 100)} does not know it any more."
         repair = "delete_model removes it."
     else:
         problem = f"{model.name} is listed, but its files are damaged or missing."
@@ -116,7 +116,7 @@ def damaged(model: InstalledModel) -> ModelNotFoundError:
 
 def _not_installed(name: ModelName, models: list[InstalledModel]) -> ModelNotFoundError:
     if nearest := nearest_names(name, models):
-        shown = " or ".join(clean(one, 100) for one in nearest)
+        shown = " or ".join(sanitize(one, 100) for one in nearest)
         next_step = f"Did you mean {shown}? See list_models, or pull it with pull_model."
     elif models:
         next_step = "See list_models for the installed ones, or pull it with pull_model."

@@ -8,9 +8,9 @@ from pydantic import BaseModel
 
 from mcp_ollama.models.app import App
 from mcp_ollama.models.catalog import REPAIR
-from mcp_ollama.models.concurrency import each
-from mcp_ollama.models.lookup import few_of, find_named
-from mcp_ollama.ollama.error_messages import clean
+from mcp_ollama.models.concurrency import for_each
+from mcp_ollama.models.lookup import find_named, join_limited
+from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import (
     InvalidModelName,
     OllamaConnectionError,
@@ -47,10 +47,10 @@ async def look_further(app: App, models: Sequence[InstalledModel], running: Sequ
     found = {name: _too_slow(name) for name in slow}
 
     async def look(name: str) -> None:
-        with anyio.move_on_after(app.patience.look):
+        with anyio.move_on_after(app.timeouts.health_extra):
             found[name] = await slow[name]()
 
-    await each(slow, look)
+    await for_each(slow, look)
     return [found["registry"], _memory(running), _context(models, running), found["cloud"], found["damaged"]]
 
 
@@ -85,7 +85,7 @@ def _memory(running: Sequence[RunningModel]) -> Check:
     fix = (
         "Use a smaller model or quantization, a shorter context, or unload_model others; without a GPU this is normal."
     )
-    return Check(name="memory", status="warn", detail=f"On the CPU, and so slow: {few_of(slow)}.", fix=fix)
+    return Check(name="memory", status="warn", detail=f"On the CPU, and so slow: {join_limited(slow)}.", fix=fix)
 
 
 def _context(models: Sequence[InstalledModel], running: Sequence[RunningModel]) -> Check:
@@ -97,7 +97,7 @@ def _context(models: Sequence[InstalledModel], running: Sequence[RunningModel]) 
     if not short:
         return Check(name="context", status="ok", detail="No loaded model has a context cut short.")
     fix = "Set OLLAMA_CONTEXT_LENGTH on the server, or make a variant with create_model and the parameter num_ctx."
-    detail = f"Loaded with a short context, in which agents lose their instructions: {few_of(short)}."
+    detail = f"Loaded with a short context, in which agents lose their instructions: {join_limited(short)}."
     return Check(name="context", status="warn", detail=detail, fix=fix)
 
 
@@ -118,7 +118,7 @@ async def _cloud(app: App, models: Sequence[InstalledModel]) -> Check:
         return Check(name="cloud", status="unknown", detail=error.problem, fix=error.next_step or "Call again.")
     if disabled and remote:
         fix = "Switch the cloud on in Ollama's settings (or OLLAMA_NO_CLOUD off), or delete_model them."
-        detail = f"Cloud models are switched off on this server, but installed: {few_of(remote)}."
+        detail = f"Cloud models are switched off on this server, but installed: {join_limited(remote)}."
         return Check(name="cloud", status="warn", detail=detail, fix=fix)
     return Check(name="cloud", status="ok", detail=f"Cloud models are switched {'off' if disabled else 'on'}.")
 
@@ -132,12 +132,12 @@ async def _damaged(app: App, models: Sequence[InstalledModel]) -> Check:
         except (OllamaStatusError, OllamaResponseError, InvalidModelName):
             damaged.append(_shown(model))
 
-    await each([one for one in models if not one.remote_host][:MAX_MODELS], look)
+    await for_each([one for one in models if not one.remote_host][:MAX_MODELS], look)
     if not damaged:
         return Check(name="damaged", status="ok", detail="Every installed model can be shown.")
-    detail = f"Listed, but not usable: {few_of(sorted(damaged))}."
+    detail = f"Listed, but not usable: {join_limited(sorted(damaged))}."
     return Check(name="damaged", status="warn", detail=detail, fix=REPAIR)
 
 
 def _shown(model: InstalledModel | RunningModel) -> str:
-    return clean(model.name, 100)
+    return sanitize(model.name, 100)

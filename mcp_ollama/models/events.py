@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 MODELS, RUNNING, PULLS = "ollama://models", "ollama://running", "ollama://pulls"
 AGENT = "ollama://config/pydantic-ai"
-LONGEST_ADDRESS = 550
+MAX_URI_LENGTH = 550
 """Of a document: in a model's name the host has 253 characters at most, says DNS, and each other part has 80."""
 
 
@@ -48,19 +48,19 @@ class Changes:
             # Whoever has changed something has done so, whether hosts hear of it or not.
             logger.exception("Announcing a change ended in a bug")
 
-    async def of_model(self, name: ModelName) -> None:
+    async def model_changed(self, name: ModelName) -> None:
         """Announce that a model has come, gone or become another."""
         await self._announce([MODELS, RUNNING, AGENT, *_documents_of(name.short)], listed=True)
 
-    async def of_memory(self, names: Iterable[str]) -> None:
+    async def running_changed(self, names: Iterable[str]) -> None:
         """Announce that these models have come into memory, or gone out of it."""
         await self._announce([RUNNING, MODELS, AGENT, *(uri for name in names for uri in _documents_of(name))])
 
-    async def of_transfer(self, job: Job) -> None:
+    async def transfer_changed(self, job: Job) -> None:
         """Announce that a transfer has begun or ended."""
         await self._announce([PULLS])
         if job.kind == "pull" and job.state == "done":
-            await self.of_model(job.name)
+            await self.model_changed(job.name)
 
 
 def _documents_of(name: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import anyio
 from pydantic import BaseModel
 
 from mcp_ollama.models.progress import Meter, describe, phase_of
-from mcp_ollama.ollama.error_messages import clean
+from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import OllamaError, OllamaTimeoutError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import Progress
@@ -80,7 +80,7 @@ class Job:
         self.over = anyio.Event()
         self.told = False
         self.cancelling = anyio.Event()
-        self.best_bytes = 0
+        self.max_completed_bytes = 0
         self._stall_seconds = stall_seconds
         self._patience = min(MAX_PATIENCE_SECONDS, stall_seconds / 2)
         self._began = time.monotonic()
@@ -140,13 +140,13 @@ class Job:
         self._ended_at = time.monotonic()
         self.over.set()
 
-    def cancel(self, patience: float = MAX_PATIENCE_SECONDS) -> None:
+    def cancel(self, timeouts: float = MAX_PATIENCE_SECONDS) -> None:
         """Ask it to end; one that waits in line ends at once.
 
         Args:
-            patience: Seconds to wait at most while closing its stream would crash Ollama.
+            timeouts: Seconds to wait at most while closing its stream would crash Ollama.
         """
-        self._patience = min(self._patience, patience)
+        self._patience = min(self._patience, timeouts)
         self.cancelling.set()
         if self.state == "queued":
             self.finish("cancelled", "cancelled before it began")
@@ -208,7 +208,7 @@ class Job:
             logger.warning("Closing the %s of %s before Ollama knew the size of its layer.", self.kind, self.name)
 
     def _stall(self) -> OllamaTimeoutError:
-        what = "No new bytes" if self.best_bytes else "Nothing"
+        what = "No new bytes" if self.max_completed_bytes else "Nothing"
         return OllamaTimeoutError(
             f"{what} of {self.name} came for {self._stall_seconds:g} s.",
             "Check the internet access of the machine that Ollama runs on, then call again:"
@@ -225,7 +225,7 @@ class Job:
         now = self.meter.completed_bytes
         if now > before:
             # What was there before is no progress.
-            self.best_bytes = max(self.best_bytes, now)
+            self.max_completed_bytes = max(self.max_completed_bytes, now)
         phase = phase_of(progress)
         state = _STATES.get(phase, "downloading" if self.kind == "pull" else "uploading")
         if self.kind == "push" and 0 < progress.total <= progress.completed:
@@ -241,7 +241,7 @@ class Job:
             return
         self.state = state
         if status != self._said:
-            self._said, self.status = status, clean(status, MAX_STATUS)
+            self._said, self.status = status, sanitize(status, MAX_STATUS)
 
 
 def _set_event() -> anyio.Event:

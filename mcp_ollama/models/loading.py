@@ -42,7 +42,7 @@ class Load:
         return round((self._ended_at or time.monotonic()) - self._began, 2)
 
     @property
-    def is_untold(self) -> bool:
+    def has_unreported_error(self) -> bool:
         """Whether it failed a short while ago with nobody there to hear of it."""
         fresh = time.monotonic() - (self._ended_at or 0) < UNTOLD_SECONDS
         return self.error is not None and not self._listeners and fresh
@@ -127,7 +127,7 @@ class Loads:
         if load and not load.over.is_set():
             load.keep_alive = load.keep_alive if keep_alive is None else keep_alive
             return load
-        if load and load.is_untold:
+        if load and load.has_unreported_error:
             return self._loads.pop(name.key)
         if len(self._under_way()) >= MAX_AT_ONCE:
             raise OllamaError(f"{MAX_AT_ONCE} models are being loaded already.", "Call again when one of them is done.")
@@ -167,6 +167,6 @@ class Loads:
     async def _run(self, load: Load) -> None:
         await load.run(self._ollama, self._longest)
         logger.info("The load of %s has ended: %s", load.name, load.error or "loaded")
-        if self._loads.get(load.name.key) is load and not load.is_untold:
+        if self._loads.get(load.name.key) is load and not load.has_unreported_error:
             del self._loads[load.name.key]
         await self._changed([load.name.short])

@@ -107,7 +107,7 @@ def find_model(name: ModelName, models: Iterable[InstalledModel]) -> InstalledMo
     return next((model for model in models if key_of(model.name) == name.key), None)
 
 
-def in_another_case(name: ModelName, models: Iterable[InstalledModel]) -> InstalledModel | None:
+def find_case_variant(name: ModelName, models: Iterable[InstalledModel]) -> InstalledModel | None:
     """Find a model whose name has a part that differs from the wanted one in letter case alone.
 
     Ollama then asks a registry for that spelling of the part, whatever was wanted (`getExistingName`).
@@ -154,12 +154,12 @@ def identity(model: InstalledModel | RunningModel) -> tuple[str, str]:
     return key_of(model.name), model.digest
 
 
-def running_as(model: InstalledModel, running: Iterable[RunningModel]) -> list[RunningModel]:
+def find_running(model: InstalledModel, running: Iterable[RunningModel]) -> list[RunningModel]:
     """Find a model in memory."""
     return [one for one in running if identity(one) == identity(model)]
 
 
-def few_of(names: Sequence[str]) -> str:
+def join_limited(names: Sequence[str]) -> str:
     """Name five at most, and say how many more there are."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return f"{', '.join(names[:5])}{more}"
@@ -176,7 +176,7 @@ def nearest_names(name: ModelName, models: Iterable[InstalledModel], limit: int 
 
 
 @dataclass(frozen=True, slots=True)
-class Freed:
+class FreedSpace:
     """What deleting a model gives back.
 
     Args:
@@ -190,7 +190,7 @@ class Freed:
     unread: tuple[str, ...] = ()
 
 
-def may_share(model: InstalledModel, others: Iterable[InstalledModel]) -> list[InstalledModel]:
+def sharing_candidates(model: InstalledModel, others: Iterable[InstalledModel]) -> list[InstalledModel]:
     """List the other models that may have the same weights: same digest, or same family, size, quantization.
 
     A cloud model has no weights to share.
@@ -209,14 +209,14 @@ def _same_digest(one: InstalledModel, other: InstalledModel) -> bool:
     return one.digest == other.digest != ""
 
 
-def freed_by_deleting(
+def freed_space(
     model: InstalledModel, others: Sequence[InstalledModel], facts: Mapping[str, Facts | None]
-) -> Freed:
+) -> FreedSpace:
     """Work out what deleting `model` frees.
 
     Args:
         model: The model to delete.
-        others: What `may_share` gave.
+        others: What `sharing_candidates` gave.
         facts: By digest, what `/api/show` said of it and of the others; None where it could not be read.
     """
 
@@ -227,9 +227,9 @@ def freed_by_deleting(
     own = weights_of(model)
     shared = [other.name for other in others if _same_digest(other, model) or (own and weights_of(other) == own)]
     if shared:
-        return Freed(0, tuple(sorted(shared)))
+        return FreedSpace(0, tuple(sorted(shared)))
     unread = [one.name for one in (model, *others) if others and not weights_of(one)]
-    return Freed(None if unread else model.size, (), tuple(sorted(unread)))
+    return FreedSpace(None if unread else model.size, (), tuple(sorted(unread)))
 
 
 @dataclass(frozen=True, slots=True)

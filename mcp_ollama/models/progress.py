@@ -165,7 +165,7 @@ class Meter:
             self._sample = (digest, now, completed)
 
 
-def bytes_in_words(count: float) -> str:
+def format_bytes(count: float) -> str:
     """Say a number of bytes as `ollama list` does, in decimal units: `1.2 GB`, `48 MB`."""
     units = ["B", "KB", "MB", "GB", "TB"]
     while count >= 999.5 and len(units) > 1:
@@ -173,7 +173,7 @@ def bytes_in_words(count: float) -> str:
     return f"{count:.1f} {units[0]}" if units[0] != "B" and count < 9.95 else f"{count:.0f} {units[0]}"
 
 
-def seconds_in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Say a duration: `17 s`, `4 min`, `2 h 5 min`."""
     if seconds < 100:
         return f"{seconds:.0f} s"
@@ -187,14 +187,14 @@ def describe(name: str, state: str, meter: Meter) -> str:
     total, done = meter.total_bytes, meter.completed_bytes
     if state not in ("downloading", "uploading") or not total:
         return f"{name} {state}"
-    whole = bytes_in_words(done)
+    whole = format_bytes(done)
     if meter.percent is not None:
-        whole = f"{_without_unit_of(total, whole)} of {bytes_in_words(total)}"
-    rate = f", {bytes_in_words(meter.bytes_per_second)}/s" if meter.bytes_per_second else ""
-    left = f", {seconds_in_words(meter.eta_seconds)} left" if meter.eta_seconds is not None else ""
+        whole = f"{_without_unit_of(total, whole)} of {format_bytes(total)}"
+    rate = f", {format_bytes(meter.bytes_per_second)}/s" if meter.bytes_per_second else ""
+    left = f", {format_duration(meter.eta_seconds)} left" if meter.eta_seconds is not None else ""
     return f"{name} {whole}{rate}{left}"
 
 
 def _without_unit_of(total: int, text: str) -> str:
     number, _, unit = text.partition(" ")
-    return number if bytes_in_words(total).endswith(f" {unit}") else text
+    return number if format_bytes(total).endswith(f" {unit}") else text

@@ -15,7 +15,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from mcp_ollama.models.job import Job, Kind, Transfer
-from mcp_ollama.models.lookup import find_model, in_another_case
+from mcp_ollama.models.lookup import find_case_variant, find_model
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import NotInRegistryError, OllamaError, OllamaStreamError, RegistryAccessError
 from mcp_ollama.ollama.names import ModelName
@@ -74,7 +74,7 @@ class Transfers:
         """Work on the jobs until the end of the block; then close what still runs, which Ollama keeps."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._work)
-            group.start_soon(self._herald, group)
+            group.start_soon(self._notify_loop, group)
             try:
                 yield
             finally:
@@ -164,7 +164,7 @@ class Transfers:
         try:
             async with anyio.create_task_group() as group:
                 if job.kind == "pull" and not job.name.is_cloud:
-                    group.start_soon(self._foresee, job)
+                    group.start_soon(self._fetch_expected_size, job)
                 await self._try_until_it_ends(job)
                 group.cancel_scope.cancel()
         except Exception:
@@ -174,23 +174,23 @@ class Transfers:
             job.finish("failed", "internal error", problem)
 
     async def _try_until_it_ends(self, job: Job) -> None:
-        fruitless = 0
+        attempts_without_progress = 0
         while not job.cancelling.is_set():
-            before = job.best_bytes
+            before = job.max_completed_bytes
             try:
                 await job.attempt(self._open(job), self._ollama.is_running)
                 await self._verify(job)
                 return job.finish("done", "success")
             except OllamaError as error:
-                fruitless = 1 if job.best_bytes > before else fruitless + 1
+                attempts_without_progress = 1 if job.max_completed_bytes > before else attempts_without_progress + 1
                 if job.cancelling.is_set():
                     break
-                if not error.retryable or fruitless >= MAX_FRUITLESS:
-                    return job.finish("failed", "failed", await self._explained(job, error))
-                await self._pause(job, fruitless, error)
+                if not error.retryable or attempts_without_progress >= MAX_FRUITLESS:
+                    return job.finish("failed", "failed", await self._with_diagnosis(job, error))
+                await self._pause(job, attempts_without_progress, error)
         return job.finish("cancelled", "cancelled; what was transferred is kept")
 
-    async def _explained(self, job: Job, error: OllamaError) -> OllamaError:
+    async def _with_diagnosis(self, job: Job, error: OllamaError) -> OllamaError:
         """Say what the server cannot know: how a push should be named, or whose spelling is in the way of a pull."""
         if job.kind == "push" and isinstance(error, RegistryAccessError):
             return RegistryAccessError(
@@ -202,7 +202,7 @@ class Transfers:
             return error
         try:
             await self._registry.get_manifest(job.name, insecure=job.insecure)
-            other = in_another_case(job.name, await self._ollama.list_models())
+            other = find_case_variant(job.name, await self._ollama.list_models())
         except OllamaError:
             return error
         if other is None:
@@ -213,24 +213,24 @@ class Transfers:
             "Give that one another name (copy_model, then delete_model), and call again.",
         )
 
-    async def _pause(self, job: Job, fruitless: int, error: OllamaError) -> None:
+    async def _pause(self, job: Job, attempts_without_progress: int, error: OllamaError) -> None:
         logger.info("The %s of %s is tried again: %s", job.kind, job.name, error.problem)
         # Jitter, so that two clients do not come back at the same moment for ever.
         jitter = random.uniform(0.75, 1.25)  # noqa: S311 - nothing is kept secret with it
-        await job.pause(self.pause_before(job, fruitless) * jitter, error)
+        await job.pause(self.pause_before(job, attempts_without_progress) * jitter, error)
 
-    def pause_before(self, job: Job, fruitless: int) -> float:
+    def pause_before(self, job: Job, attempts_without_progress: int) -> float:
         """Give the seconds before the next attempt, after so many that brought nothing.
 
         A wrong address is told soon; what was under way waits while Ollama is updated or its machine restarts.
         """
-        return self._retry_seconds * (5 if job.best_bytes else 2) ** (fruitless - 1)
+        return self._retry_seconds * (5 if job.max_completed_bytes else 2) ** (attempts_without_progress - 1)
 
     def _open(self, job: Job) -> AsyncGenerator[Progress]:
         start = self._ollama.pull_model if job.kind == "pull" else self._ollama.push_model
         return start(job.name.short, insecure=job.insecure)
 
-    async def _herald(self, group: TaskGroup) -> None:
+    async def _notify_loop(self, group: TaskGroup) -> None:
         """Have it told of each transfer that begins or ends."""
         while True:
             while self._new:
@@ -258,7 +258,7 @@ class Transfers:
         job.name = ModelName.parse(found.name)
         job.meter.settle(found.size)
 
-    async def _foresee(self, job: Job) -> None:
+    async def _fetch_expected_size(self, job: Job) -> None:
         """Learn how much there is to download, if the registry says so in time; nothing waits for it."""
         try:
             manifest = await self._registry.get_manifest(job.name, insecure=job.insecure)

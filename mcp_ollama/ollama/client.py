@@ -259,7 +259,7 @@ class OllamaClient:
                     if stream:
                         yield last
         except OllamaError as error:
-            raise self._connection.discreet(error) from error.__cause__
+            raise self._connection.redact(error) from error.__cause__
         if last is not None and not stream:
             yield last
 

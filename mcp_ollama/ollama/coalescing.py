@@ -17,7 +17,7 @@ _PORTION = 8_192
 """Read at a time of a progress stream: between two portions the event loop serves others."""
 
 
-class Merger:
+class ChunkCoalescer:
     """Merges the chunks of one answer, byte for byte the same body."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class MergingStream(httpcore.AsyncNetworkStream):
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
-        self._merger = Merger()
+        self._merger = ChunkCoalescer()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         """Read; the empty text is the end."""
@@ -88,7 +88,7 @@ class MergingStream(httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Write; an answer begins after each request."""
-        self._merger = Merger()
+        self._merger = ChunkCoalescer()
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:

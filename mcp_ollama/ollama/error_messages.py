@@ -35,7 +35,7 @@ _ADDRESS = re.compile(r'"https?://[^"]*"')
 _PATH = re.compile(r"(?<![\w:/.])(?:/[^\s/:\"',;)]+){2,}/?|\b[A-Za-z]:\\[^\s\"',;)]+")
 
 
-def clean(text: str, limit: int = MAX_TEXT) -> str:
+def sanitize(text: str, limit: int = MAX_TEXT) -> str:
     """Make a foreign text fit for one of our sentences: one line, no pages, no server paths, not too long."""
     text = "".join(one if one.isprintable() else " " for one in _ANSI.sub("", text[: 10 * limit]))
     text = " ".join(_PATH.sub("<path>", _HTML.sub("<a web page>", text)).split())
@@ -190,7 +190,7 @@ def stream_error(text: str, model: str) -> OllamaStreamError:
     # What tells the kind comes first; whole answers of a registry may follow. An address is full of other words.
     told = _ADDRESS.sub('""', text[:_MAX_SEARCHED])
     failure = next((row for row in FAILURES if row.pattern.search(told)), _UNKNOWN)
-    said = clean(text).rstrip(".") or "an error without a text"
+    said = sanitize(text).rstrip(".") or "an error without a text"
     problem, next_step = (part.format(model=model, text=said) for part in (failure.problem, failure.next_step))
     return failure.kind(problem, next_step, retryable=failure.retryable)
 
@@ -205,7 +205,7 @@ _START_ON_LINUX = "Start it with `sudo systemctl start ollama`, or run `ollama s
 _INSTALL = "If it is not installed, see https://ollama.com/download."
 
 
-def nobody_there(base_url: str, platform: str = sys.platform) -> OllamaConnectionError:
+def unreachable(base_url: str, platform: str = sys.platform) -> OllamaConnectionError:
     """Build the error for an address where nothing listens, with how to start Ollama on this system."""
     if is_loopback(base_url):
         next_step = f"{_START.get(platform, _START_ON_LINUX)} {_INSTALL} If it runs elsewhere, set MCP_OLLAMA_BASE_URL."
@@ -217,10 +217,10 @@ def nobody_there(base_url: str, platform: str = sys.platform) -> OllamaConnectio
     return OllamaConnectionError(f"Nothing answers at {base_url}.", next_step)
 
 
-def no_secure_connection(base_url: str, said: str) -> OllamaConnectionError:
+def tls_failed(base_url: str, said: str) -> OllamaConnectionError:
     """Build the error for an address where something listens that does not speak TLS as it should."""
     return OllamaConnectionError(
-        f"No secure connection to {base_url} can be made: {clean(said, 100).rstrip('.')}.",
+        f"No secure connection to {base_url} can be made: {sanitize(said, 100).rstrip('.')}.",
         "Check that the server speaks https (Ollama itself speaks http) and that its certificate is trusted here.",
     )
 
@@ -267,7 +267,7 @@ def status_error(status: int, content: bytes, base_url: str, path: str, model: s
     if status < 400:
         problem = f"{base_url} sends us elsewhere ({status}), and redirects are not followed."
         return OllamaStatusError(problem, "Set MCP_OLLAMA_BASE_URL to the final address.", status_code=status)
-    text = clean(said or content[:1000].decode("utf-8", "replace")) or "nothing more"
+    text = sanitize(said or content[:1000].decode("utf-8", "replace")) or "nothing more"
     next_step = "Try again in a while; Ollama's own log says more." if status >= 500 else ""
     if _NO_MEMORY.search(text):
         next_step = "unload_model others first, or use a smaller model, quantization or num_ctx."
@@ -281,7 +281,7 @@ def _refused(status: int, said: str, base_url: str, *, signed_out: bool) -> Olla
             step = "Run `ollama signin` on the machine that Ollama runs on."
         if "cloud is disabled" in said:
             step = "Cloud models are switched off on this server (OLLAMA_NO_CLOUD, or its settings)."
-        problem = f"{base_url} refuses the request ({status}): {clean(said).rstrip('.')}."
+        problem = f"{base_url} refuses the request ({status}): {sanitize(said).rstrip('.')}."
         return OllamaAuthorizationError(problem, step, status_code=status)
     return OllamaAuthorizationError(
         f"{base_url} refuses the request ({status}) and does not say why.",

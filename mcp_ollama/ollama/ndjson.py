@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 
 from pydantic import ValidationError
 
-from mcp_ollama.ollama.error_messages import clean, error_text, stream_error
+from mcp_ollama.ollama.error_messages import error_text, sanitize, stream_error
 from mcp_ollama.ollama.errors import OllamaResponseError, OllamaStreamError
 from mcp_ollama.ollama.schemas import Progress
 
@@ -84,7 +84,7 @@ def _parse(line: bytes, model: str) -> Progress:
     try:
         parsed = _Line.model_validate_json(line)
     except ValidationError as error:
-        shown = clean(line[:200].decode("utf-8", "replace"), 100)
+        shown = sanitize(line[:200].decode("utf-8", "replace"), 100)
         raise OllamaResponseError(
             f"The server sent a line that is not Ollama's JSON: {shown!r}.",
             "Check that the address is an Ollama server and that no proxy changes its answers.",

@@ -121,10 +121,10 @@ def _read(answer: object) -> tuple[str, bool]:
 
 async def _at_once(app: App, call: Call, deed: Deed) -> Verdict:
     try:
-        with user_decides(), anyio.fail_after(app.patience.ask):
+        with user_decides(), anyio.fail_after(app.timeouts.elicitation):
             answer = await call.elicit(deed.question, Consent)
     except TimeoutError:
-        return _no("timed_out", deed, f"Nobody answered within {app.patience.ask:g} s")
+        return _no("timed_out", deed, f"Nobody answered within {app.timeouts.elicitation:g} s")
     except (MCPError, ValueError):
         return _no("cancelled", deed, "The host could not ask its user")
     return _judged(deed, answer.action, answer.action == "accept" and answer.data.confirm)

@@ -26,8 +26,8 @@ from mcp_ollama.tools.running import running_rows
 from mcp_ollama.tools.transfers import TransferList
 
 JSON = "application/json"
-MOST_MODELS = 200
-MOST_COMPLETIONS = 100
+MAX_MODELS = 200
+MAX_COMPLETIONS = 100
 """MCP's own limit."""
 
 
@@ -42,19 +42,19 @@ def register(server: MCPServer[App], app: Callable[[], App]) -> None:
     @server.resource(MODELS, name="models", title="Installed models", mime_type=JSON)
     async def models() -> str:
         """The installed models, newest first: size, capabilities, context length, whether loaded; 200 at most."""
-        with reading(app().patience.answer):
-            return written(await list_of_models(app(), limit=MOST_MODELS))
+        with reading(app().timeouts.call):
+            return written(await list_of_models(app(), limit=MAX_MODELS))
 
     @server.resource(f"{MODELS}/{{+model}}", name="model", title="Installed model", mime_type=JSON)
     async def model_card(model: str) -> str:
         """One installed model: capabilities, context lengths, parameters, licence name."""
-        with reading(app().patience.answer):
+        with reading(app().timeouts.call):
             return written(await card_of(app(), model))
 
     @server.resource(RUNNING, name="running", title="Running models", mime_type=JSON)
     async def running() -> str:
         """The models in memory: size, share on the GPU, context length, when each leaves."""
-        with reading(app().patience.answer):
+        with reading(app().timeouts.call):
             return written(await running_rows(app()))
 
     @server.resource(PULLS, name="pulls", title="Pulls and pushes", mime_type=JSON)
@@ -91,19 +91,19 @@ async def of_models(app: App) -> list[Resource]:
     """List a document for each installed model; none while the server does not answer."""
     return [
         Resource(uri=model_uri(one.name), name=one.name, mime_type=JSON, description="An installed model.")
-        for one in (await _listed(app))[:MOST_MODELS]
+        for one in (await _listed(app))[:MAX_MODELS]
     ]
 
 
 async def _listed(app: App) -> list[InstalledModel]:
     """Ask what is installed: nothing, where that cannot be had soon. Whoever reads a document is told what is wrong."""
-    with anyio.move_on_after(app.patience.look), suppress(OllamaError):
+    with anyio.move_on_after(app.timeouts.health_extra), suppress(OllamaError):
         return [one for one in await app.ollama.list_models() if listed_name(one.name)]
     return []
 
 
 async def _agent(app: App, model: str | None = None) -> str:
-    with reading(app.patience.answer):
+    with reading(app.timeouts.call):
         return to_text(await configuration(app.catalog, app.settings, model))
 
 
@@ -111,4 +111,4 @@ async def _installed_names(app: App, typed: str) -> Completion:
     """Complete a model name: those that begin so come before those that contain it."""
     names = [model.name for model in await _listed(app) if typed.lower() in model.name.lower()]
     names.sort(key=lambda name: not name.lower().startswith(typed.lower()))
-    return Completion(values=names[:MOST_COMPLETIONS], total=len(names), has_more=len(names) > MOST_COMPLETIONS)
+    return Completion(values=names[:MAX_COMPLETIONS], total=len(names), has_more=len(names) > MAX_COMPLETIONS)

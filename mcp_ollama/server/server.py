@@ -20,8 +20,8 @@ from mcp.types import INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequ
 from pydantic import AnyUrl, BaseModel, ValidationError
 
 from mcp_ollama import tools
-from mcp_ollama.models.app import App, Patience, answering, failure, living
-from mcp_ollama.models.events import LONGEST_ADDRESS
+from mcp_ollama.models.app import App, Timeouts, answering, failure, open_app
+from mcp_ollama.models.events import MAX_URI_LENGTH
 from mcp_ollama.server import prompts, resources
 from mcp_ollama.server.subscriptions import Announcements
 from mcp_ollama.settings import OllamaSettings
@@ -61,20 +61,20 @@ INSTRUCTIONS = {
 
 
 def build_server(
-    settings: OllamaSettings | None = None, *, registry: Registry | None = None, patience: Patience | None = None
+    settings: OllamaSettings | None = None, *, registry: Registry | None = None, timeouts: Timeouts | None = None
 ) -> "OllamaServer":
     """Build the MCP server; nothing is connected before the first call.
 
     Args:
         settings: What the operator chose; None reads the environment.
         registry: Where sizes of models are asked, for a registry under another address.
-        patience: How long things may take.
+        timeouts: How long things may take.
 
     Raises:
         ValueError: A variable holds a wrong value, which the text names.
     """
     settings = settings or OllamaSettings.load()
-    server = OllamaServer(settings, registry, patience or Patience())
+    server = OllamaServer(settings, registry, timeouts or Timeouts())
     for spec in tools.ALL:
         server.offer(spec)
     return server
@@ -87,12 +87,12 @@ class OllamaServer(MCPServer[App]):
     short, and only our own sentences reach the model.
     """
 
-    def __init__(self, settings: OllamaSettings, registry: Registry | None, patience: Patience) -> None:
+    def __init__(self, settings: OllamaSettings, registry: Registry | None, timeouts: Timeouts) -> None:
         announcements = Announcements()
 
         @asynccontextmanager
         async def lifespan(_: MCPServer[App]) -> AsyncGenerator[App]:
-            async with living(settings, registry, patience, announcements.publish) as app:
+            async with open_app(settings, registry, timeouts, announcements.publish) as app:
                 yield app
 
         reached: ContextVar[App] = ContextVar("app")
@@ -118,19 +118,19 @@ class OllamaServer(MCPServer[App]):
         )
         announcements.serve(self._lowlevel_server)
         self._settings = settings
-        self._patience = patience
-        self._switched_off: dict[str, str] = {}
+        self._timeouts = timeouts
+        self._disabled: dict[str, str] = {}
         self._reached = reached.get
         resources.register(self, reached.get)
         prompts.register(self)
 
     def offer(self, spec: ToolSpec) -> None:
         """Add a tool, unless the operator's settings leave it out."""
-        if setting := spec.switched_off_by(self._settings):
-            self._switched_off[spec.name] = setting
+        if setting := spec.disabled_by(self._settings):
+            self._disabled[spec.name] = setting
             return
         self.add_tool(
-            answering(spec.run, math.inf if spec.waits else self._patience.answer),
+            answering(spec.run, math.inf if spec.waits else self._timeouts.call),
             name=spec.name,
             title=spec.title,
             description=spec.description(self._settings),
@@ -155,7 +155,7 @@ class OllamaServer(MCPServer[App]):
             MCPError: There is no such tool.
             UnexpectedToolError: A bug; the SDK logs it and hides its text.
         """
-        if setting := self._switched_off.get(name):
+        if setting := self._disabled.get(name):
             return failure(f"{name} is switched off by the operator ({setting}).")
         tool = self._tool_manager.get_tool(name)
         if tool is None:
@@ -165,13 +165,15 @@ class OllamaServer(MCPServer[App]):
         optional = set(known).difference(tool.parameters.get("required", ()))
         given = {key: value for key, value in arguments.items() if value is not None or key not in optional}
         try:
-            return self._noting_what_is_off(await super().call_tool(name, given, context))
+            return self._append_disabled_tools(await super().call_tool(name, given, context))
         except ToolError as error:
             if isinstance(error, UnexpectedToolError) or not isinstance(error.__cause__, ValidationError):
                 raise
             return failure(_explain(error.__cause__, name, known))
 
-    def _noting_what_is_off(self, answer: CallToolResult | InputRequiredResult) -> CallToolResult | InputRequiredResult:
+    def _append_disabled_tools(
+        self, answer: CallToolResult | InputRequiredResult
+    ) -> CallToolResult | InputRequiredResult:
         """Say of the tools that an error advises which of them are not there."""
         if not isinstance(answer, CallToolResult) or not answer.is_error:
             return answer
@@ -179,7 +181,7 @@ class OllamaServer(MCPServer[App]):
         text = cast("TextContent", told).text
         off = [
             f"{tool} is switched off by the operator ({setting})."
-            for tool, setting in self._switched_off.items()
+            for tool, setting in self._disabled.items()
             if re.search(rf"\b{tool}\b", text)
         ]
         return failure(" ".join([text, *off]), answer.meta) if off else answer
@@ -196,7 +198,7 @@ class OllamaServer(MCPServer[App]):
         Raises:
             MCPError: The address is longer than any that there can be; the SDK would repeat it whole, twice.
         """
-        if len(address := str(uri)) > LONGEST_ADDRESS:
+        if len(address := str(uri)) > MAX_URI_LENGTH:
             start = f"{address[:100]}…"
             raise MCPError(INVALID_PARAMS, f"Unknown resource: {start}", {"uri": start})
         return await super().read_resource(uri, context)

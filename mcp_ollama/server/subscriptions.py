@@ -12,7 +12,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ResourcesListChang
 from mcp.types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
 
 from mcp_ollama.models.app import STATELESS_SINCE
-from mcp_ollama.models.events import LONGEST_ADDRESS
+from mcp_ollama.models.events import MAX_URI_LENGTH
 
 MAX_SUBSCRIPTIONS = 1000
 
@@ -55,7 +55,7 @@ class Announcements:
         followed = self.note(ctx)
         if len(followed) >= MAX_SUBSCRIPTIONS:
             raise MCPError(INVALID_PARAMS, f"{MAX_SUBSCRIPTIONS} documents are followed already.")
-        if len(str(params.uri)) > LONGEST_ADDRESS:
+        if len(str(params.uri)) > MAX_URI_LENGTH:
             raise MCPError(INVALID_PARAMS, "No document has so long an address.")
         followed.add(str(params.uri))
         return EmptyResult()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ACCEPT = "application/vnd.docker.distribution.manifest.v2+json"
 MAX_CONNECTIONS = 8
 MAX_MANIFEST_BYTES = 4_000_000
-MOST_ASKED_AFTER = 64
+MAX_LOOKUPS = 64
 """Blobs of one manifest; safetensors models have thousands."""
 _MAX_HOPS = 3
 _SERVER_MAY_REACH_IT = "The Ollama server may reach it all the same: pull_model tells."
@@ -134,7 +134,7 @@ class Registry:
 
 async def present_blobs(ollama: OllamaClient, manifest: Manifest) -> set[str] | None:
     """Ask which blobs of a manifest an Ollama server has already; None when they are too many, or it does not tell."""
-    if len(manifest.blobs) > MOST_ASKED_AFTER:
+    if len(manifest.blobs) > MAX_LOOKUPS:
         return None
     told: dict[str, bool] = {}
 

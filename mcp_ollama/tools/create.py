@@ -10,22 +10,22 @@ from pydantic import BaseModel, Field
 from mcp_ollama.models.app import App, Call, RefusedError, app_of
 from mcp_ollama.models.lookup import find_model, key_of
 from mcp_ollama.models.parameters import check_parameters
-from mcp_ollama.models.progress import bytes_in_words
-from mcp_ollama.ollama.error_messages import clean
+from mcp_ollama.models.progress import format_bytes
+from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName, split_source
 from mcp_ollama.ollama.schemas import InstalledModel
 from mcp_ollama.server.consent import Deed, Reason, consent
 from mcp_ollama.tools.delete import Confirm
 from mcp_ollama.tools.installed import ModelRow, model_row
-from mcp_ollama.tools.running import stop_running
+from mcp_ollama.tools.running import unload_before_change
 from mcp_ollama.tools.spec import ToolSpec
-from mcp_ollama.tools.transfers import check_at_rest
+from mcp_ollama.tools.transfers import ensure_no_active_transfer
 
 Overwrite = Annotated[bool, Field(description="Replace an existing model of that name: ask the user first.")]
 
 
-class Making(BaseModel):
+class CreateResult(BaseModel):
     """What became of it: the new model, or what is needed first."""
 
     model: str
@@ -42,7 +42,7 @@ async def copy_model(
     destination: Annotated[str, Field(description="The new name.")],
     overwrite: Overwrite = False,  # noqa: FBT002
     confirm: Confirm = "",
-) -> Making:
+) -> CreateResult:
     """Give an installed model a second name, at once and without using disk space.
 
     To change its parameters or texts: create_model.
@@ -73,7 +73,7 @@ async def create_model(
     ] = None,
     overwrite: Overwrite = False,  # noqa: FBT002
     confirm: Confirm = "",
-) -> Making:
+) -> CreateResult:
     """Make a variant of an installed model: another context length, other parameters, system prompt or template.
 
     The weights are shared, so it takes no disk space. Not for downloads: pull_model.
@@ -118,31 +118,31 @@ async def _make(
     loses: InstalledModel | None,
     overwrite: bool,
     confirm: str,
-) -> Making:
+) -> CreateResult:
     app = app_of(call)
-    check_at_rest(app, name.short)
+    ensure_no_active_transfer(app, name.short)
     if loses:
         _check_overwriting(app, loses, overwrite=overwrite)
         verdict = await consent(call, _deed(tool, name, loses), confirm)
         if verdict.reason:
-            return Making(model=loses.name, created=False, **asdict(verdict))
-        await stop_running(app, loses, before="overwritten")
+            return CreateResult(model=loses.name, created=False, **asdict(verdict))
+        await unload_before_change(app, loses, before="overwritten")
         if not await app.catalog.is_still(loses):
             next_step = f"{loses.name} was changed by someone else meanwhile: look at list_models."
-            return Making(model=loses.name, created=False, reason="changed", next_step=next_step)
-        check_at_rest(app, name.short)
+            return CreateResult(model=loses.name, created=False, reason="changed", next_step=next_step)
+        ensure_no_active_transfer(app, name.short)
     await make()
     app.confirmations.spend(confirm)
     try:
         made, _ = await app.catalog.find(name.short)
     except OllamaError:
         # It is made all the same, and who hears of an error would make it again.
-        await app.changes.of_model(name)
-        return Making(model=name.short, created=True)
-    await app.changes.of_model(ModelName.parse(made.name))
+        await app.changes.model_changed(name)
+        return CreateResult(model=name.short, created=True)
+    await app.changes.model_changed(ModelName.parse(made.name))
     facts = await app.catalog.facts([made])
     row = model_row(made, facts[made.digest], ())
-    return Making(model=made.name, created=True, details=row)
+    return CreateResult(model=made.name, created=True, details=row)
 
 
 def _check_overwriting(app: App, existing: InstalledModel, *, overwrite: bool) -> None:
@@ -154,7 +154,7 @@ def _check_overwriting(app: App, existing: InstalledModel, *, overwrite: bool) -
         )
     if not overwrite:
         raise RefusedError(
-            f"{existing.name} exists already ({clean(existing.digest[:12])}).",
+            f"{existing.name} exists already ({sanitize(existing.digest[:12])}).",
             "Give another name, or ask the user and call again with overwrite=true.",
         )
 
@@ -162,7 +162,7 @@ def _check_overwriting(app: App, existing: InstalledModel, *, overwrite: bool) -
 def _deed(tool: str, name: ModelName, loses: InstalledModel) -> Deed:
     return Deed(
         tool=tool,
-        what=f"overwrite {loses.name} ({clean(loses.digest[:12])}, {bytes_in_words(loses.size)})",
+        what=f"overwrite {loses.name} ({sanitize(loses.digest[:12])}, {format_bytes(loses.size)})",
         done="overwritten",
         key=("overwrite", name.key, loses.digest),
     )

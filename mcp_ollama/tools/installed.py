@@ -14,14 +14,14 @@ from mcp_ollama.models.lookup import (
     capabilities_of,
     configured_context,
     facts_of,
-    few_of,
+    find_running,
     identity,
+    join_limited,
     license_name,
     parameter_count,
     parse_parameters,
-    running_as,
 )
-from mcp_ollama.ollama.error_messages import clean
+from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
 from mcp_ollama.tools.spec import ToolSpec
 
@@ -131,15 +131,15 @@ async def list_of_models(
 
 def _doubt(models: list[InstalledModel], facts: dict[str, Facts | None]) -> str | None:
     """Say which models may have been passed over, since only `/api/show` knows all that a model can do."""
-    unread = [clean(one.name, 100) for one in models if not one.remote_host and not facts.get(one.digest)]
+    unread = [sanitize(one.name, 100) for one in models if not one.remote_host and not facts.get(one.digest)]
     if not unread:
         return None
-    return f"What {few_of(unread)} can do could not be read in full: call again, or see health."
+    return f"What {join_limited(unread)} can do could not be read in full: call again, or see health."
 
 
 def _nobody_can(capability: str, models: list[InstalledModel], facts: dict[str, Facts | None]) -> str:
     known = sorted({word for one in models for word in capabilities_of(one, facts.get(one.digest))})
-    return clean(f"None has the capability {capability[:40]!r}. There are: {', '.join(known) or 'none'}.")
+    return sanitize(f"None has the capability {capability[:40]!r}. There are: {', '.join(known) or 'none'}.")
 
 
 async def show_model(
@@ -164,7 +164,7 @@ async def card_of(app: App, model: str, include: Sequence[Include] = ()) -> Mode
     """Show an installed model, as `show_model` does."""
     found, _ = await app.catalog.find(model)
     info = await app.catalog.info(found)
-    loaded = next(iter(running_as(found, await app.ollama.list_running_models())), None)
+    loaded = next(iter(find_running(found, await app.ollama.list_running_models())), None)
     parameters = parse_parameters(info.parameters)
     row = model_row(found, facts_of(info), {identity(found)} if loaded else ())
     return ModelCard(
@@ -193,7 +193,7 @@ def model_row(model: InstalledModel, facts: Facts | None, running: Collection[tu
     return ModelRow(
         name=model.name,
         size_bytes=model.size,
-        modified_at=whole_seconds(model.modified_at),
+        modified_at=format_timestamp(model.modified_at),
         digest=model.digest[:12],
         family=_word(model.details.family),
         parameter_size=_word(model.details.parameter_size),
@@ -212,7 +212,7 @@ _ORDERS: dict[str, Callable[[InstalledModel], Any]] = {
 """How to sort; as they come, the newest are first."""
 
 
-def whole_seconds(moment: datetime | None) -> str | None:
+def format_timestamp(moment: datetime | None) -> str | None:
     """Write a time as ISO 8601 in whole seconds UTC."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z" if moment else None
 

@@ -11,16 +11,16 @@ from pydantic import BaseModel, BeforeValidator, Field
 from mcp_ollama.models.app import App, Call, FailedError, RefusedError, app_of
 from mcp_ollama.models.catalog import damaged
 from mcp_ollama.models.loading import Load
-from mcp_ollama.models.lookup import find_model, identity, key_of, running_as
-from mcp_ollama.models.progress import seconds_in_words
+from mcp_ollama.models.lookup import find_model, find_running, identity, key_of
+from mcp_ollama.models.progress import format_duration
 from mcp_ollama.ollama.errors import ModelNotFoundError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
-from mcp_ollama.tools.installed import whole_seconds
+from mcp_ollama.tools.installed import format_timestamp
 from mcp_ollama.tools.spec import ToolSpec
 
 YEAR_SECONDS = 365 * 86_400
-FOR_EVER = timedelta(days=20 * 365)
+FOREVER = timedelta(days=20 * 365)
 """Ollama writes "for ever" as a time some centuries away."""
 
 FORMER_SECONDS = 1.0
@@ -55,7 +55,7 @@ class RunningList(BaseModel):
     models: list[RunningRow]
 
 
-class Loading(BaseModel):
+class LoadResult(BaseModel):
     """How a load stands; `running` is the model in memory, perhaps under another name with the same weights."""
 
     model: str
@@ -65,7 +65,7 @@ class Loading(BaseModel):
     next_step: str | None = None
 
 
-class Unloading(BaseModel):
+class UnloadResult(BaseModel):
     """What has left memory, and what is still in it."""
 
     unloaded: list[str]
@@ -91,7 +91,7 @@ async def load_model(
         Field(description="Stay after last use: 5m, seconds, or -1 for ever. Left out: the operator's."),
     ] = "",
     wait_seconds: Annotated[float, Field(ge=0, le=3600, description="Longest wait for the end.")] = 40,
-) -> Loading:
+) -> LoadResult:
     """Load a model into memory, so that its first answer comes at once; says how much of it is on the GPU.
 
     A load goes on when this call ends: call again to keep waiting, unload_model to stop it.
@@ -106,7 +106,7 @@ async def load_model(
     if error := load.error:
         error = damaged(found) if isinstance(error, ModelNotFoundError) else error
         problem = f"{found.name} could not be loaded. {error.problem}"
-        raise FailedError(problem, error.next_step, Loading(model=found.name, state="loading"))
+        raise FailedError(problem, error.next_step, LoadResult(model=found.name, state="loading"))
     return await _loaded(app, found, load) if load.over.is_set() else _loading(found, load)
 
 
@@ -114,7 +114,7 @@ async def unload_model(
     call: Call,
     model: Annotated[str, Field(description="Model to unload.")] = "",
     all: Annotated[bool, Field(description="Unload every model instead.")] = False,  # noqa: FBT002
-) -> Unloading:
+) -> UnloadResult:
     """Drop a model, or all, from memory; it stays on disk. Give exactly one of model and all.
 
     Also stops a load_model under way. To free disk space: delete_model.
@@ -131,10 +131,10 @@ async def unload_model(
         targets = await runners_of(app, name)
         if not targets and not stopped:
             await app.catalog.find(model)
-    left = await app.loads.unload(targets, app.patience.unload)
+    left = await app.loads.unload(targets, app.timeouts.unload)
     stay = {identity(one) for one in left}
     gone = [one.name for one in targets if identity(one) not in stay]
-    return Unloading(
+    return UnloadResult(
         unloaded=list(dict.fromkeys([*stopped, *gone])),
         still_loaded=list(dict.fromkeys(one.name for one in left)),
         next_step=_STILL_LOADED if left else None,
@@ -165,7 +165,7 @@ async def runners_of(app: App, name: ModelName) -> list[RunningModel]:
     return sorted(found_running, key=nearness, reverse=True)
 
 
-async def stop_running(app: App, model: InstalledModel, *, before: str = "deleted") -> None:
+async def unload_before_change(app: App, model: InstalledModel, *, before: str = "deleted") -> None:
     """Get a model out of memory before it is deleted or overwritten: afterwards it has no name to unload it by.
 
     What was loaded under its name before it was updated has none already, and is no reason to keep the model.
@@ -176,36 +176,36 @@ async def stop_running(app: App, model: InstalledModel, *, before: str = "delete
     key = key_of(model.name)
     await app.loads.stop([key])
     running = await app.ollama.list_running_models()
-    if await app.loads.unload(running_as(model, running), app.patience.unload):
+    if await app.loads.unload(find_running(model, running), app.timeouts.unload):
         raise RefusedError(
-            f"{model.name} is in use and could not be unloaded within {app.patience.unload:g} s, "
+            f"{model.name} is in use and could not be unloaded within {app.timeouts.unload:g} s, "
             f"so it was not {before}.",
             "Let the request that uses it end, then call again.",
         )
     former = [one for one in running if key_of(one.name) == key and one.digest != model.digest]
     # One with the same weights still goes by this name.
-    await app.loads.unload(former, min(app.patience.unload, FORMER_SECONDS))
+    await app.loads.unload(former, min(app.timeouts.unload, FORMER_SECONDS))
 
 
 async def _follow(call: Call, app: App, load: Load, wait_seconds: float) -> None:
     with load.awaited(), anyio.move_on_after(wait_seconds):
         while not load.over.is_set():
             # Nobody can tell how far a load is; what rises is the time.
-            line = f"{load.name.short} loading, {seconds_in_words(load.seconds)}"
+            line = f"{load.name.short} loading, {format_duration(load.seconds)}"
             await call.report_progress(load.seconds, None, line)
-            with anyio.move_on_after(app.patience.heartbeat):
+            with anyio.move_on_after(app.timeouts.progress_keepalive):
                 await load.over.wait()
 
 
-def _loading(model: InstalledModel, load: Load) -> Loading:
+def _loading(model: InstalledModel, load: Load) -> LoadResult:
     next_step = "It goes on by itself: call load_model again to keep waiting, unload_model to stop it."
-    return Loading(model=model.name, state="loading", load_seconds=load.seconds, next_step=next_step)
+    return LoadResult(model=model.name, state="loading", load_seconds=load.seconds, next_step=next_step)
 
 
-async def _loaded(app: App, model: InstalledModel, load: Load) -> Loading:
-    outcome = Loading(model=model.name, state="loaded", load_seconds=load.seconds)
+async def _loaded(app: App, model: InstalledModel, load: Load) -> LoadResult:
+    outcome = LoadResult(model=model.name, state="loaded", load_seconds=load.seconds)
     runners: list[RunningModel] | None = None
-    with anyio.move_on_after(app.patience.look):
+    with anyio.move_on_after(app.timeouts.health_extra):
         runners = await runners_of(app, load.name)
     if runners:
         outcome.running = row_of(runners[0])
@@ -238,9 +238,9 @@ def processor_of(model: RunningModel) -> Literal["gpu", "cpu", "mixed", "unknown
 
 
 def _expiry(moment: datetime | None) -> str | None:
-    if moment is None or moment - datetime.now(UTC) > FOR_EVER:
+    if moment is None or moment - datetime.now(UTC) > FOREVER:
         return None
-    return whole_seconds(moment)
+    return format_timestamp(moment)
 
 
 def parse_keep_alive(text: str) -> float | None:

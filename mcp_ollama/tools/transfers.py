@@ -89,7 +89,7 @@ async def cancel_pull(
         raise RefusedError(f"No {kind} of {name} is under way.", next_step)
     if not job.over.is_set():
         job.cancel()
-        with anyio.move_on_after(app.patience.cancel):
+        with anyio.move_on_after(app.timeouts.cancel):
             await job.over.wait()
     return app.transfers.snapshot(job)
 
@@ -102,7 +102,7 @@ async def _follow(call: Call, app: App, job: Job, wait_seconds: float | None) ->
     with anyio.move_on_after(app.settings.pull_wait if wait_seconds is None else wait_seconds):
         while not job.over.is_set():
             await reporter.report(job)
-            with anyio.move_on_after(app.patience.report):
+            with anyio.move_on_after(app.timeouts.progress_interval):
                 await job.over.wait()
         await reporter.report(job)
     transfer = app.transfers.snapshot(job)
@@ -135,7 +135,7 @@ class _Reporter:
             progress = min(progress, total - 1.0)
         now = anyio.current_time()
         if progress <= self._last:
-            if now - self._last_at < self._app.patience.heartbeat or job.over.is_set():
+            if now - self._last_at < self._app.timeouts.progress_keepalive or job.over.is_set():
                 return
             progress = self._last + 0.001
         self._last, self._last_at = progress, now
@@ -160,7 +160,7 @@ def allowed(app: App, model: str, *, insecure: bool) -> ModelName:
     return name
 
 
-def check_at_rest(app: App, model: str) -> None:
+def ensure_no_active_transfer(app: App, model: str) -> None:
     """Refuse to delete or overwrite a model that is on its way: it would come again, or vanish under an upload."""
     for kind in get_args(Kind):
         if app.transfers.is_under_way(kind, ModelName.for_pull(model)):

@@ -102,8 +102,8 @@ class _Session:
                 with self._conversation:
                     await self._converse(state)
                 # Set from inside: a scope around the exit alone would cross those that the lifespan holds.
-                patience = _SIGNALLED_CLEAN_UP_SECONDS if self._status else _CLEAN_UP_SECONDS
-                clean_up.deadline = anyio.current_time() + patience
+                limit = _SIGNALLED_CLEAN_UP_SECONDS if self._status else _CLEAN_UP_SECONDS
+                clean_up.deadline = anyio.current_time() + limit
         if clean_up.cancelled_caught:
             logger.warning("The clean-up took too long and was cut off")
         with anyio.move_on_after(_FLUSH_SECONDS):

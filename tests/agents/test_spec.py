@@ -15,7 +15,7 @@ from pydantic_ai.agent.spec import AgentSpec
 
 from mcp_ollama import ModelError, OllamaSettings
 from mcp_ollama.agents.spec import describe, is_cloud
-from mcp_ollama.models.app import Patience
+from mcp_ollama.models.app import Timeouts
 from mcp_ollama.models.lookup import Facts, best_chat_model
 from mcp_ollama.ollama.schemas import InstalledModel, ModelDetails, ModelInfo, RunningModel
 from mcp_ollama.simulator import Fail, Simulator
@@ -323,7 +323,7 @@ async def test_a_server_that_is_down_is_told_as_such(connect: Connect, nowhere: 
 
 async def test_a_server_that_is_too_slow_is_not_waited_for(simulator: Simulator, connect: Connect):
     simulator.delay("/api/ps", 5)
-    async with connect(patience=Patience(answer=0.05)) as host:
+    async with connect(timeouts=Timeouts(call=0.05)) as host:
         assert await refusal(host) == (-32603, "The Ollama server is too slow: no end within 0.05 s. See health.")
 
 

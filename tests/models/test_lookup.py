@@ -6,18 +6,18 @@ import pytest
 
 from mcp_ollama.models.lookup import (
     Facts,
-    Freed,
+    FreedSpace,
     configured_context,
     facts_of,
+    find_case_variant,
     find_model,
-    freed_by_deleting,
-    in_another_case,
+    freed_space,
     key_of,
     license_name,
-    may_share,
     nearest_names,
     parameter_count,
     parse_parameters,
+    sharing_candidates,
     trained_context,
 )
 from mcp_ollama.ollama.names import ModelName
@@ -188,33 +188,33 @@ def test_models_of_the_same_digest_or_kind_may_share_weights() -> None:
         installed("other", details=OTHER),
         installed("distant", remote_host="https://ollama.com"),
     ]
-    assert names(may_share(installed("a"), others)) == ["copy", "alike"]
-    assert names(may_share(installed("a", remote_host="https://ollama.com"), others)) == ["copy"]
+    assert names(sharing_candidates(installed("a"), others)) == ["copy", "alike"]
+    assert names(sharing_candidates(installed("a", remote_host="https://ollama.com"), others)) == ["copy"]
 
 
 def test_no_digest_is_not_the_same_digest() -> None:
     bare = [InstalledModel(name=name, details=ModelDetails(family=name)) for name in "ab"]
-    assert may_share(bare[0], [bare[1]]) == []
+    assert sharing_candidates(bare[0], [bare[1]]) == []
 
 
 @pytest.mark.parametrize(
     ("others", "known", "freed"),
     [
-        ([], {}, Freed(100, ())),
-        ([installed("z", "a"), installed("b", "a")], {}, Freed(0, ("b", "z"))),
-        ([installed("b")], {"a": facts(W1), "b": facts(W1)}, Freed(0, ("b",))),
-        ([installed("b")], {"a": facts(W1), "b": facts(W2)}, Freed(100, ())),
-        ([installed("b"), installed("c")], {"a": facts(W1), "b": None, "c": facts(W2)}, Freed(None, (), ("b",))),
-        ([installed("b"), installed("c")], {"a": facts(W1), "b": None, "c": facts(W1)}, Freed(0, ("c",))),
-        ([installed("b")], {"a": None, "b": facts(W1)}, Freed(None, (), ("a",))),
-        ([installed("b")], {"a": facts(None), "b": facts(None)}, Freed(None, (), ("a", "b"))),
+        ([], {}, FreedSpace(100, ())),
+        ([installed("z", "a"), installed("b", "a")], {}, FreedSpace(0, ("b", "z"))),
+        ([installed("b")], {"a": facts(W1), "b": facts(W1)}, FreedSpace(0, ("b",))),
+        ([installed("b")], {"a": facts(W1), "b": facts(W2)}, FreedSpace(100, ())),
+        ([installed("b"), installed("c")], {"a": facts(W1), "b": None, "c": facts(W2)}, FreedSpace(None, (), ("b",))),
+        ([installed("b"), installed("c")], {"a": facts(W1), "b": None, "c": facts(W1)}, FreedSpace(0, ("c",))),
+        ([installed("b")], {"a": None, "b": facts(W1)}, FreedSpace(None, (), ("a",))),
+        ([installed("b")], {"a": facts(None), "b": facts(None)}, FreedSpace(None, (), ("a", "b"))),
     ],
     ids=["alone", "copies", "derived", "alike", "unread", "unread but shared", "itself unread", "nothing told"],
 )
 def test_what_is_freed_depends_on_who_shares(
-    others: list[InstalledModel], known: dict[str, Facts | None], freed: Freed
+    others: list[InstalledModel], known: dict[str, Facts | None], freed: FreedSpace
 ) -> None:
-    assert freed_by_deleting(installed("a"), others, known) == freed
+    assert freed_space(installed("a"), others, known) == freed
 
 
 @pytest.mark.parametrize(
@@ -230,5 +230,5 @@ def test_what_is_freed_depends_on_who_shares(
 )
 def test_a_name_that_differs_in_letter_case_alone_is_found(listed: list[str], found: str | None) -> None:
     models = [InstalledModel(name=name) for name in listed]
-    other = in_another_case(ModelName.parse("tiny"), models)
+    other = find_case_variant(ModelName.parse("tiny"), models)
     assert (other.name if other else None) == found

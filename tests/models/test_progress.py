@@ -8,10 +8,10 @@ from mcp_ollama.models.progress import (
     ALL_TENSORS,
     MOST_LAYERS,
     Meter,
-    bytes_in_words,
     describe,
+    format_bytes,
+    format_duration,
     phase_of,
-    seconds_in_words,
 )
 from mcp_ollama.ollama.schemas import Layer, Manifest, Progress
 
@@ -241,7 +241,7 @@ def test_a_standstill_has_no_end() -> None:
     ],
 )  # fmt: skip
 def test_bytes_are_said_as_ollama_says_them(count: float, words: str) -> None:
-    assert bytes_in_words(count) == words
+    assert format_bytes(count) == words
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_bytes_are_said_as_ollama_says_them(count: float, words: str) -> None:
     ],
 )  # fmt: skip
 def test_seconds_are_said_in_round_numbers(seconds: float, words: str) -> None:
-    assert seconds_in_words(seconds) == words
+    assert format_duration(seconds) == words
 
 
 GB = 1_000_000_000

@@ -110,7 +110,7 @@ DOWNLOADING = " of 30 MB"
 @pytest.mark.parametrize("at", [0.0, 0.5, 0.99, "verifying", "manifest", "writing"])
 async def test_a_cut_connection_is_resumed_where_it_was(simulator: Simulator, connect: Connect, at: Any) -> None:
     simulator.faults.add(MODEL, Drop(at=at), times=1)
-    async with connect(stall_seconds=LATE, patience=BUSY) as host:
+    async with connect(stall_seconds=LATE, timeouts=BUSY) as host:
         transfer = await host("pull_model", model=MODEL)
     assert_there(simulator, transfer)
     assert transfer["attempts"] == pulls_asked(simulator) == 2
@@ -121,7 +121,7 @@ async def test_a_cut_connection_is_resumed_where_it_was(simulator: Simulator, co
 @pytest.mark.parametrize("fault", [Stall(at=0.5), Silence(at=0.5), Silence(at="manifest")])
 async def test_a_stall_is_given_up_and_resumed(simulator: Simulator, connect: Connect, fault: Fault) -> None:
     simulator.faults.add(MODEL, fault, times=1)
-    async with connect(stall_seconds=SOON, patience=BUSY) as host:
+    async with connect(stall_seconds=SOON, timeouts=BUSY) as host:
         transfer = await host("pull_model", model=MODEL)
     assert_there(simulator, transfer)
     assert transfer["attempts"] >= 2
@@ -168,7 +168,7 @@ async def test_a_pull_survives_a_restart_of_ollama(
     simulator: Simulator, running: RunningSimulator, connect: Connect, keep: float
 ) -> None:
     half = simulator.faults.add(MODEL, Stall(at=0.5), times=1)
-    async with connect(stall_seconds=LATE, patience=LASTING) as host:
+    async with connect(stall_seconds=LATE, timeouts=LASTING) as host:
 
         async def restart() -> None:
             await simulator.until(lambda: half.struck == 1)
@@ -187,7 +187,7 @@ async def test_a_pull_survives_a_restart_of_ollama(
 
 async def test_numbers_that_fall_back_are_never_told(simulator: Simulator, connect: Connect) -> None:
     simulator.faults.add(MODEL, Rewind(at=0.6, keep=0.3), times=1)
-    async with connect(stall_seconds=LATE, patience=BUSY) as host:
+    async with connect(stall_seconds=LATE, timeouts=BUSY) as host:
         transfer = await host("pull_model", model=MODEL)
     assert (transfer["state"], transfer["attempts"]) == ("done", 1)
     assert_rising(host)
@@ -195,7 +195,7 @@ async def test_numbers_that_fall_back_are_never_told(simulator: Simulator, conne
 
 async def test_a_registry_that_stumbles_is_asked_again(simulator: Simulator, connect: Connect) -> None:
     simulator.faults.add(MODEL, registry_error(500, "oops"), times=2)
-    async with connect(stall_seconds=SOON, patience=BUSY) as host:
+    async with connect(stall_seconds=SOON, timeouts=BUSY) as host:
         transfer = await host("pull_model", model=MODEL)
     assert_there(simulator, transfer)
     assert transfer["attempts"] >= 3
@@ -203,7 +203,7 @@ async def test_a_registry_that_stumbles_is_asked_again(simulator: Simulator, con
 
 async def test_a_server_that_refuses_with_500_is_asked_again(simulator: Simulator, connect: Connect) -> None:
     simulator.respond("/api/pull", status=500, body='{"error":"busy"}')
-    async with connect(stall_seconds=LATE, patience=LASTING) as host:
+    async with connect(stall_seconds=LATE, timeouts=LASTING) as host:
 
         async def recover() -> None:
             await until_told(host, "retrying")
@@ -217,7 +217,7 @@ async def test_a_server_that_refuses_with_500_is_asked_again(simulator: Simulato
 async def test_a_safetensors_pull_is_resumed_with_true_numbers(simulator: Simulator, connect: Connect) -> None:
     simulator.registry.publish(MODEL, size_bytes=SIZE, safetensors=True, tensor_count=10)
     simulator.faults.add(MODEL, Drop(at=0.55), times=1)
-    async with connect(stall_seconds=LATE, patience=BUSY) as host:
+    async with connect(stall_seconds=LATE, timeouts=BUSY) as host:
         transfer = await host("pull_model", model=MODEL)
     assert (transfer["state"], transfer["percent"], transfer["attempts"]) == ("done", 100, 2)
     assert transfer["completed_bytes"] == transfer["total_bytes"] == size_of(simulator)
@@ -320,7 +320,7 @@ async def test_a_pull_can_be_cancelled_at_any_time(
 ) -> None:
     simulator.faults.add(MODEL, fault)
     # A cancel does not wait for the end of a pause.
-    async with connect(stall_seconds=600, patience=replace(BUSY, retry=600)) as host:
+    async with connect(stall_seconds=600, timeouts=replace(BUSY, retry=600)) as host:
         await host("pull_model", model=MODEL, wait_seconds=0)
         await until_told(host, while_it)
         cancelled = await host("cancel_pull", model=MODEL)
@@ -352,7 +352,7 @@ async def test_a_cancel_waits_while_leaving_would_crash_ollama(
 ) -> None:
     window = simulator.faults.add(MODEL, HeadWindow(), times=1)
     async with (
-        connect(stall_seconds=LATE, patience=BUSY) as host,
+        connect(stall_seconds=LATE, timeouts=BUSY) as host,
         another_program_pulling(simulator, running.base_url),
         anyio.create_task_group() as group,
     ):
@@ -383,7 +383,7 @@ async def test_a_size_that_never_comes_is_waited_for_in_vain_and_logged(
 ) -> None:
     window = simulator.faults.add(MODEL, HeadWindow())
     async with (
-        connect(stall_seconds=1, patience=BUSY) as host,
+        connect(stall_seconds=1, timeouts=BUSY) as host,
         another_program_pulling(simulator, running.base_url),
     ):
         await simulator.until(lambda: window.struck == 1)
@@ -400,7 +400,7 @@ async def test_a_size_that_never_comes_is_waited_for_in_vain_and_logged(
 async def test_ten_callers_share_one_pull_and_half_of_them_may_leave(simulator: Simulator, connect: Connect) -> None:
     half = simulator.faults.add(MODEL, Stall(at=0.5))
     done: list[dict[str, Any]] = []
-    async with connect(stall_seconds=LATE, patience=BUSY) as host:
+    async with connect(stall_seconds=LATE, timeouts=BUSY) as host:
 
         async def wait(scope: anyio.CancelScope) -> None:
             with scope:
@@ -424,7 +424,7 @@ async def test_ten_callers_share_one_pull_and_half_of_them_may_leave(simulator: 
 @pytest.mark.parametrize("era", ["auto", "legacy"])
 async def test_a_host_that_cuts_every_call_gets_the_model_all_the_same(simulator: Simulator, connect: Connect) -> None:
     points = [simulator.faults.add(MODEL, Stall(at=at)) for at in (0.2, 0.4, 0.6, 0.8)]
-    async with connect(stall_seconds=LATE, patience=BUSY) as host:
+    async with connect(stall_seconds=LATE, timeouts=BUSY) as host:
         for point in points:
             async with anyio.create_task_group() as call:
                 call.start_soon(partial(host, "pull_model", model=MODEL))
@@ -460,7 +460,7 @@ async def test_the_end_of_the_server_waits_a_second_at_most(
     window = simulator.faults.add(MODEL, HeadWindow())
     async with another_program_pulling(simulator, running.base_url):
         await simulator.until(lambda: window.struck == 1)
-        async with connect(stall_seconds=600, patience=BUSY) as host:
+        async with connect(stall_seconds=600, timeouts=BUSY) as host:
             await until_told(host, DOWNLOADING)
             began = anyio.current_time()
         assert 0.9 < anyio.current_time() - began < 5
@@ -490,7 +490,7 @@ async def test_two_servers_pull_the_same_model_and_each_byte_comes_once(simulato
 async def test_without_the_registry_no_percentage_is_invented(simulator: Simulator, connect: Connect) -> None:
     simulator.lack("/v2/library/llama3.2/manifests/1b")
     half = simulator.faults.add(MODEL, Stall(at=0.5))
-    async with connect(stall_seconds=LATE, patience=BUSY) as host:
+    async with connect(stall_seconds=LATE, timeouts=BUSY) as host:
         await host("pull_model", model=MODEL, wait_seconds=0)
         await simulator.until(lambda: half.struck == 1)
         await until_told(host, "15 MB")

@@ -15,7 +15,7 @@ from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import Layer, Manifest, Progress
 from mcp_ollama.simulator import Fail, RunningSimulator, Simulator, Stall
-from mcp_ollama.sources.registry import MOST_ASKED_AFTER, Registry
+from mcp_ollama.sources.registry import MAX_LOOKUPS, Registry
 
 ONE, OTHER = ModelName.parse("one"), ModelName.parse("other")
 
@@ -144,7 +144,7 @@ class _LateRegistry(Registry):
         with anyio.CancelScope(shield=True):
             await self.end.wait()
         # So many that nobody asks which of them are there.
-        layers = [Layer(digest=f"sha256:{number:064x}", size=1000) for number in range(MOST_ASKED_AFTER + 1)]
+        layers = [Layer(digest=f"sha256:{number:064x}", size=1000) for number in range(MAX_LOOKUPS + 1)]
         return Manifest(config=layers[0], layers=layers)
 
 
@@ -215,12 +215,12 @@ async def test_a_bug_in_announcing_the_end_of_a_pull_leaves_it_as_it_ended(
 
     changes = Changes(publish)
     async with OllamaClient(running.base_url) as ollama:
-        transfers = Transfers(ollama, Registry(()), changed=changes.of_transfer)
+        transfers = Transfers(ollama, Registry(()), changed=changes.transfer_changed)
         with anyio.fail_after(20):
             async with transfers.running():
                 jobs = [transfers.start("pull", ONE), transfers.start("pull", OTHER)]
                 await jobs[1].over.wait()
-        await changes.of_memory(["one:latest"])
+        await changes.running_changed(["one:latest"])
     assert [job.state for job in jobs] == ["done", "done"]
     assert "Announcing a change ended in a bug" in caplog.text
 
@@ -336,7 +336,7 @@ async def test_what_was_there_before_is_no_progress() -> None:
     layer = Layer(digest=f"sha256:{1:064x}", size=1000)
     job.meter.plan(Manifest(config=layer, layers=[]), {layer.digest})
     await job.attempt(lines_of(Progress(status="pulling manifest"), Progress(status="success")), alive)
-    assert (job.meter.completed_bytes, job.best_bytes) == (1000, 0)
+    assert (job.meter.completed_bytes, job.max_completed_bytes) == (1000, 0)
 
 
 async def test_a_new_attempt_says_nothing_of_the_last_one() -> None:
@@ -359,16 +359,26 @@ async def test_a_new_attempt_says_nothing_of_the_last_one() -> None:
 async def test_what_was_well_under_way_is_waited_for_longer(running: RunningSimulator) -> None:
     transfers = Transfers(OllamaClient(running.base_url), Registry(()), retry_seconds=1)
     job = Job("pull", ONE, insecure=False, stall_seconds=60)
-    assert [transfers.pause_before(job, fruitless) for fruitless in range(1, 5)] == [1, 2, 4, 8]
-    job.best_bytes = 1
-    assert [transfers.pause_before(job, fruitless) for fruitless in range(1, 5)] == [1, 5, 25, 125]
+    assert [transfers.pause_before(job, count) for count in range(1, 5)] == [
+        1,
+        2,
+        4,
+        8,
+    ]
+    job.max_completed_bytes = 1
+    assert [transfers.pause_before(job, count) for count in range(1, 5)] == [
+        1,
+        5,
+        25,
+        125,
+    ]
 
 
 async def test_after_a_reconnect_the_tensors_that_are_there_still_count() -> None:
     job = Job("pull", ONE, insecure=False, stall_seconds=60)
     for total, completed in ((100, 60), (40, 10)):
         await job.attempt(lines_of(Progress(digest="sha256:model", total=total, completed=completed)), alive)
-    assert (job.meter.completed_bytes, job.meter.total_bytes, job.best_bytes) == (70, 100, 70)
+    assert (job.meter.completed_bytes, job.meter.total_bytes, job.max_completed_bytes) == (70, 100, 70)
 
 
 async def test_a_plan_that_comes_late_or_after_the_last_layer_changes_no_truth() -> None:

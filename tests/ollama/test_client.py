@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from mcp_ollama.ollama.addresses import API_KEY_VARIABLE, BASE_URL_VARIABLES, SHARED_API_KEY_VARIABLE, InvalidAddress
 from mcp_ollama.ollama.client import OllamaClient
-from mcp_ollama.ollama.connection import MAX_ANSWER_BYTES, MAX_CONNECTIONS, trust
+from mcp_ollama.ollama.connection import MAX_ANSWER_BYTES, MAX_CONNECTIONS, tls_context
 from mcp_ollama.ollama.errors import (
     InvalidModelName,
     ModelNotFoundError,
@@ -573,7 +573,7 @@ async def test_calls_that_wait_for_their_turn_while_all_is_closed_are_answered_a
     [("http://127.0.0.1:1", False), ("https://127.0.0.1:1", True), ("http://h:1", True), ("https://h:1", True)],
 )
 def test_certificates_are_loaded_where_one_may_be_shown(base_url: str, loaded: bool) -> None:
-    assert bool(trust(base_url)) is loaded
+    assert bool(tls_context(base_url)) is loaded
 
 
 @pytest.mark.parametrize("proxy", ["socks5://name:secret@127.0.0.1:9", "socks://127.0.0.1:9", "http://[::bad"])

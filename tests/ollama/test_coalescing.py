@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mcp_ollama.ollama.coalescing import Merger, MergingStream
+from mcp_ollama.ollama.coalescing import ChunkCoalescer, MergingStream
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
 LINE = b'{"status":"pulling model","digest":"sha256:model","total":9,"completed":1}\n'
@@ -31,7 +31,7 @@ def read(answer: bytes) -> tuple[bytes, int]:
 
 
 def merged(received: list[bytes]) -> bytes:
-    merger = Merger()
+    merger = ChunkCoalescer()
     return b"".join(merger.feed(part) for part in received) + merger.flush()
 
 
@@ -58,7 +58,7 @@ def test_a_thousand_lines_that_come_together_are_one_chunk():
 
 
 def test_a_chunk_that_is_cut_is_given_as_soon_as_it_is_whole():
-    merger = Merger()
+    merger = ChunkCoalescer()
     merger.feed(HEAD)
     chunk = b"%x\r\n%b\r\n" % (len(LINE), LINE)
     assert merger.feed(chunk[:20]) == b""

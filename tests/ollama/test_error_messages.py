@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_ollama.ollama.error_messages import MAX_TEXT, clean, nobody_there, stream_error
+from mcp_ollama.ollama.error_messages import MAX_TEXT, sanitize, stream_error, unreachable
 from mcp_ollama.ollama.errors import (
     ModelError,
     NotInRegistryError,
@@ -313,15 +313,15 @@ def test_a_huge_text_is_dealt_with_at_once(text: str) -> None:
     ],
 )
 def test_a_foreign_text_loses_what_nobody_should_see(text: str, cleaned: str) -> None:
-    assert clean(text) == cleaned
+    assert sanitize(text) == cleaned
 
 
 @pytest.mark.parametrize(("length", "cut"), [(MAX_TEXT, False), (MAX_TEXT + 1, True), (10**6, True)])
 def test_a_foreign_text_is_never_longer_than_the_limit(length: int, cut: bool) -> None:
-    cleaned = clean("x" * length)
+    cleaned = sanitize("x" * length)
     assert len(cleaned) == MAX_TEXT
     assert cleaned.endswith("…") is cut
-    assert len(clean("x" * length, 10)) == 10
+    assert len(sanitize("x" * length, 10)) == 10
 
 
 pieces = st.sampled_from(
@@ -346,7 +346,7 @@ def test_whatever_a_server_says_becomes_one_short_printable_line(text: str) -> N
     ],
 )
 def test_where_nobody_answers_on_this_machine_it_is_told_how_to_start_ollama(platform: str, start: str) -> None:
-    error = nobody_there("http://127.0.0.1:11434", platform)
+    error = unreachable("http://127.0.0.1:11434", platform)
     assert type(error) is OllamaConnectionError
     assert error.retryable
     assert error.problem == "Nothing answers at http://127.0.0.1:11434."
@@ -357,7 +357,7 @@ def test_where_nobody_answers_on_this_machine_it_is_told_how_to_start_ollama(pla
 
 
 def test_where_nobody_answers_on_another_machine_its_settings_and_the_firewall_are_named() -> None:
-    error = nobody_there("http://gpu.example:11434", "darwin")
+    error = unreachable("http://gpu.example:11434", "darwin")
     assert error.next_step == (
         "Check that Ollama runs on gpu.example with OLLAMA_HOST=0.0.0.0 (by default it listens to its own machine "
         "only), and that no firewall stands in between; or set MCP_OLLAMA_BASE_URL."

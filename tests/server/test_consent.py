@@ -16,7 +16,7 @@ from mcp.types import (
     TextContent,
 )
 
-from mcp_ollama.models.app import Patience
+from mcp_ollama.models.app import Timeouts
 from mcp_ollama.simulator import RunningSimulator, Simulator, Stall
 from tests.support.client import Era, Host, built
 
@@ -49,8 +49,8 @@ def _furnished(simulator: Simulator, running: RunningSimulator) -> None:
     simulator.install(MODEL, size_bytes=2_000_000_000)
 
 
-async def delete(era: Era, user: User, patience: Patience | None = None, **more: Any) -> dict[str, Any]:
-    async with Client(built(patience or Patience()), mode=era, elicitation_callback=user) as client:
+async def delete(era: Era, user: User, timeouts: Timeouts | None = None, **more: Any) -> dict[str, Any]:
+    async with Client(built(timeouts or Timeouts()), mode=era, elicitation_callback=user) as client:
         return await Host(client)("delete_model", model=MODEL, **more)
 
 
@@ -99,7 +99,7 @@ async def test_an_answer_that_makes_no_sense_is_a_no(content: Any, simulator: Si
 
 async def test_a_host_that_fails_to_ask_deletes_nothing(simulator: Simulator, era: Era):
     user = User(ErrorData(code=INTERNAL_ERROR, message="no window"))
-    async with Client(built(Patience()), mode=era, elicitation_callback=user) as client:
+    async with Client(built(Timeouts()), mode=era, elicitation_callback=user) as client:
         if era == "auto":
             # The question goes no further than the host, which ends the call by itself.
             with pytest.raises(MCPError, match="no window"):
@@ -115,11 +115,11 @@ async def test_a_silent_user_is_not_waited_for_without_end(simulator: Simulator,
     user = User(None)
     with anyio.move_on_after(1):
         # The newer revisions answer the call with the question: it is the host's own time that passes.
-        answer = await delete(era, user, Patience(ask=0.2))
+        answer = await delete(era, user, Timeouts(elicitation=0.2))
         assert (answer["deleted"], answer["reason"]) == (False, "timed_out")
     assert user.questions
     assert not simulator.asked("/api/delete")
-    assert Patience().ask == 120
+    assert Timeouts().elicitation == 120
 
 
 async def test_the_clock_of_a_call_stands_still_while_its_user_thinks(simulator: Simulator):
@@ -130,7 +130,7 @@ async def test_the_clock_of_a_call_stands_still_while_its_user_thinks(simulator:
 
     user = Slow(ElicitResult(action="accept", content={"confirm": True}))
     with anyio.fail_after(5):
-        assert (await delete("legacy", user, Patience(answer=0.4)))["deleted"]
+        assert (await delete("legacy", user, Timeouts(call=0.4)))["deleted"]
 
 
 @pytest.mark.parametrize("change", ["replaced", "gone"])
@@ -143,7 +143,7 @@ async def test_a_model_that_changes_while_the_user_thinks_is_not_deleted(change:
             return await super().__call__(context, params)
 
     user = Meanwhile(ElicitResult(action="accept", content={"confirm": True}))
-    async with Client(built(Patience()), mode=era, elicitation_callback=user) as client:
+    async with Client(built(Timeouts()), mode=era, elicitation_callback=user) as client:
         result = await client.call_tool("delete_model", {"model": MODEL})
     if change == "gone" and era == "auto":
         assert result.is_error
@@ -187,7 +187,7 @@ async def test_a_pull_that_begins_while_the_user_thinks_is_not_undone(tool: str,
         return ElicitResult(action="accept", content={"confirm": True})
 
     with anyio.fail_after(5):
-        async with Client(built(Patience()), mode=era, elicitation_callback=agree) as client:
+        async with Client(built(Timeouts()), mode=era, elicitation_callback=agree) as client:
             assert "is being pulled" in await Host(client).refusal(tool, **TAKEN[tool])
             simulator.faults.clear()
     for path in ("/api/delete", "/api/copy", "/api/create"):
@@ -195,7 +195,7 @@ async def test_a_pull_that_begins_while_the_user_thinks_is_not_undone(tool: str,
 
 
 async def test_an_answer_counts_once(simulator: Simulator):
-    async with Client(built(Patience()), elicitation_callback=said("cancel")) as client:
+    async with Client(built(Timeouts()), elicitation_callback=said("cancel")) as client:
         question = await rounds(client)
         assert isinstance(question, InputRequiredResult)
         state = question.request_state
@@ -206,12 +206,12 @@ async def test_an_answer_counts_once(simulator: Simulator):
 
 
 async def test_an_answer_that_comes_too_late_or_is_none_deletes_nothing(simulator: Simulator):
-    async with Client(built(Patience(consent=0)), elicitation_callback=said("cancel")) as client:
+    async with Client(built(Timeouts(confirmation_ttl=0)), elicitation_callback=said("cancel")) as client:
         question = await rounds(client)
         assert isinstance(question, InputRequiredResult)
         late = await rounds(client, input_responses=yes(), request_state=question.request_state)
         assert outcome(late) == (False, "changed")
-    async with Client(built(Patience()), elicitation_callback=said("cancel")) as client:
+    async with Client(built(Timeouts()), elicitation_callback=said("cancel")) as client:
         question = await rounds(client)
         assert isinstance(question, InputRequiredResult)
         again = await rounds(client, request_state=question.request_state)
@@ -224,7 +224,7 @@ async def test_an_answer_that_comes_too_late_or_is_none_deletes_nothing(simulato
 
 
 async def test_a_yes_that_nobody_asked_for_deletes_nothing(simulator: Simulator):
-    async with Client(built(Patience()), elicitation_callback=said("cancel")) as client:
+    async with Client(built(Timeouts()), elicitation_callback=said("cancel")) as client:
         assert isinstance(await rounds(client, input_responses=yes()), InputRequiredResult)
         with pytest.raises(MCPError):
             await rounds(client, input_responses=yes(), request_state="forged")
@@ -233,6 +233,6 @@ async def test_a_yes_that_nobody_asked_for_deletes_nothing(simulator: Simulator)
 
 async def test_an_operator_can_turn_the_asking_off(simulator: Simulator, era: Era):
     user = said("decline")
-    async with Client(built(Patience(), confirm_delete=False), mode=era, elicitation_callback=user) as client:
+    async with Client(built(Timeouts(), confirm_delete=False), mode=era, elicitation_callback=user) as client:
         assert (await Host(client)("delete_model", model=MODEL))["deleted"]
     assert not user.questions

@@ -22,7 +22,7 @@ from mcp.types import (
 )
 
 from mcp_ollama import OllamaSettings, build_server
-from mcp_ollama.models.app import Patience
+from mcp_ollama.models.app import Timeouts
 from mcp_ollama.models.events import AGENT
 from mcp_ollama.server.subscriptions import MAX_SUBSCRIPTIONS
 from mcp_ollama.simulator import RunningSimulator, Simulator
@@ -65,16 +65,16 @@ async def test_every_installed_model_is_a_document_and_can_be_completed(simulato
 
 async def test_the_list_of_documents_is_there_whatever_ollama_does(simulator: Simulator, connect: Connect):
     simulator.respond("/api/tags", body='{"models":[{"name":"a b"},{"name":"good:1"}]}')
-    async with connect(patience=Patience(look=0.2)) as host:
+    async with connect(timeouts=Timeouts(health_extra=0.2)) as host:
         uris = [str(one.uri) for one in (await host.client.list_resources()).resources]
         assert uris[-1] == "ollama://models/good:1"
         assert "ollama://models/a b" not in uris
         simulator.respond("/api/tags", status=500, body="no")
-    async with connect(patience=Patience(look=0.2)) as host:
+    async with connect(timeouts=Timeouts(health_extra=0.2)) as host:
         assert len((await host.client.list_resources()).resources) == len(uris) - 1
         simulator.restore("/api/tags")
         simulator.delay("/api/tags", 5)
-    async with connect(patience=Patience(look=0.1)) as host:
+    async with connect(timeouts=Timeouts(health_extra=0.1)) as host:
         assert len((await host.client.list_resources()).resources) == len(uris) - 1
         template = ResourceTemplateReference(uri="ollama://models/{+model}")
         assert (await host.client.complete(template, {"name": "model", "value": ""})).completion.values == []

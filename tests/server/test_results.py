@@ -8,7 +8,7 @@ from mcp.types import CallToolResult
 from pydantic import BaseModel
 
 from mcp_ollama import OllamaError, OllamaSettings
-from mcp_ollama.models.app import META, FailedError, Patience, RefusedError, answering, failure, living
+from mcp_ollama.models.app import META, FailedError, RefusedError, Timeouts, answering, failure, open_app
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaAuthorizationError
 from tests.support.client import text_of
 
@@ -87,16 +87,16 @@ def test_no_sentence_is_too_long(length: int, shown: int) -> None:
 
 
 def test_every_call_is_answered_before_hosts_give_up() -> None:
-    patience = Patience()
-    assert patience.answer == 40
-    assert 4 * patience.check + 5 < patience.answer
-    assert max(patience.cancel, patience.unload) < patience.answer
-    assert patience.report >= 0.25
+    timeouts = Timeouts()
+    assert timeouts.call == 40
+    assert 4 * timeouts.check + 5 < timeouts.call
+    assert max(timeouts.cancel, timeouts.unload) < timeouts.call
+    assert timeouts.progress_interval >= 0.25
 
 
 async def test_a_server_comes_to_life_and_ends_without_a_connection(nowhere: str) -> None:
     with anyio.fail_after(5):
-        async with living(OllamaSettings(base_url=nowhere)) as app:
+        async with open_app(OllamaSettings(base_url=nowhere)) as app:
             assert app.ollama.base_url == nowhere
-            assert app.patience == Patience()
+            assert app.timeouts == Timeouts()
             assert app.transfers.snapshots() == []

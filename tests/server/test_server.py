@@ -12,7 +12,7 @@ from mcp.types import INVALID_PARAMS
 from pydantic import BaseModel
 
 import mcp_ollama
-from mcp_ollama.models.app import Call, Patience
+from mcp_ollama.models.app import Call, Timeouts
 from mcp_ollama.simulator import RunningSimulator, Simulator
 from mcp_ollama.tools.spec import ToolSpec
 from tests.conftest import Connect
@@ -40,10 +40,12 @@ async def needed(host: Host) -> dict[str, dict[str, Any]]:
 
 
 async def test_the_list_of_tools_is_what_was_agreed_on() -> None:
-    listed = await built(Patience(), allow_push=True).list_tools()
+    listed = await built(Timeouts(), allow_push=True).list_tools()
     document = [tool.model_dump(by_alias=True, exclude_none=True, mode="json") for tool in listed]
     # `pytest --inline-snapshot=fix` writes the file anew.
-    assert json.dumps(document, indent=2, ensure_ascii=False) + "\n" == external_file("../data/tools.json", format=".txt")
+    assert json.dumps(document, indent=2, ensure_ascii=False) + "\n" == external_file(
+        "../data/tools.json", format=".txt"
+    )
 
 
 async def test_a_host_is_told_who_is_there(connect: Connect) -> None:
@@ -192,7 +194,7 @@ async def test_a_bug_is_hidden_from_the_model_and_logged(
 
 async def test_a_call_that_takes_too_long_gets_a_sentence(simulator: Simulator, connect: Connect) -> None:
     simulator.delay("/api/tags", 30)
-    async with connect(patience=Patience(answer=0.05)) as host:
+    async with connect(timeouts=Timeouts(call=0.05)) as host:
         sentence = await host.refusal("list_models")
     assert sentence == "The Ollama server is too slow: no end within 0.05 s. See health, then call again."
 
@@ -203,7 +205,7 @@ async def test_a_tool_that_waits_by_itself_is_not_cut_off(connect: Connect) -> N
         await anyio.sleep(0.05)
         return Nothing()
 
-    async with connect(ToolSpec(run=patient, title="Wait", waits=True), patience=Patience(answer=0.01)) as host:
+    async with connect(ToolSpec(run=patient, title="Wait", waits=True), timeouts=Timeouts(call=0.01)) as host:
         assert await host("patient") == {"said": "nothing"}
 
 

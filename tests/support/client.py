@@ -13,7 +13,7 @@ from mcp.server import MCPServer
 from mcp.types import CallToolResult, TextContent
 
 from mcp_ollama import OllamaSettings, build_server
-from mcp_ollama.models.app import App, Patience
+from mcp_ollama.models.app import App, Timeouts
 from mcp_ollama.server.server import OllamaServer
 from mcp_ollama.settings import REGISTRIES
 from mcp_ollama.sources.registry import Registry
@@ -76,11 +76,11 @@ def own_port() -> int:
 
 
 @cache
-def built(patience: Patience, **settings: Any) -> OllamaServer:
+def built(timeouts: Timeouts, **settings: Any) -> OllamaServer:
     """Build a server, once: that takes longer than most tests. Each client of it begins another life."""
     chosen = OllamaSettings.load(**{"base_url": f"http://127.0.0.1:{own_port()}"} | settings)
     registry = Registry((), dict.fromkeys((*REGISTRIES, *chosen.registries), chosen.base_url))
-    return build_server(chosen, registry=registry, patience=patience)
+    return build_server(chosen, registry=registry, timeouts=timeouts)
 
 
 @asynccontextmanager

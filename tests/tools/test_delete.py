@@ -7,7 +7,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from mcp_ollama.models.app import Patience
+from mcp_ollama.models.app import Timeouts
 from mcp_ollama.simulator import Fail, Silence, Simulator, Stall
 from tests.conftest import Connect
 from tests.support.client import Host
@@ -84,11 +84,11 @@ async def test_a_confirmation_is_good_for_one_deletion_of_one_model(
 
 async def test_a_stale_confirmation_deletes_nothing(simulator: Simulator, connect: Connect) -> None:
     simulator.install("a")
-    async with connect(patience=Patience(consent=0)) as host:
+    async with connect(timeouts=Timeouts(confirmation_ttl=0)) as host:
         answer = await host("delete_model", model="a", confirm=await consent(host, "a"))
     assert (answer["deleted"], answer["reason"]) == (False, "needs_confirmation")
     assert not deletions(simulator)
-    assert Patience().consent == 600
+    assert Timeouts().confirmation_ttl == 600
 
 
 async def test_a_confirmation_does_not_hold_for_what_took_the_name_meanwhile(
@@ -241,21 +241,21 @@ async def test_a_model_that_cannot_be_unloaded_is_not_deleted(way: str, simulato
         simulator.respond("/api/generate", body=json.dumps({"done": True}))
     else:
         simulator.delay("/api/generate", 30)
-    async with connect(confirm_delete=False, patience=Patience(unload=0.1)) as host:
+    async with connect(confirm_delete=False, timeouts=Timeouts(unload=0.1)) as host:
         sentence = await host.refusal("delete_model", model="a")
     assert sentence == (
         "a:latest is in use and could not be unloaded within 0.1 s, so it was not deleted. "
         "Let the request that uses it end, then call again."
     )
     assert not deletions(simulator)
-    assert Patience().unload == 10
+    assert Timeouts().unload == 10
 
 
 async def test_a_yes_holds_until_the_deed_is_done(simulator: Simulator, connect: Connect) -> None:
     simulator.install("a")
     simulator.load("a")
     simulator.respond("/api/generate", body=json.dumps({"done": True}))
-    async with connect(patience=Patience(unload=0.1)) as host:
+    async with connect(timeouts=Timeouts(unload=0.1)) as host:
         token = await consent(host, "a")
         assert "is in use" in await host.refusal("delete_model", model="a", confirm=token)
         simulator.restore("/api/generate")

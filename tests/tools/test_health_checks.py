@@ -3,7 +3,7 @@
 import pytest
 
 from mcp_ollama import OllamaSettings, build_server
-from mcp_ollama.models.app import Patience
+from mcp_ollama.models.app import Timeouts
 from mcp_ollama.simulator import Fail, RunningSimulator, Simulator
 from mcp_ollama.sources.registry import Registry
 from tests.conftest import Connect
@@ -90,7 +90,7 @@ async def test_a_registry_that_is_silent_leaves_the_server_well(simulator: Simul
     simulator.delay(MANIFEST, 5)
     simulator.delay("/api/status", 5)
     simulator.delay("/api/show", 5)
-    async with connect(patience=Patience(look=0.3)) as host:
+    async with connect(timeouts=Timeouts(health_extra=0.3)) as host:
         report = await host("health")
     states = {check["name"]: check["status"] for check in report["checks"]}
     assert report["status"] == "ok"

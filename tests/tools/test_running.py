@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import anyio
 import pytest
 
-from mcp_ollama.models.app import Patience
+from mcp_ollama.models.app import Timeouts
 from mcp_ollama.models.loading import Loads
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.names import ModelName
@@ -174,7 +174,7 @@ async def test_a_bug_in_one_load_ends_neither_the_others_nor_the_server(caplog: 
 async def test_a_load_that_never_ends_is_told_to_be_lost(era: Era):
     simulator = furnished()
     simulator.runners.load_seconds = 5
-    async with hosting(simulator, era, patience=Patience(load=0.05)) as call:
+    async with hosting(simulator, era, timeouts=Timeouts(load=0.05)) as call:
         assert "was not loaded within" in await call.refusal("load_model", model="qwen3:8b")
 
 
@@ -190,7 +190,7 @@ async def test_a_model_that_left_memory_at_once_is_told_so(era: Era):
 async def test_a_slow_server_does_not_hold_up_the_word_that_a_model_is_loaded(era: Era):
     simulator = furnished()
     simulator.delay("/api/ps", 30)
-    async with hosting(simulator, era, patience=Patience(look=0.1)) as call:
+    async with hosting(simulator, era, timeouts=Timeouts(health_extra=0.1)) as call:
         loaded = await call("load_model", model="qwen3:8b")
     assert loaded["state"] == "loaded"
     assert loaded["next_step"] == "Where it runs could not be asked in time: see list_running_models."
@@ -256,7 +256,7 @@ async def test_all_models_are_unloaded_at_once(era: Era):
 async def test_a_model_in_use_is_told_to_be_still_loaded(era: Era):
     simulator = furnished()
     simulator.respond("/api/ps", body='{"models":[{"name":"qwen3:8b"},{"name":"a b"},{"name":"deleted:1"}]}')
-    async with hosting(simulator, era, patience=Patience(unload=0.2)) as call:
+    async with hosting(simulator, era, timeouts=Timeouts(unload=0.2)) as call:
         answer = await call("unload_model", model="qwen3:8b")
         assert answer.pop("next_step").startswith("A request may be using it: call again when that has ended.")
         assert answer == {"unloaded": [], "still_loaded": ["qwen3:8b"]}
@@ -269,7 +269,7 @@ async def test_what_was_loaded_before_an_update_stands_in_nobodys_way(era: Era):
     simulator = furnished()
     simulator.registry.publish("qwen3:8b", size_bytes=3 * GB, weights="new")
     simulator.load("qwen3:8b", keep_alive=9e9)
-    async with hosting(simulator, era, patience=Patience(unload=0.2)) as call:
+    async with hosting(simulator, era, timeouts=Timeouts(unload=0.2)) as call:
         await call("pull_model", model="qwen3:8b")
         assert not (await call("show_model", model="qwen3:8b"))["loaded"]
         assert not [one for one in (await call("list_models"))["models"] if one["loaded"]]

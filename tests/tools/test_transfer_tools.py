@@ -8,7 +8,7 @@ import anyio
 import pytest
 from mcp.types import TextResourceContents
 
-from mcp_ollama.models.app import Patience
+from mcp_ollama.models.app import Timeouts
 from mcp_ollama.simulator import Drop, Fail, Silence, Simulator, Stall
 from tests.conftest import Connect
 from tests.support.client import Host
@@ -35,7 +35,7 @@ def install_own(simulator: Simulator) -> int:
 
 
 async def test_a_pull_reports_bytes_that_rise_to_the_exact_end(simulator: Simulator, connect: Connect) -> None:
-    async with connect(patience=Patience(report=0.005)) as host:
+    async with connect(timeouts=Timeouts(progress_interval=0.005)) as host:
         transfer = await host("pull_model", model=MODEL)
         reported = list(host.reported)
         await host("list_pulls")
@@ -63,7 +63,7 @@ async def test_a_pull_reports_bytes_that_rise_to_the_exact_end(simulator: Simula
 
 async def test_progress_comes_four_times_a_second_at_most(simulator: Simulator, connect: Connect) -> None:
     simulator.pace.tick = 0.03
-    async with connect(patience=Patience()) as host:
+    async with connect(timeouts=Timeouts()) as host:
         began = anyio.current_time()
         await host("pull_model", model=MODEL)
         seconds = anyio.current_time() - began
@@ -72,7 +72,7 @@ async def test_progress_comes_four_times_a_second_at_most(simulator: Simulator, 
 
 async def test_a_silent_pull_still_gives_signs_of_life(simulator: Simulator, connect: Connect) -> None:
     silent = simulator.faults.add(MODEL, Silence(at="manifest"))
-    async with connect(patience=BUSY) as host, anyio.create_task_group() as group:
+    async with connect(timeouts=BUSY) as host, anyio.create_task_group() as group:
         group.start_soon(partial(host, "pull_model", model=MODEL))
         await host.until_reported(4)
         assert silent.struck == 1
@@ -178,7 +178,7 @@ async def test_pushing_exists_only_where_the_operator_allows_it(connect: Connect
 async def test_a_push_knows_its_size_and_goes_on_after_its_call(simulator: Simulator, connect: Connect) -> None:
     size = install_own(simulator)
     held = simulator.faults.add(OWN, Stall(at=0.5), operation="push")
-    async with connect(allow_push=True, patience=BUSY) as host:
+    async with connect(allow_push=True, timeouts=BUSY) as host:
         async with anyio.create_task_group() as call:
             call.start_soon(partial(host, "push_model", model=OWN))
             await simulator.until(lambda: held.struck == 1)

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from mcp_ollama.models.app import Patience
+from mcp_ollama.models.app import Timeouts
 from mcp_ollama.simulator import Fail, FakeSuccess, Simulator, Stall, no_space
 from tests.conftest import Connect
 from tests.support.client import Host, text_of
@@ -125,7 +125,7 @@ async def test_a_call_that_its_host_gives_up_leaves_the_download_running(
 async def test_a_silent_download_keeps_its_host_patient(simulator: Simulator, connect: Connect) -> None:
     simulator.registry.publish("a", size_bytes=SMALL)
     half_way = simulator.faults.add("a", Stall(at=0.5))
-    async with connect(patience=Patience(report=0.01, heartbeat=0.02)) as host:
+    async with connect(timeouts=Timeouts(progress_interval=0.01, progress_keepalive=0.02)) as host:
         await host("pull_model", model="a", wait_seconds=0)
         await to_thread.run_sync(half_way.wait)
         host.reported.clear()
