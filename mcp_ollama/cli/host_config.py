@@ -177,7 +177,7 @@ HOSTS: Mapping[str, HostApp] = {
         _mcp_servers,
     ),
     "claude-code": HostApp(
-        "Claude Code", "a terminal", 1500, "bears 30 min of silence, and progress resets its clock", _claude_code
+        "Claude Code", "a terminal", 1500, "tolerates 30 min without output; progress resets the timeout", _claude_code
     ),
     "vscode": HostApp(
         "VS Code",
