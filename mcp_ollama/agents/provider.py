@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from pydantic import BaseModel
 
 from mcp_ollama.agents.http_client import new_agent_client
-from mcp_ollama.agents.spec import describe, is_cloud, wire_profile
+from mcp_ollama.agents.spec import configuration, is_cloud, no_chat_model_installed, wire_profile
+from mcp_ollama.models.app import build_client
 from mcp_ollama.models.catalog import Catalog
-from mcp_ollama.models.lookup import best_chat_model, capabilities_of
+from mcp_ollama.models.lookup import capabilities_of
 from mcp_ollama.ollama.addresses import openai_base_url, parse_host
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import (
     ModelError,
-    ModelNotFoundError,
     OllamaConnectionError,
     OllamaError,
     OllamaStatusError,
@@ -60,39 +60,6 @@ class ProviderHealthStatus:
     base_url: str
     provider_type: Literal["ollama", "openai-compatible", "unknown"] = "ollama"
     error: str | None = None
-
-
-async def configuration(catalog: Catalog, settings: OllamaSettings, model: str | None = None) -> dict[str, Any]:
-    """Describe an agent on an installed model (`GET /api/tags`, `GET /api/ps`, `POST /api/show`).
-
-    Args:
-        catalog: The models of the server.
-        settings: Where the server is.
-        model: The model; None is the best installed chat model.
-
-    Raises:
-        InvalidModelName: Ollama would refuse the name.
-        ModelNotFoundError: The model, or any chat model, is not installed.
-        ModelError: The model is none for chats.
-        OllamaError: The server cannot be asked.
-    """
-    running = await catalog.ollama.list_running_models()
-    if model is not None:
-        found, _ = await catalog.find(model)
-        return describe(found, await catalog.info(found), running, settings)
-    models = await catalog.ollama.list_models()
-    best = best_chat_model(models, await catalog.facts(models), running)
-    if best is None:
-        raise _nothing_installed(settings.base_url)
-    return describe(best.model, await catalog.info(best.model), running, settings, best.why)
-
-
-def _nothing_installed(base_url: str) -> ModelNotFoundError:
-    return ModelNotFoundError(
-        f"No chat model is installed on {base_url}.",
-        "Pull one first: pull_model with llama3.2, or `ollama pull llama3.2`.",
-        model="",
-    )
 
 
 async def detect_ollama_model(
@@ -147,7 +114,7 @@ async def ollama_health_check(settings: OllamaSettings | None = None) -> Provide
     except ValueError as error:
         return ProviderHealthStatus(base_url="", connected=False, provider_type="unknown", error=str(error))
     status = ProviderHealthStatus(base_url=openai_base_url(settings.base_url))
-    async with settings.client(at_most=HEALTH_SECONDS) as ollama:
+    async with build_client(settings, limit=HEALTH_SECONDS) as ollama:
         try:
             await ollama.get_version()
         except OllamaConnectionError as error:
@@ -176,7 +143,7 @@ async def _wanted(catalog: Catalog, settings: OllamaSettings, *, detect: bool = 
         return settings.model_name
     name = await _newest_chat_model(catalog)
     if name is None:
-        raise _nothing_installed(settings.base_url)
+        raise no_chat_model_installed(settings.base_url)
     return name
 
 
@@ -231,7 +198,7 @@ async def create_ollama_model_async(
     with _telling(model_name):
         settings = settings or OllamaSettings.load()
     with _telling(model_name, settings.base_url):
-        async with settings.client() as ollama:
+        async with build_client(settings) as ollama:
             catalog = Catalog(ollama)
             name = await _wanted(catalog, settings, detect=auto_detect) if model_name is None else model_name
             if not test_connection:

@@ -5,10 +5,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from mcp_ollama.models.lookup import configured_context, find_running, parse_parameters, trained_context
+from mcp_ollama.models.catalog import Catalog
+from mcp_ollama.models.lookup import (
+    best_chat_model,
+    configured_context,
+    find_running,
+    parse_parameters,
+    trained_context,
+)
 from mcp_ollama.ollama.addresses import openai_base_url
 from mcp_ollama.ollama.error_messages import sanitize
-from mcp_ollama.ollama.errors import InvalidModelName, ModelError
+from mcp_ollama.ollama.errors import InvalidModelName, ModelError, ModelNotFoundError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
 from mcp_ollama.settings import OllamaSettings
@@ -25,6 +32,40 @@ _NO_TOOLS = (
     "{model} cannot call tools: Ollama refuses a request that offers some (400). Give the agent no tools or toolsets, "
     "or take a model that list_models shows with the capability tools."
 )
+
+
+async def configuration(catalog: Catalog, settings: OllamaSettings, model: str | None = None) -> dict[str, Any]:
+    """Describe an agent on an installed model (`GET /api/tags`, `GET /api/ps`, `POST /api/show`).
+
+    Args:
+        catalog: The models of the server.
+        settings: Where the server is.
+        model: The model; None is the best installed chat model.
+
+    Raises:
+        InvalidModelName: Ollama would refuse the name.
+        ModelNotFoundError: The model, or any chat model, is not installed.
+        ModelError: The model is none for chats.
+        OllamaError: The server cannot be asked.
+    """
+    running = await catalog.ollama.list_running_models()
+    if model is not None:
+        found, _ = await catalog.find(model)
+        return describe(found, await catalog.info(found), running, settings)
+    models = await catalog.ollama.list_models()
+    best = best_chat_model(models, await catalog.facts(models), running)
+    if best is None:
+        raise no_chat_model_installed(settings.base_url)
+    return describe(best.model, await catalog.info(best.model), running, settings, best.why)
+
+
+def no_chat_model_installed(base_url: str) -> ModelNotFoundError:
+    """Build the error for a server without any model for chats."""
+    return ModelNotFoundError(
+        f"No chat model is installed on {base_url}.",
+        "Pull one first: pull_model with llama3.2, or `ollama pull llama3.2`.",
+        model="",
+    )
 
 
 def describe(

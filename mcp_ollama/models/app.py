@@ -99,6 +99,22 @@ def app_of(call: Call) -> App:
     return call.request_context.lifespan_context
 
 
+def build_client(settings: OllamaSettings, *, base_url: str | None = None, limit: float = math.inf) -> OllamaClient:
+    """Build a client of the server of these settings, with its key and headers.
+
+    Args:
+        settings: Address, timeout, key and headers.
+        base_url: Another address of the same server.
+        limit: Seconds for one request, where the settings allow more.
+    """
+    return OllamaClient(
+        base_url or settings.base_url,
+        min(settings.timeout, limit),
+        api_key=settings.plain_api_key(),
+        headers=settings.plain_headers(),
+    )
+
+
 @asynccontextmanager
 async def open_app(
     settings: OllamaSettings,
@@ -107,7 +123,7 @@ async def open_app(
     publish: Publish | None = None,
 ) -> AsyncGenerator[App]:
     """Bring the server to life: nothing is connected before the first call, all is closed at the end."""
-    ollama = settings.client()
+    ollama = build_client(settings)
     registry = registry or Registry((*REGISTRIES, *settings.registries))
     timeouts = timeouts or Timeouts()
     changes = Changes(publish)

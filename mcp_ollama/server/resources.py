@@ -14,8 +14,7 @@ from mcp.types import (
     ResourceTemplateReference,
 )
 
-from mcp_ollama.agents.provider import configuration
-from mcp_ollama.agents.spec import to_text
+from mcp_ollama.agents.spec import configuration, to_text
 from mcp_ollama.models.app import App, reading, written
 from mcp_ollama.models.events import AGENT, MODELS, PULLS, RUNNING, model_uri
 from mcp_ollama.models.lookup import listed_name

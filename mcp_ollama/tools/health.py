@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import anyio
 from pydantic import BaseModel
 
-from mcp_ollama.models.app import App, Call, app_of
+from mcp_ollama.models.app import App, Call, app_of, build_client
 from mcp_ollama.models.checks import Check, look_further
 from mcp_ollama.ollama.addresses import is_loopback
 from mcp_ollama.ollama.error_messages import sanitize
@@ -129,7 +129,7 @@ async def _root_that_works(settings: OllamaSettings) -> str | None:
     root = f"{parts.scheme}://{parts.netloc}"
     if not parts.path:
         return None
-    async with settings.client(base_url=root) as client:
+    async with build_client(settings, base_url=root) as client:
         return root if await client.is_running() else None
 
 

@@ -18,8 +18,7 @@ from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.mcp import MCPToolset
 
 from mcp_ollama import OllamaClient, OllamaSettings, agent_from_config, create_ollama_model
-from mcp_ollama.agents.provider import configuration
-from mcp_ollama.agents.spec import to_text
+from mcp_ollama.agents.spec import configuration, to_text
 from mcp_ollama.models.catalog import Catalog
 from mcp_ollama.simulator import RunningSimulator, Simulator
 from tests.support.client import Era
