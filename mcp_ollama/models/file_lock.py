@@ -39,6 +39,11 @@ class FileLock:
         self._file: int | None = None
         self._beat: _Beat | None = None
 
+    @property
+    def held(self) -> bool:
+        """Whether this instance holds the lock, and its file is still there for others to see."""
+        return self._file is not None and _is_at(self._file, self.path)
+
     def acquire(self, content: str = "") -> bool:
         """Acquire the lock without waiting; return whether this instance holds it now.
 
@@ -48,8 +53,9 @@ class FileLock:
         Raises:
             OSError: The file cannot be created or locked.
         """
-        if self._file is not None:
+        if self.held:
             return True
+        self.release()
         file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             acquired = self._is_acquired(file)

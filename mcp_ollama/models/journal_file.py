@@ -194,8 +194,10 @@ def begin(database: "Connection", process: ProcessLock, record: Record) -> None:
 def save(database: "Connection", process: ProcessLock, record: Record, snapshot: Snapshot) -> None:
     """Insert or update a transfer of this process."""
     fixed = (record.id, record.kind, record.model, record.server, record.host, record.insecure)
-    error = snapshot.error and snapshot.error[:MAX_ERROR]
-    current = (snapshot.state, error, snapshot.completed_bytes, snapshot.total_bytes)
+    total = None if snapshot.total_bytes is None else _bounded(snapshot.total_bytes)
+    # JSON can escape half a surrogate pair, which UTF-8 cannot hold.
+    error = snapshot.error and snapshot.error.encode(errors="replace").decode()[:MAX_ERROR]
+    current = (snapshot.state, error, _bounded(snapshot.completed_bytes), total)
     database.execute(_SAVE, (*fixed, *current, record.started_at, int(time.time()), process.id))
 
 
@@ -234,6 +236,11 @@ def _open(path: Path) -> "Connection":
     database.row_factory = sqlite3.Row
     database.text_factory = _decode
     return database
+
+
+def _bounded(count: int) -> int:
+    # A server may claim any number; SQLite holds 64 bits.
+    return min(max(count, 0), 2**63 - 1)
 
 
 def _decode(data: bytes) -> str:

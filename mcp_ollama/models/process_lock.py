@@ -28,6 +28,8 @@ class ProcessLock:
         Raises:
             OSError: It cannot be created or locked.
         """
+        if self._lock.held:
+            return
         self._folder.mkdir(mode=0o700, exist_ok=True)
         # A process that removes the files of ended ones may have come between creation and lock.
         if not self._lock.acquire() and not self._lock.acquire():

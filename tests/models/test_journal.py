@@ -94,10 +94,11 @@ async def test_journal_without_transfers_creates_nothing(tmp_path: Path) -> None
 
 
 async def test_journal_is_for_its_user_only(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "state")
+    state = "state #1?mode=ro&%41"
+    journal = Journal(tmp_path / state)
     await journal.begin("pull", MODEL, server=SERVER)
     modes = {path.name: path.stat().st_mode & 0o777 for path in files(tmp_path, "**/*") if path.suffix != ".lock"}
-    assert modes == {"state": 0o700, "processes": 0o700, "transfers.sqlite3": 0o600}
+    assert modes == {state: 0o700, "processes": 0o700, "transfers.sqlite3": 0o600}
 
 
 async def test_journal_of_clean_exit_leaves_interrupted_and_no_lock(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import builtins
 import logging
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -268,12 +269,22 @@ async def test_python_without_sqlite_costs_a_warning(tmp_path: Path, monkeypatch
     assert "this Python has no sqlite3" in journal.problem
 
 
-async def test_error_of_any_length_is_written_shortened(tmp_path: Path) -> None:
+async def test_whatever_a_server_claims_is_written_within_limits(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     record = await journal.begin("pull", MODEL, server=SERVER)
-    await journal.write(record, Snapshot("retrying", error="x" * 10_000))
+    await journal.write(record, Snapshot("retrying", -1, 10**30, "\ud800" + "x" * 10_000))
     [entry] = await Journal(tmp_path).entries()
-    assert entry.error == "x" * 600
+    assert entry.error == "?" + "x" * 599
+    assert (entry.completed_bytes, entry.total_bytes) == (0, 2**63 - 1)
+
+
+async def test_state_folder_removed_meanwhile_is_created_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "state")
+    record = await journal.begin("pull", MODEL, server=SERVER)
+    shutil.rmtree(tmp_path / "state")
+    await journal.write(record, HALF)
+    [entry] = await Journal(tmp_path / "state").entries()
+    assert (entry.state, entry.owner) == ("downloading", "another process")
 
 
 def test_process_lock_held_by_another_raises(tmp_path: Path) -> None:
