@@ -44,6 +44,7 @@ class Journal:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._process = None if folder is None else ProcessLock(folder)
+        self._ended: set[str] = set()
         self._problems: dict[str, str | None] = {}
         self._logged: set[str] = set()
 
@@ -88,7 +89,8 @@ class Journal:
 
     async def end(self, record: Record) -> None:
         """Delete a transfer of this process that is done, failed or cancelled."""
-        await self._write(lambda database, _: journal_file.delete(database, record.id), None)
+        self._ended.add(record.id)
+        await self._write(_add_nothing, None)
 
     async def entries(self) -> list[Entry]:
         """Return the interrupted transfers and those of other processes, oldest first; nothing is created."""
@@ -108,8 +110,10 @@ class Journal:
         """
         return await self._write(lambda database, process: journal_file.claim(database, process, entry), default=False)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Leave the transfers that have not ended to the next process, which finds them interrupted."""
+        if self._ended:
+            await self._write(_add_nothing, None)
         if self._process:
             self._process.release()
 
@@ -121,8 +125,14 @@ class Journal:
         def write() -> Result:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             process.acquire()
+            # One whose deletion failed, on a file that was locked or full, would be found interrupted later.
+            ended = tuple(self._ended)
             with journal_file.writing(folder / FILE_NAME) as database:
-                return work(database, process)
+                for transfer_id in ended:
+                    journal_file.delete(database, transfer_id)
+                result = work(database, process)
+            self._ended.difference_update(ended)
+            return result
 
         return await self._run("write", write, default)
 
@@ -140,6 +150,10 @@ class Journal:
         if problem not in self._logged:
             self._logged.add(problem)
             logger.warning("%s (%s)", problem, self._folder)
+
+
+def _add_nothing(_database: "Connection", _process: ProcessLock) -> None:
+    """Write nothing but the deletions that are due."""
 
 
 def _translated(work: Callable[[], Result]) -> Result:

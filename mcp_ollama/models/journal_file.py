@@ -28,8 +28,8 @@ Kind = Literal["pull", "push"]
 
 EXPIRY_SECONDS = 14 * 86_400
 """An interrupted transfer is forgotten this long after it was last written."""
-BUSY_SECONDS = 1.0
-"""How long another process that writes at the same moment is waited for."""
+BUSY_SECONDS = 3.0
+"""How long other processes that write at the same moment are waited for: four at full speed need 1.5 s."""
 MAX_ENTRIES = 500
 MAX_ERROR = 600
 

@@ -43,7 +43,7 @@ async def interrupted(folder: Path, model: str = MODEL) -> Entry:
     journal = Journal(folder)
     record = await journal.begin("pull", model, server=SERVER)
     await journal.write(record, HALF)
-    journal.close()
+    await journal.close()
     return next(entry for entry in await Journal(folder).entries() if entry.id == record.id)
 
 
@@ -89,7 +89,7 @@ async def test_journal_of_killed_process_lists_it_as_interrupted(tmp_path: Path)
 async def test_journal_without_transfers_creates_nothing(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "state")
     assert await journal.entries() == []
-    journal.close()
+    await journal.close()
     assert not files(tmp_path, "*")
 
 
@@ -205,4 +205,4 @@ async def test_journal_switched_off_writes_and_lists_nothing() -> None:
     await journal.end(record)
     assert await journal.entries() == []
     assert journal.problem is None
-    journal.close()
+    await journal.close()

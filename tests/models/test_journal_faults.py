@@ -109,7 +109,7 @@ async def use(journal: Journal, entry: Entry) -> None:
     assert not await journal.forget(entry)
     assert not await journal.claim(entry)
     await journal.end(record)
-    journal.close()
+    await journal.close()
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -251,6 +251,24 @@ async def test_journal_locked_by_another_program_costs_a_warning(
         assert await journal.entries() == [entry]
     await journal.begin("pull", "qwen3:8b", server=SERVER)
     assert journal.problem is None
+
+
+@pytest.mark.parametrize("next_action", ["begin", "close"])
+async def test_end_that_cannot_be_written_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, next_action: str
+) -> None:
+    monkeypatch.setattr(journal_file, "BUSY_SECONDS", 0.01)
+    journal = Journal(tmp_path)
+    record = await journal.begin("pull", MODEL, server=SERVER)
+    with closing(sqlite3.connect(the_file(tmp_path), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        await journal.end(record)
+        assert journal.problem
+    if next_action == "begin":
+        await journal.begin("pull", "qwen3:8b", server=SERVER)
+    await journal.close()
+    models = [entry.model for entry in await Journal(tmp_path).entries()]
+    assert models == (["qwen3:8b"] if next_action == "begin" else [])
 
 
 async def test_python_without_sqlite_costs_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
