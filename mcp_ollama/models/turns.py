@@ -89,7 +89,7 @@ class Turns:
     def _try(self, ticket: FileLock, turn: FileLock) -> bool:
         """Return whether this process may go on: it has its turn, or no file can be locked."""
         try:
-            ticket.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _create_folder(ticket.path.parent)
             taken = _take(ticket, turn)
         except OSError as error:
             self._report(error)
@@ -130,10 +130,17 @@ def _is_loopback(host: str) -> bool:
     return host == "localhost" or host.endswith(".localhost")
 
 
+def _create_folder(folder: Path) -> None:
+    # `parents=True` would give the state folder the default mode.
+    folder.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.parent.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def _take(ticket: FileLock, turn: FileLock) -> bool:
     """Take the turn if no other process holds it, and none that waits came earlier."""
-    # Another process may have removed the ticket between its creation and its lock; only the place is lost then.
-    with suppress(FileNotFoundError):
+    # Without a ticket (the disk is full, or another process removed it before it was locked) only the place is lost.
+    with suppress(OSError):
         ticket.acquire()
         os.utime(ticket.path)
     if any(_is_waiting(path) for path in _earlier_tickets(ticket.path)) or not turn.acquire(f"{os.getpid()}\n"):

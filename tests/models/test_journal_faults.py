@@ -25,8 +25,10 @@ MAKE_WRITABLE = "Make the folder in MCP_OLLAMA_STATE_DIR writable"
 FULL = f"""
 import resource
 journal = Journal(FOLDER)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
 await journal.begin("pull", {MODEL!r}, server={SERVER!r})
+resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 say(journal.problem)
 """
 

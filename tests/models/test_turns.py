@@ -215,11 +215,36 @@ async def test_folder_that_cannot_be_used_costs_one_warning(tmp_path: Path, capl
         assert await blocked.holder(SERVER) is None
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert blocked.problem
-    assert blocked.problem.startswith("Other processes cannot be waited for: Not a directory. Make the folder")
+    assert blocked.problem.startswith("Other processes cannot be waited for: File exists. Make the folder")
     assert str(tmp_path) not in blocked.problem
     (tmp_path / "state").unlink()
     async with blocked.hold(SERVER):
         assert blocked.problem is None
+
+
+async def test_turn_is_waited_for_when_no_ticket_can_be_created(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await enter(tmp_path)
+    open_file = os.open
+
+    def open_existing(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_CREAT and not path.exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return open_file(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", open_existing)
+    full = turns(tmp_path)
+    async with full.hold(SERVER):
+        assert full.problem is None
+        assert await is_taken(tmp_path)
+    await enter(tmp_path)
+
+
+async def test_turns_folder_is_for_its_user_only(tmp_path: Path) -> None:
+    await enter(tmp_path / "state")
+    modes = {path.suffix: path.stat().st_mode & 0o777 for path in (tmp_path / "state", *files(tmp_path / "state", "*"))}
+    assert modes == {"": 0o700, ".lock": 0o600}
 
 
 async def test_turns_without_folder_wait_for_none() -> None:
