@@ -10,7 +10,7 @@ import pytest
 
 from mcp_ollama.models import file_lock
 from mcp_ollama.models.file_lock import FileLock, is_held, remove_free
-from tests.models.children import age, until
+from tests.support.children import age, until
 
 
 def failing(code: int) -> Callable[[int, int], None]:

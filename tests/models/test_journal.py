@@ -11,7 +11,7 @@ import pytest
 
 from mcp_ollama.models import journal as journal_module
 from mcp_ollama.models.journal import Entry, Journal, Record, Snapshot
-from tests.models.children import child, until
+from tests.support.children import child, until
 
 SERVER = "http://127.0.0.1:11434"
 MODEL = "llama3.2:3b"

@@ -17,8 +17,8 @@ from mcp_ollama.models import journal_file
 from mcp_ollama.models.file_lock import FileLock
 from mcp_ollama.models.journal import Entry, Journal, Snapshot
 from mcp_ollama.models.process_lock import ProcessLock
-from tests.models.children import child
 from tests.models.test_journal import HALF, MODEL, SERVER, execute, interrupted
+from tests.support.children import child
 
 MOVE = "Move transfers.sqlite3 out of the state folder"
 MAKE_WRITABLE = "Make the folder in MCP_OLLAMA_STATE_DIR writable"

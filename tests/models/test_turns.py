@@ -12,7 +12,7 @@ import pytest
 
 from mcp_ollama.models.file_lock import FileLock
 from mcp_ollama.models.turns import Turns, server_key
-from tests.models.children import age, child, until
+from tests.support.children import age, child, until
 
 SERVER = "http://127.0.0.1:11434"
 HOLD = f"""
