@@ -118,9 +118,6 @@ def connect(running: RunningSimulator, era: Era) -> Connect:
     """Opens conversations with servers over the simulator, which is their registry, too."""
 
     def connect(*tools: ToolSpec, timeouts: Timeouts = QUICK, **settings: Any) -> AbstractAsyncContextManager[Host]:
-        server = (built.__wrapped__ if tools else built)(timeouts, **settings)
-        for tool in tools:
-            server.offer(tool)
-        return host(server, era)
+        return host(built(timeouts, *tools, **settings), era)
 
     return connect

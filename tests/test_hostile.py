@@ -12,7 +12,8 @@ from mcp import Client
 from mcp.types import CallToolResult, ResourceTemplateReference, TextContent
 
 from mcp_ollama import tools
-from mcp_ollama.models.app import MAX_ANSWER_TEXT, Timeouts
+from mcp_ollama.models.app import Timeouts
+from mcp_ollama.server.results import MAX_ANSWER_TEXT
 from mcp_ollama.simulator import Simulator, serve
 from tests.conftest import Connect
 from tests.support.client import Host, built, own_port

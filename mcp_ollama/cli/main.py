@@ -6,13 +6,11 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from mcp_ollama.cli.output import COMMAND, exit_with_usage_error, print_note
 
 if TYPE_CHECKING:
-    from mcp.server.lowlevel import Server
-
     from mcp_ollama.server.server import OllamaServer
     from mcp_ollama.settings import OllamaSettings
 
@@ -148,7 +146,7 @@ def _stdio() -> "Serve":
     def serve_stdio(server: "OllamaServer", _: "OllamaSettings") -> int:
         from mcp_ollama.transports.stdio import serve
 
-        return serve(_lowlevel(server), pipes, notifications=server.announced())
+        return serve(server, pipes)
 
     return serve_stdio
 
@@ -158,13 +156,7 @@ def _http(host: str, port: int) -> "Serve":
         from mcp_ollama.transports.http import Address, serve
 
         try:
-            return serve(
-                _lowlevel(server),
-                Address(host, port),
-                token=settings.http_token,
-                names=settings.http_hosts,
-                notifications=server.announced(),
-            )
+            return serve(server, Address(host, port), token=settings.http_token, names=settings.http_hosts)
         except OSError as error:
             why = str(error.strerror).partition(" (")[0]  # the rest repeats the address
             exit_with_usage_error(f"--http: cannot listen on {host}, port {port}: {why}", error)
@@ -172,10 +164,6 @@ def _http(host: str, port: int) -> "Serve":
             exit_with_usage_error(str(error), error)
 
     return serve_http
-
-
-def _lowlevel(server: "OllamaServer") -> "Server[Any]":
-    return server._lowlevel_server  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def _load_settings(chosen: dict[str, str]) -> "OllamaSettings":

@@ -1,142 +1,198 @@
-"""The user's consent to what cannot be undone: asked through the host where it can ask, else by a token.
+"""The user's consent to a destructive action: elicited where the client can ask, else confirmed by a token.
 
-Whatever goes wrong on the way counts as no: a host that answers with an error, stays silent, answers another
-question or an old one.
+The SDK's `Resolve` and `Elicit` serve both eras, too, but know neither our time limit nor tokens that count once.
+An error, silence, a malformed answer and the answer to another question never count as consent.
 """
 
+import json
+import math
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from hashlib import sha256
+from typing import Any
 
 import anyio
 from mcp import MCPError
-from mcp.server.elicitation import render_elicitation_schema
-from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
-from pydantic import BaseModel, Field
+from mcp.server.context import ServerRequestContext
+from mcp.types import (
+    CallToolRequestParams,
+    ElicitRequest,
+    ElicitRequestedSchema,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputRequiredResult,
+)
 
-from mcp_ollama.models.app import STATELESS_SINCE, App, Call, QuestionError, app_of, user_decides
+from mcp_ollama.models.app import App
+from mcp_ollama.server._sdk_compat import connection_of
+from mcp_ollama.server.tokens import ConfirmationTokens
+from mcp_ollama.tools.spec import ConsentResult, DestructiveAction, Reason
 
-Reason = Literal["needs_confirmation", "declined", "cancelled", "timed_out", "changed"]
+STATELESS_SINCE = "2026-07-28"
+"""The revision of MCP without a handshake: a question is the result of a call, its answer comes with a second call."""
+
+FORM: ElicitRequestedSchema = {
+    "type": "object",
+    "properties": {
+        "confirm": {"type": "boolean", "title": "Yes, do it", "description": "Nothing is changed without a yes."}
+    },
+    "required": ["confirm"],
+}
+"""The form that a client shows its user."""
 
 _KEY = "consent"
 
 
-class Consent(BaseModel):
-    """The form that a host shows its user."""
+class InputRequiredError(Exception):
+    """The client has to ask its user first, and to repeat the call with the answer."""
 
-    confirm: bool = Field(title="Yes, do it", description="Nothing is changed without a yes.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deed:
-    """Something that cannot be undone.
-
-    Args:
-        tool: Who does it.
-        what: As in "delete llama3.2:3b (a80c4f17acd5), which frees 2.0 GB".
-        done: As in "deleted".
-        key: What a yes is bound to: the names and the digest.
-    """
-
-    tool: str
-    what: str
-    done: str
-    key: tuple[str, ...]
-
-    @property
-    def question(self) -> str:
-        """The same words each time, since the host may compare them."""
-        return f"{self.what[:1].upper()}{self.what[1:]}? This cannot be undone."
+    def __init__(self, request: InputRequiredResult) -> None:
+        super().__init__("The user has to be asked first.")
+        self.request = request
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What came of asking; a `reason` is a no."""
-
-    reason: Reason | None = None
-    confirmation: str | None = None
-    next_step: str | None = None
-
-
-async def consent(call: Call, deed: Deed, confirm: str) -> Verdict:
-    """Ask for consent to a deed, unless the operator has turned that off.
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Asks for consent on behalf of one tool call.
 
     Args:
-        call: The call that will do it.
-        deed: What is to be done.
-        confirm: The token that the call brings; ignored where the user can be asked.
-
-    Raises:
-        QuestionError: The host has to ask its user, and call again.
+        ctx: The request.
+        params: Its parameters, with the user's answer where they carry one.
+        app: The application that the call is about.
+        tokens: The tokens of the server.
+        limit: The timeout of the call, which does not run while the user decides.
     """
-    app = app_of(call)
-    if not app.settings.confirm_delete:
-        return Verdict()
-    if not _can_ask(call):
-        return _by_token(app, deed, confirm)
-    # Since then a question is an answer to the call, and the user's word comes with a second call.
-    if (call.protocol_version or "") >= STATELESS_SINCE:
-        return _in_rounds(app, call, deed)
-    return await _at_once(app, call, deed) if call.session.can_send_request else _by_token(app, deed, confirm)
+
+    ctx: ServerRequestContext[Any]
+    params: CallToolRequestParams
+    app: App
+    tokens: ConfirmationTokens
+    limit: anyio.CancelScope
+
+    @asynccontextmanager
+    async def ask(self, action: DestructiveAction, token: str) -> AsyncGenerator[ConsentResult]:
+        """Ask for consent, unless the operator has disabled that; see `AskConsent`.
+
+        Args:
+            action: The action, which belongs inside the context.
+            token: The token that the call brings; ignored where the user can be asked.
+
+        Raises:
+            InputRequiredError: The client has to ask its user, and to repeat the call.
+            RefusedError: Too many confirmations are open.
+        """
+        reserved, result = await self._decide(action, token)
+        try:
+            yield result
+        except BaseException:
+            self.tokens.release(reserved)
+            raise
+        if not result.reason:
+            self.tokens.spend(reserved)
+
+    async def _decide(self, action: DestructiveAction, token: str) -> tuple[str, ConsentResult]:
+        """Return the reserved token, if any, and the result."""
+        if not self.app.settings.confirm_delete:
+            return "", ConsentResult()
+        if not self._can_elicit():
+            return self._check_token(action, token)
+        if self.ctx.protocol_version >= STATELESS_SINCE:
+            return self._check_answer(action)
+        if not self.ctx.session.can_send_request:
+            return self._check_token(action, token)
+        try:
+            return "", await self._elicit(action)
+        except MCPError:
+            # It declares elicitation, and yet cannot ask: some unattended clients do so.
+            return self._check_token(action, token)
+
+    def _can_elicit(self) -> bool:
+        # A bare `elicitation: {}` is from before there were modes, and means forms.
+        declared = self.ctx.session.client_capabilities and self.ctx.session.client_capabilities.elicitation
+        return bool(declared is not None and (declared.form is not None or declared.url is None))
+
+    def _check_token(self, action: DestructiveAction, token: str) -> tuple[str, ConsentResult]:
+        target, bound = self._identity(action)
+        if self.tokens.reserve(token, bound):
+            return token, ConsentResult()
+        why = (
+            "That confirmation is wrong, used, older than 10 minutes, or the model has changed since. " if token else ""
+        )
+        return "", ConsentResult(
+            reason="needs_confirmation",
+            confirmation=self.tokens.issue(target, bound),
+            next_step=f"{why}Nothing is {action.past} yet. Ask the user whether to {action.description}. "
+            f"If they agree, call {action.tool} again with this confirmation.",
+        )
+
+    def _identity(self, action: DestructiveAction) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the target of an action and its whole identity, both within the session where there is one."""
+        session = connection_of(self.ctx).session_id or ""
+        whole = json.dumps([action.tool, action.target, action.replacement]).encode()
+        return (session, *action.target), (session, sha256(whole).hexdigest())
+
+    def _check_answer(self, action: DestructiveAction) -> tuple[str, ConsentResult]:
+        """Check the answer that the repeated call carries.
+
+        Its state is a token, since the SDK signs the state but accepts it twice.
+        """
+        target, bound = self._identity(action)
+        state, answer = self.params.request_state, (self.params.input_responses or {}).get(_KEY)
+        if state is None or answer is None:
+            form = ElicitRequestFormParams(message=action.question, requested_schema=FORM)
+            request = InputRequiredResult(
+                input_requests={_KEY: ElicitRequest(params=form)}, request_state=self.tokens.issue(target, bound)
+            )
+            raise InputRequiredError(request)
+        if not self.tokens.reserve(state, bound):
+            why = "That answer was to another question, used already or older than 10 minutes"
+            return "", _refusal("changed", action, why)
+        result = _read(action, answer)
+        if result.reason:
+            self.tokens.spend(state)
+        return state, result
+
+    async def _elicit(self, action: DestructiveAction) -> ConsentResult:
+        """Ask through the client of the handshake era.
+
+        Raises:
+            MCPError: The client answers with an error.
+        """
+        seconds = self.app.timeouts.elicitation
+        try:
+            with self._paused_limit(), anyio.fail_after(seconds):
+                answer = await self.ctx.session.elicit_form(action.question, FORM, self.ctx.request_id)
+        except TimeoutError:
+            return _refusal("timed_out", action, f"Nobody answered within {seconds:g} s")
+        except ValueError:
+            return _read(action, None)
+        return _read(action, answer)
+
+    @contextmanager
+    def _paused_limit(self) -> Generator[None]:
+        remaining = self.limit.deadline - anyio.current_time()
+        self.limit.deadline = math.inf
+        try:
+            yield
+        finally:
+            self.limit.deadline = anyio.current_time() + remaining
 
 
-def _can_ask(call: Call) -> bool:
-    # A bare `elicitation: {}` is from before there were modes, and means forms.
-    asking = call.client_capabilities and call.client_capabilities.elicitation
-    return bool(asking is not None and (asking.form is not None or asking.url is None))
-
-
-def _by_token(app: App, deed: Deed, confirm: str) -> Verdict:
-    if app.confirmations.redeem(confirm, *deed.key):
-        return Verdict()
-    why = "That confirmation is wrong, used, older than 10 minutes, or the model has changed since. " if confirm else ""
-    return Verdict(
-        reason="needs_confirmation",
-        confirmation=app.confirmations.ask(*deed.key),
-        next_step=f"{why}Nothing is {deed.done} yet. Ask the user whether to {deed.what}. "
-        f"If they agree, call {deed.tool} again with this confirmation.",
-    )
-
-
-def _in_rounds(app: App, call: Call, deed: Deed) -> Verdict:
-    answer = (call.input_responses or {}).get(_KEY)
-    if call.request_state is None or answer is None:
-        form = ElicitRequestFormParams(message=deed.question, requested_schema=render_elicitation_schema(Consent))
-        # The SDK seals the state, but would take it twice.
-        state = app.confirmations.ask(*deed.key)
-        raise QuestionError(InputRequiredResult(input_requests={_KEY: ElicitRequest(params=form)}, request_state=state))
-    if not app.confirmations.redeem(call.request_state, *deed.key):
-        return _no("changed", deed, "That answer was to another question, used already or older than 10 minutes")
-    app.confirmations.spend(call.request_state)
-    try:
-        return _judged(deed, *_read(answer))
-    except ValueError:
-        return _no("cancelled", deed, "The host did not give its user's answer")
-
-
-def _read(answer: object) -> tuple[str, bool]:
+def _read(action: DestructiveAction, answer: object) -> ConsentResult:
+    """Return what an answer means; only the JSON value true is consent."""
     if not isinstance(answer, ElicitResult):
-        raise ValueError("no answer to a form")  # noqa: TRY004 - as a form that is filled in wrongly
-    return answer.action, answer.action == "accept" and Consent.model_validate(answer.content or {}).confirm
+        return _refusal("cancelled", action, "The client did not return its user's answer")
+    if answer.action == "cancel":
+        return _refusal("cancelled", action, "The user closed the question without an answer")
+    confirm = (answer.content or {}).get("confirm")
+    if answer.action == "decline" or confirm is False:
+        return _refusal("declined", action, "The user said no")
+    if confirm is not True:
+        return _refusal("cancelled", action, "The client did not return its user's answer")
+    return ConsentResult()
 
 
-async def _at_once(app: App, call: Call, deed: Deed) -> Verdict:
-    try:
-        with user_decides(), anyio.fail_after(app.timeouts.elicitation):
-            answer = await call.elicit(deed.question, Consent)
-    except TimeoutError:
-        return _no("timed_out", deed, f"Nobody answered within {app.timeouts.elicitation:g} s")
-    except (MCPError, ValueError):
-        return _no("cancelled", deed, "The host could not ask its user")
-    return _judged(deed, answer.action, answer.action == "accept" and answer.data.confirm)
-
-
-def _judged(deed: Deed, action: str, agreed: bool) -> Verdict:  # noqa: FBT001
-    if action == "accept" and agreed:
-        return Verdict()
-    if action == "cancel":
-        return _no("cancelled", deed, "The user closed the question without an answer")
-    return _no("declined", deed, "The user said no")
-
-
-def _no(reason: Reason, deed: Deed, why: str) -> Verdict:
-    return Verdict(reason=reason, next_step=f"{why}: nothing was {deed.done}. Call again only if the user wants it.")
+def _refusal(reason: Reason, action: DestructiveAction, why: str) -> ConsentResult:
+    next_step = f"{why}: nothing was {action.past}. Call again only if the user wants it."
+    return ConsentResult(reason=reason, next_step=next_step)

@@ -1,25 +1,29 @@
-"""Documents under `ollama://`: the same data as the tools, for hosts that attach documents to a conversation."""
+"""Resources under `ollama://`: the same data as the tools, for clients that attach resources to a conversation."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import unquote
 
 import anyio
-from mcp.server import MCPServer
+from mcp import MCPError
 from mcp.types import (
+    INVALID_PARAMS,
+    CompleteRequestParams,
     Completion,
-    CompletionArgument,
-    CompletionContext,
-    PromptReference,
     Resource,
+    ResourceTemplate,
     ResourceTemplateReference,
+    TextResourceContents,
 )
 
 from mcp_ollama.agents.spec import configuration, to_text
-from mcp_ollama.models.app import App, reading, written
-from mcp_ollama.models.events import AGENT, MODELS, PULLS, RUNNING, model_uri
+from mcp_ollama.models.app import App
+from mcp_ollama.models.events import AGENT, MAX_URI_LENGTH, MODELS, PULLS, RUNNING, model_uri
 from mcp_ollama.models.lookup import listed_name
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.schemas import InstalledModel
+from mcp_ollama.server.results import protocol_errors, to_compact_json
 from mcp_ollama.tools.installed import card_of, list_of_models
 from mcp_ollama.tools.running import running_rows
 from mcp_ollama.tools.transfers import TransferList
@@ -30,84 +34,138 @@ MAX_COMPLETIONS = 100
 """MCP's own limit."""
 
 
-def register(server: MCPServer[App], app: Callable[[], App]) -> None:
-    """Add the resources.
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """A resource with a fixed URI; the docstring of `read` is its description."""
 
-    Args:
-        server: Where to.
-        app: What lives as long as the server does, for the request being answered.
-    """
-
-    @server.resource(MODELS, name="models", title="Installed models", mime_type=JSON)
-    async def models() -> str:
-        """The installed models, newest first: size, capabilities, context length, whether loaded; 200 at most."""
-        with reading(app().timeouts.call):
-            return written(await list_of_models(app(), limit=MAX_MODELS))
-
-    @server.resource(f"{MODELS}/{{+model}}", name="model", title="Installed model", mime_type=JSON)
-    async def model_card(model: str) -> str:
-        """One installed model: capabilities, context lengths, parameters, licence name."""
-        with reading(app().timeouts.call):
-            return written(await card_of(app(), model))
-
-    @server.resource(RUNNING, name="running", title="Running models", mime_type=JSON)
-    async def running() -> str:
-        """The models in memory: size, share on the GPU, context length, when each leaves."""
-        with reading(app().timeouts.call):
-            return written(await running_rows(app()))
-
-    @server.resource(PULLS, name="pulls", title="Pulls and pushes", mime_type=JSON)
-    async def pulls() -> str:
-        """Downloads and uploads: running, waiting, and ended within the last hour."""
-        return written(TransferList(transfers=app().transfers.snapshots()))
-
-    @server.resource(AGENT, name="pydantic_ai_agent", title="Pydantic AI agent", mime_type=JSON)
-    async def best_agent() -> str:
-        """A Pydantic AI AgentSpec for the best installed chat model; `metadata.ollama` says why, and what to mind."""
-        return await _agent(app())
-
-    @server.resource(
-        f"{AGENT}/{{+model}}",
-        name="pydantic_ai_agent_for_model",
-        title="Pydantic AI agent on a model",
-        mime_type=JSON,
-    )
-    async def agent(model: str) -> str:
-        """A Pydantic AI AgentSpec for an installed chat model; `metadata.ollama` says what to mind."""
-        return await _agent(app(), model)
-
-    @server.completion()
-    async def complete(
-        reference: PromptReference | ResourceTemplateReference,
-        argument: CompletionArgument,
-        _: CompletionContext | None,
-    ) -> Completion | None:
-        asked = isinstance(reference, ResourceTemplateReference) and argument.name == "model"
-        return await _installed_names(app(), argument.value) if asked else None
+    uri: str
+    name: str
+    title: str
+    read: Callable[[App], Awaitable[str]]
 
 
-async def of_models(app: App) -> list[Resource]:
-    """List a document for each installed model; none while the server does not answer."""
-    return [
+@dataclass(frozen=True, slots=True)
+class _ModelDocument:
+    """A resource for each model, under `prefix/model`; the docstring of `read` is its description."""
+
+    prefix: str
+    name: str
+    title: str
+    read: Callable[[App, str], Awaitable[str]]
+
+
+async def list_resources(app: App) -> list[Resource]:
+    """Return the fixed resources, and one for each installed model while Ollama answers."""
+    fixed = [
+        Resource(uri=one.uri, name=one.name, title=one.title, description=one.read.__doc__, mime_type=JSON)
+        for one in _DOCUMENTS
+    ]
+    return fixed + [
         Resource(uri=model_uri(one.name), name=one.name, mime_type=JSON, description="An installed model.")
-        for one in (await _listed(app))[:MAX_MODELS]
+        for one in (await _installed(app))[:MAX_MODELS]
     ]
 
 
-async def _listed(app: App) -> list[InstalledModel]:
-    """Ask what is installed: nothing, where that cannot be had soon. Whoever reads a document is told what is wrong."""
+def list_templates() -> list[ResourceTemplate]:
+    """Return the templates; RFC 6570's `{+model}` keeps the slashes of a model's name."""
+    return [
+        ResourceTemplate(
+            uri_template=f"{one.prefix}/{{+model}}",
+            name=one.name,
+            title=one.title,
+            description=one.read.__doc__,
+            mime_type=JSON,
+        )
+        for one in _MODEL_DOCUMENTS
+    ]
+
+
+async def read_resource(app: App, uri: str) -> TextResourceContents:
+    """Return the content of a resource.
+
+    Raises:
+        MCPError: The URI is unknown, its model is not installed, or Ollama does not answer.
+    """
+    if len(uri) > MAX_URI_LENGTH:
+        raise _unknown(f"{uri[:100]}…")
+    # A resource that only this server's own state makes up cannot fail; the others are Ollama's.
+    with protocol_errors(f"reading resource {uri}", uri, seconds=app.timeouts.call):
+        return TextResourceContents(uri=uri, text=await _read(app, uri), mime_type=JSON)
+
+
+async def complete(app: App, params: CompleteRequestParams) -> Completion:
+    """Complete the name of a model in a URI; there is nothing to complete elsewhere."""
+    if not isinstance(params.ref, ResourceTemplateReference) or params.argument.name != "model":
+        return Completion(values=[])
+    with protocol_errors(f"completing argument {params.argument.name}"):
+        return await _installed_names(app, params.argument.value)
+
+
+async def _read(app: App, uri: str) -> str:
+    for document in _DOCUMENTS:
+        if uri == document.uri:
+            return await document.read(app)
+    for document in _MODEL_DOCUMENTS:
+        if uri.startswith(f"{document.prefix}/"):
+            return await document.read(app, unquote(uri[len(document.prefix) + 1 :]))
+    raise _unknown(uri)
+
+
+def _unknown(uri: str) -> MCPError:
+    return MCPError(INVALID_PARAMS, f"Unknown resource: {uri}", {"uri": uri})
+
+
+async def _models(app: App) -> str:
+    """The installed models, newest first: size, capabilities, context length, whether loaded; 200 at most."""
+    return to_compact_json(await list_of_models(app, limit=MAX_MODELS))
+
+
+async def _model(app: App, model: str) -> str:
+    """One installed model: capabilities, context lengths, parameters, licence name."""
+    return to_compact_json(await card_of(app, model))
+
+
+async def _running(app: App) -> str:
+    """The models in memory: size, share on the GPU, context length, when each leaves."""
+    return to_compact_json(await running_rows(app))
+
+
+async def _pulls(app: App) -> str:
+    """Downloads and uploads: running, waiting, and ended within the last hour."""
+    return to_compact_json(TransferList(transfers=app.transfers.snapshots()))
+
+
+async def _best_agent(app: App) -> str:
+    """A Pydantic AI AgentSpec for the best installed chat model; `metadata.ollama` says why, and what to mind."""
+    return to_text(await configuration(app.catalog, app.settings))
+
+
+async def _agent(app: App, model: str) -> str:
+    """A Pydantic AI AgentSpec for an installed chat model; `metadata.ollama` says what to mind."""
+    return to_text(await configuration(app.catalog, app.settings, model))
+
+
+async def _installed(app: App) -> list[InstalledModel]:
+    """Return the installed models, or none where Ollama does not answer soon: reading a resource reports why."""
     with anyio.move_on_after(app.timeouts.health_extra), suppress(OllamaError):
         return [one for one in await app.ollama.list_models() if listed_name(one.name)]
     return []
 
 
-async def _agent(app: App, model: str | None = None) -> str:
-    with reading(app.timeouts.call):
-        return to_text(await configuration(app.catalog, app.settings, model))
-
-
 async def _installed_names(app: App, typed: str) -> Completion:
-    """Complete a model name: those that begin so come before those that contain it."""
-    names = [model.name for model in await _listed(app) if typed.lower() in model.name.lower()]
+    """Return the names that contain a text, those that begin with it first."""
+    names = [model.name for model in await _installed(app) if typed.lower() in model.name.lower()]
     names.sort(key=lambda name: not name.lower().startswith(typed.lower()))
     return Completion(values=names[:MAX_COMPLETIONS], total=len(names), has_more=len(names) > MAX_COMPLETIONS)
+
+
+_DOCUMENTS = (
+    _Document(MODELS, "models", "Installed models", _models),
+    _Document(RUNNING, "running", "Running models", _running),
+    _Document(PULLS, "pulls", "Pulls and pushes", _pulls),
+    _Document(AGENT, "pydantic_ai_agent", "Pydantic AI agent", _best_agent),
+)
+_MODEL_DOCUMENTS = (
+    _ModelDocument(MODELS, "model", "Installed model", _model),
+    _ModelDocument(AGENT, "pydantic_ai_agent_for_model", "Pydantic AI agent on a model", _agent),
+)

@@ -1,13 +1,16 @@
 """Make models out of installed ones: copies under another name, and variants with other parameters or texts."""
 
+import json
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 
+import anyio
 from pydantic import BaseModel, Field
 
-from mcp_ollama.models.app import App, Call, RefusedError, app_of
+from mcp_ollama.models.app import App
+from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.lookup import find_model, key_of
 from mcp_ollama.models.parameters import check_parameters
 from mcp_ollama.models.progress import format_bytes
@@ -15,11 +18,10 @@ from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName, split_source
 from mcp_ollama.ollama.schemas import InstalledModel
-from mcp_ollama.server.consent import Deed, Reason, consent
 from mcp_ollama.tools.delete import Confirm
 from mcp_ollama.tools.installed import ModelRow, model_row
 from mcp_ollama.tools.running import unload_before_change
-from mcp_ollama.tools.spec import ToolSpec
+from mcp_ollama.tools.spec import Call, DestructiveAction, Reason, ToolSpec
 from mcp_ollama.tools.transfers import ensure_no_active_transfer
 
 Overwrite = Annotated[bool, Field(description="Replace an existing model of that name: ask the user first.")]
@@ -47,7 +49,7 @@ async def copy_model(
 
     To change its parameters or texts: create_model.
     """
-    app = app_of(call)
+    app = call.app
     name = _new_name(destination)
     found, others = await app.catalog.find(source)
     if key_of(found.name) == name.key:
@@ -57,8 +59,13 @@ async def copy_model(
         await app.ollama.copy_model(found.name, name.short)
 
     existing = find_model(name, others)
-    loses = existing if existing and existing.digest != found.digest else None
-    return await _make(call, "copy_model", name, copy, loses=loses, overwrite=overwrite, confirm=confirm)
+    ensure_no_active_transfer(app, name.short)
+    if existing is None or existing.digest == found.digest:
+        await copy()
+        return await _created(app, name)
+    _check_overwriting(app, existing, overwrite=overwrite)
+    action = _overwriting("copy_model", name, existing, found.digest)
+    return await _overwrite(call, existing, action, copy, confirm) or await _created(app, name)
 
 
 async def create_model(
@@ -78,7 +85,7 @@ async def create_model(
 
     The weights are shared, so it takes no disk space. Not for downloads: pull_model.
     """
-    app = app_of(call)
+    app = call.app
     name = _new_name(model)
     try:
         checked = check_parameters(parameters or {})
@@ -95,8 +102,15 @@ async def create_model(
                 if line.status.startswith("pulling"):
                     raise RefusedError(f"{found.name} was deleted meanwhile.", "Pull it first, then call again.")
 
-    loses = find_model(name, [found, *others])
-    return await _make(call, "create_model", name, create, loses=loses, overwrite=overwrite, confirm=confirm)
+    ensure_no_active_transfer(app, name.short)
+    existing = find_model(name, [found, *others])
+    if existing is None:
+        await create()
+        return await _created(app, name)
+    _check_overwriting(app, existing, overwrite=overwrite)
+    replacement = (found.digest, system, template, json.dumps(checked, sort_keys=True))
+    action = _overwriting("create_model", name, existing, *replacement)
+    return await _overwrite(call, existing, action, create, confirm) or await _created(app, name)
 
 
 def _new_name(text: str) -> ModelName:
@@ -109,40 +123,37 @@ def _new_name(text: str) -> ModelName:
     return ModelName.parse(base)
 
 
-async def _make(
+async def _overwrite(
     call: Call,
-    tool: str,
-    name: ModelName,
+    loses: InstalledModel,
+    action: DestructiveAction,
     make: Callable[[], Awaitable[None]],
-    *,
-    loses: InstalledModel | None,
-    overwrite: bool,
     confirm: str,
-) -> CreateResult:
-    app = app_of(call)
-    ensure_no_active_transfer(app, name.short)
-    if loses:
-        _check_overwriting(app, loses, overwrite=overwrite)
-        verdict = await consent(call, _deed(tool, name, loses), confirm)
-        if verdict.reason:
-            return CreateResult(model=loses.name, created=False, **asdict(verdict))
+) -> CreateResult | None:
+    """Make a model in place of another, with the user's consent; returns what kept it from being made."""
+    app = call.app
+    async with call.consent(action, confirm) as consent:
+        if consent.reason:
+            return CreateResult(model=loses.name, created=False, **asdict(consent))
         await unload_before_change(app, loses, before="overwritten")
         if not await app.catalog.is_still(loses):
             next_step = f"{loses.name} was changed by someone else meanwhile: look at list_models."
             return CreateResult(model=loses.name, created=False, reason="changed", next_step=next_step)
-        ensure_no_active_transfer(app, name.short)
-    await make()
-    app.confirmations.spend(confirm)
-    try:
+        ensure_no_active_transfer(app, loses.name)
+        await make()
+    return None
+
+
+async def _created(app: App, name: ModelName) -> CreateResult:
+    """Return the model that was made. An error or a timeout here would make the caller create it again."""
+    made = None
+    with suppress(OllamaError), anyio.move_on_after(app.timeouts.health_extra):
         made, _ = await app.catalog.find(name.short)
-    except OllamaError:
-        # It is made all the same, and who hears of an error would make it again.
-        await app.changes.model_changed(name)
+    await app.changes.model_changed(ModelName.parse(made.name) if made else name)
+    if not made:
         return CreateResult(model=name.short, created=True)
-    await app.changes.model_changed(ModelName.parse(made.name))
     facts = await app.catalog.facts([made])
-    row = model_row(made, facts[made.digest], ())
-    return CreateResult(model=made.name, created=True, details=row)
+    return CreateResult(model=made.name, created=True, details=model_row(made, facts[made.digest], ()))
 
 
 def _check_overwriting(app: App, existing: InstalledModel, *, overwrite: bool) -> None:
@@ -159,12 +170,13 @@ def _check_overwriting(app: App, existing: InstalledModel, *, overwrite: bool) -
         )
 
 
-def _deed(tool: str, name: ModelName, loses: InstalledModel) -> Deed:
-    return Deed(
+def _overwriting(tool: str, name: ModelName, loses: InstalledModel, *replacement: str) -> DestructiveAction:
+    return DestructiveAction(
         tool=tool,
-        what=f"overwrite {loses.name} ({sanitize(loses.digest[:12])}, {format_bytes(loses.size)})",
-        done="overwritten",
-        key=("overwrite", name.key, loses.digest),
+        description=f"overwrite {loses.name} ({sanitize(loses.digest[:12])}, {format_bytes(loses.size)})",
+        past="overwritten",
+        target=(name.key, loses.digest),
+        replacement=replacement,
     )
 
 

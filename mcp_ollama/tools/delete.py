@@ -4,16 +4,15 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from mcp_ollama.models.app import App, Call, app_of
+from mcp_ollama.models.app import App
 from mcp_ollama.models.lookup import FreedSpace, find_running, freed_space, sharing_candidates
 from mcp_ollama.models.progress import format_bytes
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel
-from mcp_ollama.server.consent import Deed, Reason, consent
 from mcp_ollama.tools.installed import Model
 from mcp_ollama.tools.running import unload_before_change
-from mcp_ollama.tools.spec import ToolSpec
+from mcp_ollama.tools.spec import Call, DestructiveAction, Reason, ToolSpec
 from mcp_ollama.tools.transfers import ensure_no_active_transfer
 
 Confirm = Annotated[
@@ -45,7 +44,7 @@ async def delete_model(
     freed and gives a confirmation. Ask the user, then call again with it. Exact names only. To free memory
     instead of disk: unload_model.
     """
-    app = app_of(call)
+    app = call.app
     found, others = await app.catalog.find(model)
     name = ModelName.for_pull(model)
     ensure_no_active_transfer(app, found.name)
@@ -58,14 +57,13 @@ async def delete_model(
         shared_with=list(freed.shared_with),
         was_loaded=bool(find_running(found, running)),
     )
-    verdict = await consent(call, _deed(name, found, freed), confirm)
-    if verdict.reason:
-        outcome.reason, outcome.confirmation = verdict.reason, verdict.confirmation
-        outcome.next_step = verdict.next_step
-        return outcome
-    await unload_before_change(app, found)
-    await _delete(app, found, outcome)
-    app.confirmations.spend(confirm)
+    async with call.consent(_action(name, found, freed), confirm) as consent:
+        if consent.reason:
+            outcome.reason, outcome.confirmation = consent.reason, consent.confirmation
+            outcome.next_step = consent.next_step
+            return outcome
+        await unload_before_change(app, found)
+        await _delete(app, found, outcome)
     return outcome
 
 
@@ -87,7 +85,7 @@ async def _freed(app: App, model: InstalledModel, others: list[InstalledModel]) 
     return freed_space(model, alike, facts)
 
 
-def _deed(name: ModelName, model: InstalledModel, freed: FreedSpace) -> Deed:
+def _action(name: ModelName, model: InstalledModel, freed: FreedSpace) -> DestructiveAction:
     if freed.frees_bytes is None:
         frees = f"up to {format_bytes(model.size)} (unknown, since {_named(freed.unread)} could not be read)"
     elif freed.frees_bytes:
@@ -95,11 +93,11 @@ def _deed(name: ModelName, model: InstalledModel, freed: FreedSpace) -> Deed:
     else:
         keep = "keeps" if len(freed.shared_with) == 1 else "keep"
         frees = f"nothing, since {_named(freed.shared_with)} {keep} the same weights"
-    return Deed(
+    return DestructiveAction(
         tool="delete_model",
-        what=f"delete {model.name} ({sanitize(model.digest[:12])}), which frees {frees}",
-        done="deleted",
-        key=("delete", name.key, model.digest),
+        description=f"delete {model.name} ({sanitize(model.digest[:12])}), which frees {frees}",
+        past="deleted",
+        target=(name.key, model.digest),
     )
 
 

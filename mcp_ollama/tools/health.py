@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import anyio
 from pydantic import BaseModel
 
-from mcp_ollama.models.app import App, Call, app_of, build_client
+from mcp_ollama.models.app import App, build_client
 from mcp_ollama.models.checks import Check, look_further
 from mcp_ollama.ollama.addresses import is_loopback
 from mcp_ollama.ollama.error_messages import sanitize
@@ -20,7 +20,7 @@ from mcp_ollama.ollama.errors import (
     OllamaTimeoutError,
 )
 from mcp_ollama.settings import OllamaSettings
-from mcp_ollama.tools.spec import ToolSpec
+from mcp_ollama.tools.spec import Call, ToolSpec
 
 ResultT = TypeVar("ResultT")
 
@@ -45,7 +45,7 @@ async def health(call: Call) -> Health:
 
     Use it when another tool fails, or to see at a glance what is there. It never fails itself.
     """
-    return await examine(app_of(call))
+    return await examine(call.app)
 
 
 async def examine(app: App) -> Health:

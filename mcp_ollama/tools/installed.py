@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from mcp_ollama.agents.spec import describe, to_text
-from mcp_ollama.models.app import App, Call, app_of
+from mcp_ollama.models.app import App
 from mcp_ollama.models.lookup import (
     Facts,
     capabilities_of,
@@ -23,7 +23,7 @@ from mcp_ollama.models.lookup import (
 )
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
-from mcp_ollama.tools.spec import ToolSpec
+from mcp_ollama.tools.spec import Call, ToolSpec
 
 MAX_TEXT = 8_000
 """Characters of a model's own text (licence, template, …) in one answer."""
@@ -93,7 +93,7 @@ async def list_models(
 
     Use it first, to learn exact names. One model in detail: show_model.
     """
-    return await list_of_models(app_of(call), contains, capability, sort, limit, offset)
+    return await list_of_models(call.app, contains, capability, sort, limit, offset)
 
 
 async def list_of_models(
@@ -157,7 +157,7 @@ async def show_model(
 
     Not for models that are not installed yet.
     """
-    return await card_of(app_of(call), model, include)
+    return await card_of(call.app, model, include)
 
 
 async def card_of(app: App, model: str, include: Sequence[Include] = ()) -> ModelCard:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import anyio
 from pydantic import BaseModel, Field
 
-from mcp_ollama.models.app import App, Call, app_of
+from mcp_ollama.models.app import App
 from mcp_ollama.models.catalog import find_installed
 from mcp_ollama.models.concurrency import for_each
 from mcp_ollama.models.lookup import capabilities_of, find_model, find_named, key_of, listed_name
@@ -19,7 +19,7 @@ from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, Ollam
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, Manifest, Recommendation
 from mcp_ollama.sources.registry import MAX_LOOKUPS, present_blobs
-from mcp_ollama.tools.spec import ToolSpec
+from mcp_ollama.tools.spec import Call, ToolSpec
 from mcp_ollama.tools.transfers import allowed
 
 MAX_ROWS = 200
@@ -92,7 +92,7 @@ async def plan_pull(call: Call, model: Annotated[str, Field(description="Model, 
 
     Use it before large downloads. It says what it cannot know.
     """
-    app = app_of(call)
+    app = call.app
     name = allowed(app, model, insecure=False)
     models = await app.ollama.list_models()
     found = find_model(name, models)
@@ -122,7 +122,7 @@ async def check_updates(
 
     pull_model with the same name updates one.
     """
-    app = app_of(call)
+    app = call.app
     names = [ModelName.for_pull(model) for model in models or ()]
     installed = await app.ollama.list_models()
     chosen = [find_installed(name, installed) for name in names] or installed
@@ -144,7 +144,7 @@ async def recommend_models(
     max_memory_bytes: Annotated[int | None, Field(ge=0, description="Only what fits into it.")] = None,
 ) -> Recommendations:
     """List the models that Ollama itself recommends, with the memory they need and whether they are installed."""
-    app = app_of(call)
+    app = call.app
     try:
         recommended = await app.ollama.list_recommendations()
     except OllamaStatusError as error:

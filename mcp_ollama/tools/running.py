@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 import anyio
 from pydantic import BaseModel, BeforeValidator, Field
 
-from mcp_ollama.models.app import App, Call, FailedError, RefusedError, app_of
+from mcp_ollama.models.app import App
 from mcp_ollama.models.catalog import damaged
+from mcp_ollama.models.errors import FailedError, RefusedError
 from mcp_ollama.models.loading import Load
 from mcp_ollama.models.lookup import find_model, find_running, identity, key_of
 from mcp_ollama.models.progress import format_duration
@@ -17,7 +18,7 @@ from mcp_ollama.ollama.errors import ModelNotFoundError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
 from mcp_ollama.tools.installed import format_timestamp
-from mcp_ollama.tools.spec import ToolSpec
+from mcp_ollama.tools.spec import Call, ToolSpec
 
 YEAR_SECONDS = 365 * 86_400
 FOREVER = timedelta(days=20 * 365)
@@ -78,7 +79,7 @@ async def list_running_models(call: Call) -> RunningList:
 
     A model that is still being loaded is not among them.
     """
-    return await running_rows(app_of(call))
+    return await running_rows(call.app)
 
 
 async def load_model(
@@ -96,7 +97,7 @@ async def load_model(
 
     A load goes on when this call ends: call again to keep waiting, unload_model to stop it.
     """
-    app = app_of(call)
+    app = call.app
     keep = parse_keep_alive(keep_alive)
     found, _ = await app.catalog.find(model)
     if found.remote_host:
@@ -119,7 +120,7 @@ async def unload_model(
 
     Also stops a load_model under way. To free disk space: delete_model.
     """
-    app = app_of(call)
+    app = call.app
     if bool(model) == all:
         raise RefusedError("unload_model takes either model or all=true.", "Give exactly one of them.")
     stopped: list[str]

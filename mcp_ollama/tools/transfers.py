@@ -5,11 +5,12 @@ from typing import Annotated, get_args
 import anyio.lowlevel
 from pydantic import BaseModel, Field
 
-from mcp_ollama.models.app import App, Call, FailedError, RefusedError, app_of
+from mcp_ollama.models.app import App
+from mcp_ollama.models.errors import FailedError, RefusedError
 from mcp_ollama.models.job import Job, Kind, Transfer
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.settings import REGISTRIES
-from mcp_ollama.tools.spec import ToolSpec
+from mcp_ollama.tools.spec import Call, ToolSpec
 
 Model = Annotated[str, Field(description="Model to pull, such as llama3.2:3b or hf.co/user/repo:Q4_K_M.")]
 OwnModel = Annotated[str, Field(description="Installed model, named for where it goes, such as yourname/llama3.2:3b.")]
@@ -42,7 +43,7 @@ async def pull_model(
     itself after a failure. When the answer's state is not yet done, call again with the same model to keep
     waiting. Only cancel_pull stops it. It replaces a variant that was made here under the same name.
     """
-    app = app_of(call)
+    app = call.app
     job = app.transfers.start("pull", allowed(app, model, insecure=insecure), insecure=insecure)
     return await _follow(call, app, job, wait_seconds)
 
@@ -59,7 +60,7 @@ async def push_model(
     with the same model to keep waiting. Only cancel_pull with kind push stops it. To give a model the name of your
     account, copy it first.
     """
-    app = app_of(call)
+    app = call.app
     name = allowed(app, model, insecure=insecure)
     job = app.transfers.current("push", name)
     if job is None:
@@ -70,7 +71,7 @@ async def push_model(
 
 async def list_pulls(call: Call) -> TransferList:
     """List downloads and uploads: running, waiting, and ended within the last hour, with progress and errors."""
-    return TransferList(transfers=app_of(call).transfers.snapshots())
+    return TransferList(transfers=call.app.transfers.snapshots())
 
 
 async def cancel_pull(
@@ -79,7 +80,7 @@ async def cancel_pull(
     kind: Annotated[Kind, Field(description="What to stop.")] = "pull",
 ) -> Transfer:
     """Stop a download (or an upload). What was transferred is kept: pulling again goes on from there."""
-    app = app_of(call)
+    app = call.app
     name = ModelName.for_pull(model)
     job = app.transfers.find(kind, name)
     if job is None:

@@ -11,7 +11,6 @@ import socket
 from asyncio import CancelledError
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from functools import partial
 from hmac import compare_digest
 from ipaddress import ip_address
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ import anyio
 import uvicorn
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
-from mcp.server.lowlevel import NotificationOptions, Server
+from mcp.server.lowlevel import Server
 from mcp.server.subscriptions import ListenHandler
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AnyHttpUrl, SecretStr
@@ -51,7 +50,6 @@ def serve(
     *,
     token: SecretStr | None = None,
     names: tuple[str, ...] = (),
-    notifications: NotificationOptions | None = None,
 ) -> int:
     """Serve until a signal comes: the last thing that a process does, in its main thread.
 
@@ -60,7 +58,6 @@ def serve(
         address: Where to listen.
         token: What every client has to show; without one only this machine is served.
         names: Further names or addresses under which clients reach this server.
-        notifications: The changes that the handshake announces (2025-11-25 and older).
 
     Returns:
         The exit status: 128 + n after signal n.
@@ -74,9 +71,6 @@ def serve(
         if token is None and not ip_address(host).is_loopback:
             raise ValueError(f"MCP_OLLAMA_HTTP_TOKEN: must be set to let other machines in at {address.host}")
         url = f"http://{_in_url(host)}:{port}"
-        # The session manager asks for them itself, without our notifications.
-        announcing = partial(server.create_initialization_options, notifications)
-        server.create_initialization_options = announcing  # pyright: ignore[reportAttributeAccessIssue]
         app = server.streamable_http_app(
             streamable_http_path=PATH,
             max_request_body_size=_BODY_LIMIT_BYTES,

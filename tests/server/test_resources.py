@@ -24,6 +24,7 @@ from mcp.types import (
 from mcp_ollama import OllamaSettings, build_server
 from mcp_ollama.models.app import Timeouts
 from mcp_ollama.models.events import AGENT
+from mcp_ollama.server.prompts import PromptSpec
 from mcp_ollama.server.subscriptions import MAX_SUBSCRIPTIONS
 from mcp_ollama.simulator import RunningSimulator, Simulator
 from tests.conftest import QUICK, Connect
@@ -233,12 +234,11 @@ async def test_a_wrong_prompt_is_a_protocol_error(name: str, arguments: dict[str
 
 
 async def test_a_bug_in_a_prompt_is_no_fault_of_its_arguments():
-    server = build_server(OllamaSettings(base_url="http://127.0.0.1:9"))
-
-    @server.prompt(name="broken", description="Fails.")
-    def _broken() -> str:
+    def broken() -> str:
+        """Fail."""
         raise RuntimeError("planted")
 
+    server = build_server(OllamaSettings(base_url="http://127.0.0.1:9"), prompts=[PromptSpec(broken, "Broken")])
     with anyio.fail_after(10):
         async with Client(server) as client:
             with pytest.raises(MCPError) as failed:

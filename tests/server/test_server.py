@@ -12,11 +12,11 @@ from mcp.types import INVALID_PARAMS
 from pydantic import BaseModel
 
 import mcp_ollama
-from mcp_ollama.models.app import Call, Timeouts
+from mcp_ollama.models.app import Timeouts
 from mcp_ollama.simulator import RunningSimulator, Simulator
-from mcp_ollama.tools.spec import ToolSpec
+from mcp_ollama.tools.spec import Call, ToolSpec
 from tests.conftest import Connect
-from tests.support.client import Host, built, text_of
+from tests.support.client import Host, listed_tools, text_of
 
 KEY, HEADER = "sk-distinctive-4711", "distinctive-0815"
 VALUES: dict[str, Any] = {"model": "a", "source": "a", "destination": "b", "from_model": "a"}
@@ -40,7 +40,7 @@ async def needed(host: Host) -> dict[str, dict[str, Any]]:
 
 
 async def test_the_list_of_tools_is_what_was_agreed_on() -> None:
-    listed = await built(Timeouts(), allow_push=True).list_tools()
+    listed = await listed_tools(allow_push=True)
     document = [tool.model_dump(by_alias=True, exclude_none=True, mode="json") for tool in listed]
     # `pytest --inline-snapshot=fix` writes the file anew.
     assert json.dumps(document, indent=2, ensure_ascii=False) + "\n" == external_file(

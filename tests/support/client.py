@@ -10,14 +10,16 @@ from typing import Any, Literal, cast
 
 import anyio
 from mcp import Client
-from mcp.server import MCPServer
-from mcp.types import CallToolResult, TextContent
+from mcp.server.lowlevel import Server
+from mcp.types import CallToolResult, TextContent, Tool
 
 from mcp_ollama import OllamaSettings, build_server
-from mcp_ollama.models.app import App, Timeouts
+from mcp_ollama import tools as all_tools
+from mcp_ollama.models.app import Timeouts
 from mcp_ollama.server.server import OllamaServer
 from mcp_ollama.settings import REGISTRIES
 from mcp_ollama.sources.registry import Registry
+from mcp_ollama.tools.spec import ToolSpec
 
 Era = Literal["auto", "legacy"]
 """Which revisions of the protocol the client speaks: the stateless ones, or those with a handshake."""
@@ -82,19 +84,25 @@ def own_port() -> int:
 
 
 @cache
-def built(timeouts: Timeouts, **settings: Any) -> OllamaServer:
+def built(timeouts: Timeouts, *more_tools: ToolSpec, **settings: Any) -> OllamaServer:
     """Build a server, once: that takes longer than most tests. Each client of it begins another life."""
     chosen = OllamaSettings.load(**{"base_url": f"http://127.0.0.1:{own_port()}"} | settings)
     registry = Registry((), dict.fromkeys((*REGISTRIES, *chosen.registries), chosen.base_url))
-    return build_server(chosen, registry=registry, timeouts=timeouts)
+    return build_server(chosen, registry=registry, timeouts=timeouts, tools=(*all_tools.ALL, *more_tools))
 
 
 @asynccontextmanager
-async def host(server: MCPServer[App], era: Era) -> AsyncGenerator[Host]:
+async def host(server: Server[Any], era: Era) -> AsyncGenerator[Host]:
     """Open a conversation; it is cut off when it hangs."""
     with anyio.fail_after(SECONDS):
         async with Client(server, mode=era) as client:
             yield Host(client)
+
+
+async def listed_tools(**settings: Any) -> list[Tool]:
+    """List the tools of a server, as a client receives them."""
+    async with Client(built(Timeouts(), **settings)) as client:
+        return (await client.list_tools()).tools
 
 
 def text_of(result: CallToolResult) -> str:

@@ -57,7 +57,7 @@ def public() -> Iterator[Wire]:
 
 HANGING = """
 from contextlib import asynccontextmanager
-from mcp.server import MCPServer
+from mcp.server.lowlevel import Server
 from mcp_ollama.transports import http
 @asynccontextmanager
 async def lifespan(_):
@@ -65,19 +65,19 @@ async def lifespan(_):
     http.os.write(2, b"cleaning\\n")
     await http.anyio.sleep_forever()
 http._EXIT_SECONDS = 1.0
-http.serve(MCPServer("hanging", lifespan=lifespan, subscriptions=False)._lowlevel_server, http.Address("localhost", 0))
+http.serve(Server("hanging", lifespan=lifespan), http.Address("localhost", 0))
 """
 
 
 MUTE = """
 import signal, sys
 from contextlib import asynccontextmanager
-from mcp.server import MCPServer
+from mcp.server.lowlevel import Server
 from mcp_ollama.transports import http
 @asynccontextmanager
 async def lifespan(_):
     yield signal.raise_signal(signal.SIGTERM)
-sys.exit(http.serve(MCPServer("mute", lifespan=lifespan)._lowlevel_server, http.Address("localhost", 0)))
+sys.exit(http.serve(Server("mute", lifespan=lifespan), http.Address("localhost", 0)))
 """
 
 
