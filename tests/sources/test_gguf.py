@@ -5,7 +5,7 @@ import struct
 import tracemalloc
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -42,7 +42,7 @@ def array(kind: int, count: int, items: bytes) -> bytes:
 
 def single(value: Any) -> list[object]:
     """Round floats to the 32 bits that a file holds."""
-    items: list[object] = value if isinstance(value, list) else [value]
+    items = cast("list[object]", value) if isinstance(value, list) else [value]
     return [struct.pack("<f", item) if isinstance(item, float) else item for item in items]
 
 
