@@ -110,8 +110,8 @@ def read_ram(system: System) -> Ram | None:
 
 def _discard(process: "subprocess.Popen[bytes]") -> None:
     process.kill()
-    if process.stdout is not None:
-        process.stdout.close()
+    assert process.stdout is not None
+    process.stdout.close()
     # A driver that hangs keeps its process from ending even when killed: such a one is left behind.
     with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=0.1)
