@@ -1,1 +1,1 @@
-"""Models of an Ollama server: what is known about them and what is done with them."""
+"""What is known about models and done with them."""

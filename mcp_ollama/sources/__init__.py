@@ -1,1 +1,1 @@
-"""Where models come from: registries and the files in them."""
+"""Where models come from: registries, the heads of weights files, Hugging Face."""
