@@ -141,6 +141,6 @@ def _has_socket(process: Path, owner: int, inode: str) -> bool:
 
 
 def _points_at(descriptor: Path, inode: str) -> bool:
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         return str(descriptor.readlink()) == f"socket:[{inode}]"
     return False

@@ -122,6 +122,8 @@ async def test_process_that_ends_meanwhile_is_passed_over(linux: System) -> None
     add_listener(linux.root)
     (linux.root / "proc/5").mkdir()
     write(linux.root, "proc/6/comm", "ollama")
+    write(linux.root, "proc/7/comm", "ollama")
+    write(linux.root, "proc/7/fd/3", "not a link")
 
     assert await locate(linux) is None
 
