@@ -1,4 +1,4 @@
-"""What each layer of a model keeps in memory, read from the metadata of its weights file.
+"""Layers of a model with what each keeps in memory, read from the metadata of its weights file.
 
 The rules are those of llama.cpp, which runs every GGUF model of Ollama since 0.30; each names the source that it was
 read in (`l:` is llama.cpp, `o:` is Ollama).
@@ -24,7 +24,7 @@ class UnknownArchitecture(ValueError):  # noqa: N818 - reads as what it is: `exc
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What one layer keeps per cell of the KV cache and per slot.
+    """Values that one layer keeps per cell of the KV cache and per slot.
 
     Attributes:
         key_row: Values of a key, over all KV heads; 0 without a cache of its own.

@@ -15,7 +15,7 @@ from mcp_ollama.models.machine import Origin, run_probe
 _FROM = re.compile(r"^FROM\s+(?P<path>\S.*?)\s*$", re.MULTILINE)
 _BLOB_NAME = re.compile(r"sha256[-:][0-9a-f]{64}")
 _MOST_BYTES_OF_TEXTS = 4_000_000
-"""A model's size counts its template, licence and parameters too, which are no `FROM` of the modelfile."""
+"""A model's size counts its template, licence and parameters too, which no `FROM` line of the modelfile names."""
 _CONTAINER_FILES = (".dockerenv", "run/.containerenv")
 _CONTAINER_GROUPS = ("docker", "lxc", "kubepods", "containerd", "libpod")
 _LISTENING = "0A"

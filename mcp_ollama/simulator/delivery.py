@@ -1,4 +1,4 @@
-"""How the simulated registry delivers weights files."""
+"""Delivery of weights files by the simulated registry, as a set of switches."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Delivery:
     is_expired: bool = False
 
     def expire(self) -> None:
-        """Let all signatures handed out so far expire."""
+        """Expire all signatures handed out so far."""
         self.signature += 1
 
     def sign(self, digest: str, port: str) -> str:
