@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_ollama.models.layers import Layer, Shape, UnknownArchitecture, read_shape
@@ -151,6 +151,7 @@ def test_insufficient_metadata_are_unknown_architectures(metadata: dict[str, obj
 VALUES = st.one_of(st.none(), st.integers(-5, 2**64), st.floats(), st.text(), st.lists(st.integers(-1, 9), max_size=9))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(METADATA)), st.data())
 def test_nonsense_values_raise_nothing_else(name: str, data: st.DataObject) -> None:
     metadata = dict(METADATA[name])

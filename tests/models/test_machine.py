@@ -1,7 +1,7 @@
 """The operator's statement of memory."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_ollama.models.hardware import Gpu, Ram
@@ -40,6 +40,7 @@ def test_other_statement_is_refused(text: str) -> None:
         parse_memory(text)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="gpuram:24 GBi,.kMT"))
 def test_any_statement_is_read_or_refused(text: str) -> None:
     try:

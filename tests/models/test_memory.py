@@ -4,7 +4,7 @@ import statistics
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_ollama.models.memory import MemoryEstimate, estimate_memory, fits_entirely, largest_context
@@ -163,6 +163,7 @@ def test_model_on_two_gpus_needs_two_compute_buffers() -> None:
     assert not fits_entirely(estimated, [])
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(sorted(METADATA)),
     st.integers(1, 300_000),

@@ -1,7 +1,7 @@
 """Sizes as people write them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_ollama.models.sizes import parse_size
@@ -58,6 +58,7 @@ def test_refusal_quotes_the_value() -> None:
         parse_size(8, binary=True)
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.integers(), st.floats(), st.from_regex(r"\d+ ?[kmgtKMGT]?i?[bB]?", fullmatch=True)))
 def test_any_value_is_a_size_or_refused(value: str | float) -> None:
     try:
