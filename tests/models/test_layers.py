@@ -1,5 +1,8 @@
 """Shapes of models, by the rules of their architectures."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_ollama.models.layers import Layer, Shape, UnknownArchitecture, read_shape
-from tests.models.evidence import METADATA
+from mcp_ollama.sources.gguf import read_metadata
+from tests.models.evidence import DATA, METADATA
 
 
 def model(architecture: str, **keys: Any) -> dict[str, object]:
@@ -146,6 +150,25 @@ def test_sliding_layers_can_have_shorter_rows() -> None:
 def test_insufficient_metadata_are_unknown_architectures(metadata: dict[str, object], cause: str) -> None:
     with pytest.raises(UnknownArchitecture, match=cause):
         read_shape(metadata)
+
+
+@pytest.mark.parametrize("name", ["zero_heads", "no_architecture"])
+def test_head_that_parses_without_a_shape_is_unknown(name: str) -> None:
+    metadata = read_metadata((DATA / "headers" / f"{name}.gguf").read_bytes())
+
+    with pytest.raises(UnknownArchitecture):
+        read_shape(metadata)
+
+
+@pytest.mark.parametrize("path", sorted((DATA / "headers").glob("*.*.v?.gguf")), ids=lambda path: path.stem)
+def test_head_of_a_file_gives_the_shape_of_its_model(path: Path) -> None:
+    index = json.loads((DATA / "headers" / "index.json").read_text(encoding="utf-8"))
+    model = next(row["model"] for row in index if row["file"] == path.name)
+
+    shape = read_shape(read_metadata(path.read_bytes()))
+
+    # The vocabulary of one of them is stated behind the tokenizer, where reading ends.
+    assert replace(shape, host_values=0) == replace(read_shape(METADATA[model]), host_values=0)
 
 
 VALUES = st.one_of(st.none(), st.integers(-5, 2**64), st.floats(), st.text(), st.lists(st.integers(-1, 9), max_size=9))
