@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import certifi
+import hypothesis
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -17,6 +18,10 @@ from mcp_ollama.models.app import Timeouts
 from mcp_ollama.simulator import RunningSimulator, Simulator, serve
 from mcp_ollama.tools.spec import ToolSpec
 from tests.support.client import Era, Host, built, host, own_port
+
+# A busy machine draws slowly; how long one example may take says nothing there.
+hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("suite")
 
 QUICK = Timeouts(progress_interval=0.01, retry=0.002)
 

@@ -24,7 +24,8 @@ import yaml
 
 import mcp_ollama
 from mcp_ollama import tools
-from mcp_ollama.cli.host_config import COMMAND, HOSTS, snippet
+from mcp_ollama.cli.host_config import HOSTS, snippet
+from mcp_ollama.cli.output import COMMAND
 from mcp_ollama.settings import OllamaSettings
 from mcp_ollama.simulator import RunningSimulator
 from scripts.readme import CLIENTS as CLIENTS_PAGE

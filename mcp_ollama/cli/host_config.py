@@ -12,10 +12,10 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-from mcp_ollama.ollama.addresses import SHARED_API_KEY_VARIABLE, is_loopback
+from mcp_ollama.cli.output import COMMAND, print_note
+from mcp_ollama.ollama.addresses import SHARED_API_KEY_VARIABLE
 from mcp_ollama.settings import OllamaSettings
 
-COMMAND = "mcp-ollama-manager"
 NAME = "ollama"
 """What the server is called in a host's configuration."""
 
@@ -51,6 +51,16 @@ class HostApp:
     write: Callable[[Launch], str]
 
 
+def print_config(host: str, settings: OllamaSettings) -> int:
+    """Print the snippet to stdout, and to stderr where it belongs and which secrets it leaves out."""
+    text = snippet(host, settings, start_command())
+    print_note(f"For {HOSTS[host].title}, into {HOSTS[host].place}:")
+    if secrets := left_out(settings):
+        print_note(f"Secrets are left out: add {' and '.join(secrets)} to its env.")
+    sys.stdout.write(f"{text}\n")
+    return 0
+
+
 def snippet(host: str, settings: OllamaSettings, start: tuple[str, ...]) -> str:
     """Write the configuration of a host.
 
@@ -79,25 +89,6 @@ def start_command() -> tuple[str, ...]:
         return (uvx, *_origin(), COMMAND)
     script = shutil.which(COMMAND, path=str(folder))
     return (script,) if script else (sys.executable, "-m", "mcp_ollama")
-
-
-def next_step(status: str, base_url: str, installed: int | None) -> str:
-    """Say what is still to be done on the way from nothing to a working host.
-
-    Args:
-        status: The verdict of the health check.
-        base_url: The server that was looked at.
-        installed: How many models it has; None when nothing could be asked.
-    """
-    if status == "down" and is_loopback(base_url) and shutil.which("ollama") is None:
-        return (
-            "There is no `ollama` command on this machine's PATH: install Ollama (https://ollama.com/download), start "
-            f"it, and look again: {COMMAND} --check"
-        )
-    if status == "down":
-        return f"Mend what is marked x, then look again: {COMMAND} --check"
-    hosts = f"Give your host the text that {COMMAND} --print-config HOST prints; HOST is one of {', '.join(HOSTS)}."
-    return hosts if installed else f"{hosts} Then ask it to pull a first model, such as llama3.2:1b (1.3 GB)."
 
 
 def _variables(settings: OllamaSettings, wait_seconds: int) -> dict[str, str]:

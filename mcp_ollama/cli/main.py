@@ -1,26 +1,22 @@
-"""The door: flags, then one of serving hosts on stdio or HTTP, `--check`, `--demo` and `--print-config`.
+"""The command line: serve on stdio or HTTP, or run `--check`, `--demo` or `--print-config`.
 
 `--version` and `--help` are answered, and stdin and stdout are claimed, before anything heavy is imported.
 """
 
 import argparse
-import gc
-import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from mcp_ollama.cli.output import COMMAND, exit_with_usage_error, print_note
 
 if TYPE_CHECKING:
+    from mcp.server.lowlevel import Server
+
     from mcp_ollama.server.server import OllamaServer
     from mcp_ollama.settings import OllamaSettings
-    from mcp_ollama.tools.health import Health
 
-    Door = Callable[[OllamaServer, OllamaSettings], int]
-
-COMMAND = "mcp-ollama-manager"
+    Serve = Callable[[OllamaServer, OllamaSettings], int]
 
 OPTIONS = {
     "base_url": "the Ollama server, with or without /v1 (else OLLAMA_BASE_URL or OLLAMA_HOST)",
@@ -44,24 +40,41 @@ def variable_of(option: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; gives the exit status: 2 for a wrong setting, for `--check` 1 when Ollama is down."""
+    """Run the command.
+
+    Returns:
+        The exit status: 2 for an invalid setting, for `--check` 1 when Ollama is down.
+    """
     parser = _parser()
     given = vars(parser.parse_args(arguments))
-    check, demo, address, host = (given.pop(way) for way in ("check", "demo", "http", "print_config"))
-    if address and (check or host):
-        parser.error(f"argument --http: not allowed with argument --{'check' if check else 'print-config'}")
+    checks, demo, address, host = (given.pop(mode) for mode in ("check", "demo", "http", "print_config"))
+    if address and (checks or host):
+        parser.error(f"argument --http: not allowed with argument --{'check' if checks else 'print-config'}")
     chosen = {option: value for option, value in given.items() if value is not None}
-    if check:
-        signal.signal(signal.SIGINT, _leave)
-        return _check(chosen)
+    if checks:
+        from mcp_ollama.cli.check import check
+
+        return check(_load_settings(chosen))
     if host:
-        return _print_config(host, chosen)
-    door = _http_door(*address) if address else _stdio_door()
-    # Collecting garbage among half a million objects that all stay costs the start a tenth of its time.
-    gc.disable()
-    _defer_models()
-    settings = _settings(chosen | {"base_url": "http://127.0.0.1"} if demo else chosen)
-    return _demo(settings, door) if demo else _serve(settings, door)
+        from mcp_ollama.cli.host_config import print_config
+
+        return print_config(host, _load_settings(chosen))
+    return _serve(chosen, _http(*address) if address else _stdio(), demo=demo)
+
+
+def _serve(chosen: dict[str, str], transport: "Serve", *, demo: bool) -> int:
+    from mcp_ollama.transports import startup
+
+    startup.pause_gc()
+    startup.defer_model_builds()
+    settings = _load_settings(chosen | {"base_url": "http://127.0.0.1"} if demo else chosen)
+    if demo:
+        from mcp_ollama.cli.demo import serve_demo
+
+        return serve_demo(settings, transport)
+    from mcp_ollama.server.server import build_server
+
+    return transport(build_server(settings), settings)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -124,120 +137,49 @@ class _PrintVersion(argparse.Action):
         parser.exit()
 
 
-def _stdio_door() -> "Door":
-    """Take stdin and stdout at once; what is given back serves on them."""
+def _stdio() -> "Serve":
+    """Claim stdin and stdout at once, and return what serves on them."""
     from mcp_ollama.transports.std_streams import claim
 
     if sys.stdin is not None and sys.stdin.isatty():
-        _say(f"{COMMAND} waits for an MCP host on stdin. To see whether Ollama is well: {COMMAND} --check")
+        print_note(f"{COMMAND} waits for an MCP host on stdin. To see whether Ollama is well: {COMMAND} --check")
     pipes = claim()
 
-    def door(server: "OllamaServer", _: "OllamaSettings") -> int:
+    def serve_stdio(server: "OllamaServer", _: "OllamaSettings") -> int:
         from mcp_ollama.transports.stdio import serve
 
-        gc.enable()
-        return serve(server, pipes, notifications=server.announced())
+        return serve(_lowlevel(server), pipes, notifications=server.announced())
 
-    return door
+    return serve_stdio
 
 
-def _http_door(host: str, port: int) -> "Door":
-    def door(server: "OllamaServer", settings: "OllamaSettings") -> int:
+def _http(host: str, port: int) -> "Serve":
+    def serve_http(server: "OllamaServer", settings: "OllamaSettings") -> int:
         from mcp_ollama.transports.http import Address, serve
 
-        gc.enable()
         try:
             return serve(
-                server,
+                _lowlevel(server),
                 Address(host, port),
                 token=settings.http_token,
                 names=settings.http_hosts,
                 notifications=server.announced(),
             )
         except OSError as error:
-            why = str(error.strerror).partition(" (")[0]  # what follows repeats the address
-            _refuse(f"--http: cannot listen on {host}, port {port}: {why}", error)
+            why = str(error.strerror).partition(" (")[0]  # the rest repeats the address
+            exit_with_usage_error(f"--http: cannot listen on {host}, port {port}: {why}", error)
         except ValueError as error:
-            _refuse(str(error), error)
+            exit_with_usage_error(str(error), error)
 
-    return door
-
-
-def _serve(settings: "OllamaSettings", door: "Door") -> int:
-    from mcp_ollama.server.server import build_server
-
-    return door(build_server(settings), settings)
+    return serve_http
 
 
-def _demo(settings: "OllamaSettings", door: "Door") -> int:
-    from mcp_ollama.server.server import build_server
-    from mcp_ollama.simulator import demo_simulator, serve
-    from mcp_ollama.sources.registry import Registry
-
-    with serve(demo_simulator()) as running:
-        simulated = settings.model_copy(update={"base_url": running.base_url})
-        registry = Registry((), {"registry.ollama.ai": running.base_url})
-        return door(build_server(simulated, registry=registry), simulated)
+def _lowlevel(server: "OllamaServer") -> "Server[Any]":
+    return server._lowlevel_server  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
-def _check(chosen: dict[str, str]) -> int:
-    import anyio
-
-    from mcp_ollama.models.app import open_app
-    from mcp_ollama.tools.health import examine
-
-    settings = _settings(chosen)
-
-    async def look() -> int:
-        async with open_app(settings) as app:
-            return _tell(await examine(app))
-
-    return anyio.run(look)
-
-
-def _leave(signum: int, _: FrameType | None) -> NoReturn:
-    os._exit(128 + signum)  # at once: a name that is being looked up would be waited for
-
-
-def _tell(report: "Health") -> int:
-    from mcp_ollama.cli.host_config import next_step
-
-    marks = {"ok": "+", "warn": "!", "fail": "x", "unknown": "?"}
-    lines = [f"{report.status}: Ollama at {report.base_url}"]
-    for check in report.checks:
-        lines.append(f"  {marks[check.status]} {check.name}: {check.detail}")
-        if check.fix:
-            lines.append(f"      {check.fix}")
-    lines.append(next_step(report.status, report.base_url, report.installed))
-    sys.stdout.write("\n".join(lines) + "\n")
-    return 1 if report.status == "down" else 0
-
-
-def _print_config(host: str, chosen: dict[str, str]) -> int:
-    from mcp_ollama.cli.host_config import HOSTS, left_out, snippet, start_command
-
-    settings = _settings(chosen)
-    text = snippet(host, settings, start_command())
-    # What is printed can be piped to where it belongs; where that is goes to the person.
-    _say(f"For {HOSTS[host].title}, into {HOSTS[host].place}:")
-    if secrets := left_out(settings):
-        _say(f"Secrets are left out: add {' and '.join(secrets)} to its env.")
-    sys.stdout.write(f"{text}\n")
-    return 0
-
-
-def _defer_models() -> None:
-    """Have each pydantic model built when it is first used, in this process, which is ours.
-
-    The SDK has hundreds, three for each message of the protocol, and a conversation uses a few dozen of them.
-    """
-    from pydantic import BaseModel
-
-    BaseModel.model_config["defer_build"] = True
-
-
-def _settings(chosen: dict[str, str]) -> "OllamaSettings":
-    """Read the settings and set up the log; a wrong one ends the process with one line and status 2."""
+def _load_settings(chosen: dict[str, str]) -> "OllamaSettings":
+    """Load the settings and configure the log; an invalid one ends the process with one line and status 2."""
     import logging
 
     from mcp_ollama.settings import OllamaSettings
@@ -245,20 +187,10 @@ def _settings(chosen: dict[str, str]) -> "OllamaSettings":
     try:
         settings = OllamaSettings.load(**chosen)
     except ValueError as error:
-        _refuse(str(error), error)
-    # Before the SDK does: its own handler would print whole tracebacks in colour.
+        exit_with_usage_error(str(error), error)
+    # Before the SDK does: its handler would print whole tracebacks in colour.
     logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    # They would tell of cookies and addresses that are secrets.
+    # At DEBUG they log cookies and presigned URLs, which are secrets.
     for library in ("httpx", "httpcore"):
         logging.getLogger(library).setLevel(logging.WARNING)
     return settings
-
-
-def _refuse(why: str, error: Exception) -> NoReturn:
-    _say(f"{COMMAND}: {why}")
-    raise SystemExit(2) from error
-
-
-def _say(line: str) -> None:
-    with suppress(OSError):  # there may be no stderr, or nobody who reads it
-        os.write(2, f"{line}\n".encode())

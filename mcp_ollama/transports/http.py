@@ -5,32 +5,29 @@ Without a token only this machine is served. A browser is refused unless its pag
 and so is a request under a name that is not ours, which a web page may have bent to this address.
 """
 
-import gc
 import logging
 import os
 import socket
-import time
 from asyncio import CancelledError
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from functools import partial
 from hmac import compare_digest
 from ipaddress import ip_address
-from queue import SimpleQueue
-from threading import Thread
-from types import FrameType
 from typing import Any, NamedTuple
 
 import anyio
 import uvicorn
-from mcp.server import MCPServer
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.subscriptions import ListenHandler
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AnyHttpUrl, SecretStr
-from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mcp_ollama.transports import startup
+from mcp_ollama.transports.shutdown import Shutdown
 
 PATH = "/mcp"
 
@@ -49,7 +46,7 @@ class Address(NamedTuple):
 
 
 def serve(
-    server: MCPServer[Any],
+    server: Server[Any],
     address: Address,
     *,
     token: SecretStr | None = None,
@@ -77,11 +74,10 @@ def serve(
         if token is None and not ip_address(host).is_loopback:
             raise ValueError(f"MCP_OLLAMA_HTTP_TOKEN: must be set to let other machines in at {address.host}")
         url = f"http://{_in_url(host)}:{port}"
-        core = server._lowlevel_server  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         # The session manager asks for them itself, without our notifications.
-        announcing = partial(core.create_initialization_options, notifications)
-        core.create_initialization_options = announcing  # pyright: ignore[reportAttributeAccessIssue]
-        app = core.streamable_http_app(
+        announcing = partial(server.create_initialization_options, notifications)
+        server.create_initialization_options = announcing  # pyright: ignore[reportAttributeAccessIssue]
+        app = server.streamable_http_app(
             streamable_http_path=PATH,
             max_request_body_size=_BODY_LIMIT_BYTES,
             max_sessions=_SESSIONS,
@@ -90,13 +86,11 @@ def serve(
             auth=AuthSettings(issuer_url=AnyHttpUrl(url), resource_server_url=None) if token else None,
             token_verifier=_OneToken(token) if token else None,
         )
-        runner = _Uvicorn(_configured(_in_small_letters(app)), core)
-        # It would break off the streams that are ended here, and calls sooner than uvicorn does.
-        AppStatus.enable_automatic_graceful_drain = False
+        runner = _Uvicorn(_configured(_in_small_letters(app)), server)
         logging.getLogger("uvicorn.error").addFilter(_is_news)
         with suppress(OSError):  # there may be no stderr, or nobody who reads it
             os.write(2, f"Serving on {url}{PATH}\n".encode())
-        gc.freeze()
+        startup.freeze()
         return anyio.run(runner.run_until_signal, listener)
 
 
@@ -114,41 +108,34 @@ def _configured(app: ASGIApp) -> uvicorn.Config:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Takes signals as our stdio does: an exit status for the first, no patience after a second."""
+    """Uvicorn with the signal handling of `Shutdown`, and with streams that end when it shuts down."""
 
-    def __init__(self, config: uvicorn.Config, core: Server[Any]) -> None:
+    def __init__(self, config: uvicorn.Config, server: Server[Any]) -> None:
         super().__init__(config)
-        self.status = 0
-        self._core = core
-        self._signalled: SimpleQueue[int] = SimpleQueue()
-        Thread(target=self._end_process, daemon=True).start()
+        self._server = server
 
     async def run_until_signal(self, listener: socket.socket) -> int:
+        """Serve, and return the exit status."""
+        shutdown = Shutdown(self._stop, _EXIT_SECONDS)
         await self.serve([listener])
-        return self.status
+        return shutdown.status
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave the signals to `Shutdown`: uvicorn would raise them again, and ignore a second SIGTERM."""
+        yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the streams that have no end of their own, which uvicorn would wait for and then break off."""
-        entry = self._core.get_request_handler("subscriptions/listen")
+        """End the streams that have no end of their own, for which uvicorn would wait."""
+        entry = self._server.get_request_handler("subscriptions/listen")
         if entry and isinstance(entry.handler, ListenHandler):
             entry.handler.close()
-        for session in self._core.session_manager._server_instances.values():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        for session in self._server.session_manager._server_instances.values():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
             session.close_standalone_sse_stream()
         await super().shutdown(sockets)
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Begin to end the process, or end it at once."""
-        if self.should_exit:
-            os._exit(128 + sig)
-        self.status = 128 + sig
-        self.should_exit = True
-        self._signalled.put(self.status)
-
-    def _end_process(self) -> None:
-        """End the process in a while, from a thread: a loop that is blocked would never come to it."""
-        status = self._signalled.get()
-        time.sleep(_EXIT_SECONDS)  # in a thread of its own: whatever the loop does, the process is gone by then
-        os._exit(status)
+    def _stop(self) -> None:
+        self.should_exit = True  # read by the loop of uvicorn ten times a second
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from mcp_ollama.cli import host_config as hostconfig
-from mcp_ollama.cli.host_config import COMMAND, HOSTS, next_step, snippet, start_command
+from mcp_ollama.cli.check import next_step
+from mcp_ollama.cli.host_config import HOSTS, snippet, start_command
 from mcp_ollama.cli.main import OPTIONS, main, variable_of
+from mcp_ollama.cli.output import COMMAND
 from mcp_ollama.settings import OllamaSettings
 from mcp_ollama.simulator import RunningSimulator
 from scripts.readme import Start, start_of

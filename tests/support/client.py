@@ -1,9 +1,10 @@
 """A host in this process: it calls tools in memory, and checks what holds for every answer."""
 
 import json
+import random
 import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from typing import Any, Literal, cast
 
@@ -69,10 +70,15 @@ class Host:
 
 @cache
 def own_port() -> int:
-    """Choose the port of all simulators of this process, so that a server once built can be used again."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Choose the port of all simulators of this process, so that a server once built can be used again.
+
+    It lies below the range from which the system hands out ports: between two tests another process could get it.
+    """
+    for port in random.sample(range(20_000, 30_000), 100):
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no free port between 20,000 and 30,000")
 
 
 @cache

@@ -4,7 +4,6 @@ What happens to it is told on stderr, a word a line.
 """
 # ruff: noqa: E402, T201
 
-import gc
 import logging
 import os
 import signal
@@ -22,7 +21,6 @@ from anyio import to_thread
 from mcp_ollama.transports.std_streams import claim
 
 pipes = claim()
-gc.disable()
 logging.basicConfig(format="%(message)s")
 
 # After claim(), as in the real server.
@@ -165,8 +163,8 @@ def main() -> int:
         noise,
     ):
         server.add_tool(tool)
-    gc.enable()
-    return serve(server, pipes, notifications=NotificationOptions(resources_changed=True))
+    core = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]
+    return serve(core, pipes, notifications=NotificationOptions(resources_changed=True))
 
 
 if __name__ == "__main__":

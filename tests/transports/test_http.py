@@ -65,7 +65,7 @@ async def lifespan(_):
     http.os.write(2, b"cleaning\\n")
     await http.anyio.sleep_forever()
 http._EXIT_SECONDS = 1.0
-http.serve(MCPServer("hanging", lifespan=lifespan, subscriptions=False), http.Address("localhost", 0))
+http.serve(MCPServer("hanging", lifespan=lifespan, subscriptions=False)._lowlevel_server, http.Address("localhost", 0))
 """
 
 
@@ -77,7 +77,7 @@ from mcp_ollama.transports import http
 @asynccontextmanager
 async def lifespan(_):
     yield signal.raise_signal(signal.SIGTERM)
-sys.exit(http.serve(MCPServer("mute", lifespan=lifespan), http.Address("localhost", 0)))
+sys.exit(http.serve(MCPServer("mute", lifespan=lifespan)._lowlevel_server, http.Address("localhost", 0)))
 """
 
 
