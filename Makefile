@@ -9,7 +9,7 @@ MCPB := npm exec --yes --package @anthropic-ai/mcpb@2.1.2 -- mcpb
 
 # A target that a recipe left incomplete would count as made.
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint format clean picture bench soak conformance bundle dist-check lowest constraints version
+.PHONY: help demo test check lint format clean picture bench soak conformance bundle dist-check memory-report lowest constraints version
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ picture: $(VENV)/.installed  ## Record the tour anew, and draw docs/tour.svg
 
 bench: $(VENV)/.with-tests  ## Measure speed and memory as ratios to a bare server, into bench/RESULTS.md
 	$(BIN)/python -m bench.run
+
+memory-report: $(VENV)/.with-tests  ## Compare estimates of memory with what llama.cpp took, into docs/memory.md
+	$(BIN)/python -m scripts.memory_report --write
 
 MINUTES ?= 10
 soak: $(VENV)/.with-tests  ## Pulls, cancels, restarts and calls for MINUTES minutes, and whether anything leaks

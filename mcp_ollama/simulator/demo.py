@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from mcp_ollama.simulator.manifests import Tensor
 from mcp_ollama.simulator.recipes import Recipe
+from mcp_ollama.simulator.shapes import SHAPES
 from mcp_ollama.simulator.simulator import Simulator
 
 _HOUR = 3600.0
@@ -116,6 +117,7 @@ def _recipe(name: str) -> Recipe:
         "context_length": context,
         "embedding_length": embedding,
         "capabilities": capabilities,
+        "shape": SHAPES.get(name, {}),
         **_TEXTS.get(name, {}),
     }
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from mcp_ollama.simulator import documents
+from mcp_ollama.simulator import contents, documents
 from mcp_ollama.simulator.creations import DIGEST, Creation, read_upload
 from mcp_ollama.simulator.exchange import JSON, PLAIN_JSON, Exchange, Stream
 from mcp_ollama.simulator.library import Installed
@@ -201,10 +201,12 @@ async def registry_manifest(simulator: Simulator, exchange: Exchange) -> None:
 
 
 async def registry_blob(simulator: Simulator, exchange: Exchange) -> None:
-    """`GET` and `HEAD /v2/<namespace>/<model>/blobs/<digest>`; only blobs of text have a content."""
+    """`GET` and `HEAD /v2/<namespace>/<model>/blobs/<digest>`; blobs of text and of weights have a content."""
     layer = simulator.registry.blobs.get(exchange.variables["digest"])
-    if layer is None or (exchange.method == "GET" and not layer.text):
+    if layer is None or (exchange.method == "GET" and not layer.text and not layer.weights):
         await exchange.json({"errors": [{"code": "BLOB_UNKNOWN", "message": "blob unknown"}]}, 404)
+    elif exchange.method == "GET" and layer.weights:
+        await contents.deliver(simulator, exchange, layer)
     elif exchange.method == "GET":
         await exchange.reply(layer.text.encode(), media_type="application/octet-stream")
     else:

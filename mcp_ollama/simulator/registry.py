@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Literal, Unpack
 
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.simulator.delivery import Delivery
 from mcp_ollama.simulator.manifests import Layer, Manifest
 from mcp_ollama.simulator.recipes import Recipe, build_manifest
 from mcp_ollama.simulator.wire import Refusal
@@ -19,6 +20,7 @@ class Registry:
         self.blobs: dict[str, Layer] = {}
         self.bytes_served: Counter[str] = Counter()
         """Bytes downloaded so far, by digest."""
+        self.delivery = Delivery()
         self.refusing_hosts: set[str] = set()
         """Hosts where nothing listens."""
 
