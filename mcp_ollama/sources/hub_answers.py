@@ -27,7 +27,7 @@ from mcp_ollama.sources.quantization import parse_file_name
 
 LARGEST_FILE_BYTES = 10**15
 """No disk holds such a file: the number is wrong."""
-_REPOSITORY = r"^[A-Za-z0-9_-]{1,80}/[A-Za-z0-9_][A-Za-z0-9._-]{0,79}$"
+_REPOSITORY = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,79}/[A-Za-z0-9_][A-Za-z0-9._-]{0,79}$"
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}", re.ASCII)
 _LICENSE = re.compile(r"license:([A-Za-z0-9._-]{1,40})", re.ASCII)
 _NAMELESS_LICENSE = "other"

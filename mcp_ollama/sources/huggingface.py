@@ -107,7 +107,7 @@ class HuggingFace:
         self._token = token if self._endpoint == ENDPOINT else None
         self.is_token_refused = False
         """Whether Hugging Face refused the token; the requests then go on without one."""
-        self._offline = offline
+        self.is_offline = offline
         self._timeout = timeout
         self._limit = RateLimit(clock)
         self._pages: ExpiringCache[str, RepositoryPage] = ExpiringCache(SEARCH_SECONDS, _CACHED, clock)
@@ -235,7 +235,7 @@ class HuggingFace:
         return _Reply(response.status_code, response.headers, await read_within(response, MAX_ANSWER_BYTES))
 
     def _check_allowed(self) -> None:
-        if self._offline:
+        if self.is_offline:
             raise OllamaError("HF_HUB_OFFLINE is set: nothing is asked of Hugging Face.", "Unset it to search there.")
         if self._limit.wait_seconds:
             raise RateLimitError(self.host, self._limit.wait_seconds)
