@@ -61,6 +61,9 @@ ROUTES = (
     Route("GET", "/v1/models", endpoints.openai_models),
     Route("POST", "/v1/chat/completions", chat.completions),
     Route("GET", "/v1/models/{model}", endpoints.openai_model),
+    Route("GET", "/api/models", endpoints.hub),
+    Route("GET", "/api/models/{namespace}/{model}", endpoints.hub),
+    Route("GET", "/api/models/{namespace}/{model}/tree/{revision}", endpoints.hub),
     Route("HEAD, GET", "/v2/{namespace}/{model}/manifests/{tag}", endpoints.registry_manifest),
     Route("HEAD, GET", "/v2/{namespace}/{model}/blobs/{digest}", endpoints.registry_blob),
 )
