@@ -27,8 +27,8 @@ from mcp_ollama.sources.huggingface import HuggingFace
 
 SEARCH_SECONDS = 15
 """For all sources together."""
-LOCAL_SECONDS = 5
-"""For what the Ollama server and this machine know: what is installed, the memory, the cloud."""
+_LOCAL_SHARE = 1 / 3
+"""Of that time, for what the Ollama server and this machine know: what is installed, the memory, the cloud."""
 
 MAX_DETAIL = 400
 
@@ -77,13 +77,13 @@ class SearchSources:
     huggingface: HuggingFace | None = None
 
 
-async def search(request: SearchRequest, sources: SearchSources) -> SearchResult:
+async def search(request: SearchRequest, sources: SearchSources, *, seconds: float = SEARCH_SECONDS) -> SearchResult:
     """Search models to pull; each name in the answer can be given to `pull_model` as it is.
 
-    The sources are asked side by side, for 15 s at most; one that fails or stays silent is reported as such.
+    The sources are asked side by side, for `seconds` at most; one that fails or stays silent is reported as such.
     """
-    deadline = anyio.current_time() + SEARCH_SECONDS
-    context = await _context(request, sources)
+    deadline = anyio.current_time() + seconds
+    context = await _context(request, sources, seconds * _LOCAL_SHARE)
     asked = _asked(request, context)
     found: dict[Source, Findings] = {}
 
@@ -97,14 +97,14 @@ async def search(request: SearchRequest, sources: SearchSources) -> SearchResult
         async with anyio.create_task_group() as group:
             for source in asked:
                 group.start_soon(ask, source)
-    late = Findings(status="failed", detail=f"No answer within {SEARCH_SECONDS} s.")
+    late = Findings(status="failed", detail=f"No answer within {seconds:g} s.")
     return _result({source: found.get(source, late) for source in asked})
 
 
-async def _context(request: SearchRequest, sources: SearchSources) -> SearchContext:
+async def _context(request: SearchRequest, sources: SearchSources, seconds: float) -> SearchContext:
     """Collect what only the server and this machine know; what cannot be had in time is unknown."""
     memory_bytes, installed, may_use_cloud = request.max_memory_bytes, None, None
-    with anyio.move_on_after(LOCAL_SECONDS):
+    with anyio.move_on_after(seconds):
         installed = await _known(sources.installed_names)
         may_use_cloud = await _known(sources.may_use_cloud)
         if memory_bytes is None:

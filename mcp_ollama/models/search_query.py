@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from mcp_ollama.ollama.errors import InvalidModelName
 from mcp_ollama.ollama.names import ModelName
@@ -51,6 +52,11 @@ class SearchQuery:
     has_text: bool
 
     @property
+    def families(self) -> list[str]:
+        """The words that are not a number of parameters."""
+        return [word for word in self.words if not _PARAMETERS.fullmatch(word)]
+
+    @property
     def attempts(self) -> list[str]:
         """The searches to try, each with half the words of the one before."""
         count = len(self.words)
@@ -75,7 +81,7 @@ def parse_query(text: str) -> SearchQuery:
 
 def _without_memory(tokens: list[str]) -> Iterator[str]:
     """Yield the tokens without sizes of memory: `12gb`, `12 GB`."""
-    for token, following in zip(tokens, [*tokens[1:], ""], strict=True):
+    for token, following in pairwise([*tokens, ""]):
         is_size = token in _UNITS or _MEMORY.fullmatch(token) or (following in _UNITS and _NUMBER.fullmatch(token))
         if not is_size:
             yield token

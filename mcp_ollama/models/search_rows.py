@@ -1,5 +1,6 @@
 """The rows of a search, built from what a source answered."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -19,6 +20,7 @@ from mcp_ollama.sources.quantization import parse_file_name
 MAX_DESCRIPTION = 160
 _IN_SENTENCES: Mapping[str, str] = {"coder": "cod"}
 """A part of `code`, `coding` and `coder`."""
+_END_OF_NUMBER = r"(?<![0-9](?=\.?[0-9]))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +70,15 @@ def parse_name(text: str, *, is_cloud: bool = False) -> ModelName | None:
 
 
 def is_mentioned(query: SearchQuery, *texts: str) -> bool:
-    """Check whether a text holds a word of the query; any text does when the query has none."""
+    """Check whether a text holds one of the families of a query; any text does when the query names none.
+
+    A number is whole: `qwen3` does not mean `qwen3.5`.
+    """
     text = " ".join(texts).lower()
-    return not query.words or any(_IN_SENTENCES.get(word, word) in text for word in query.words)
+    families = query.families
+    return not families or any(
+        re.search(re.escape(_IN_SENTENCES.get(family, family)) + _END_OF_NUMBER, text) for family in families
+    )
 
 
 def library_row(name: ModelName, manifest: Manifest, context: SearchContext) -> FoundModel:

@@ -4,8 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
+import pytest
+import respx
 
+from mcp_ollama.ollama.errors import OllamaError
+from mcp_ollama.sources.hub_answers import RepositoryContent, RepositoryPage
+from mcp_ollama.sources.huggingface import ENDPOINT, HuggingFace, RequestBudget
+
+API = f"{ENDPOINT}/api/models"
+REPOSITORY = "bartowski/Llama-3.2-1B-Instruct-GGUF"
 FOLDER = Path(__file__).parents[1] / "data" / "finding"
 
 
@@ -35,3 +44,28 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+async def search(hub: HuggingFace, words: str = "qwen", requests: int = 7) -> RepositoryPage:
+    """Search within a bounded time."""
+    with anyio.fail_after(10):
+        return await hub.search(words, RequestBudget(requests))
+
+
+async def content_of(hub: HuggingFace, repository: str = REPOSITORY, requests: int = 7) -> RepositoryContent:
+    """Read a repository within a bounded time."""
+    with anyio.fail_after(10):
+        return await hub.get_repository(repository, RequestBudget(requests))
+
+
+async def failure(hub: HuggingFace, repository: str = "") -> OllamaError:
+    """Return the error of a search, or of reading a repository."""
+    with pytest.raises(OllamaError) as caught:
+        await (content_of(hub, repository) if repository else search(hub))
+    return caught.value
+
+
+def requests(wire: respx.MockRouter) -> list[httpx.Request]:
+    """Return the requests that were sent."""
+    calls: list[respx.models.Call] = list(wire.calls)
+    return [call.request for call in calls]
