@@ -46,7 +46,7 @@ class FoundModel(BaseModel):
 
 
 class SourceReport(BaseModel):
-    """The outcome of one source: `partial` lacks some rows, `off` was not asked; `detail` says why."""
+    """The outcome of one source: `partial` lacks some rows, `off` was not searched; `detail` has the reason."""
 
     name: Source
     status: Literal["ok", "partial", "failed", "off"]
@@ -56,7 +56,7 @@ class SourceReport(BaseModel):
 class SearchResult(BaseModel):
     """Models by source, the best first, with a report of each source.
 
-    `dropped_count` counts what strangers named in a way that is not repeated.
+    `dropped_count` counts rows and files whose names hold characters that names of models do not have.
     """
 
     models: list[FoundModel]

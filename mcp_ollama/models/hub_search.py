@@ -1,4 +1,4 @@
-"""The search on Hugging Face: one search, the best repositories, and a look at the manifest of the first choice."""
+"""The search on Hugging Face: one search, the best repositories, and the manifest of the first choice."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -100,16 +100,19 @@ async def _read_all(
 ) -> list[RepositoryContent]:
     """Read the finalists side by side, and return those that can be read in their order."""
     contents: dict[str, RepositoryContent] = {}
+    failed: dict[str, list[str]] = {}
 
     async def read(repository: Repository) -> None:
         try:
             contents[repository.id] = await hub.get_repository(repository.id, budget, sha=repository.sha)
         except OllamaError as error:
-            report.note_failure(f"{repository.id} was not read: {error.problem}")
+            failed.setdefault(error.problem, []).append(repository.id)
 
     async with anyio.create_task_group() as group:
         for repository in finalists:
             group.start_soon(read, repository)
+    for problem, ids in failed.items():
+        report.note_failure(f"{ids[0] if len(ids) == 1 else f'{len(ids)} repositories'} could not be read: {problem}")
     return [contents[repository.id] for repository in finalists if repository.id in contents]
 
 
@@ -119,7 +122,9 @@ def _candidates(contents: list[RepositoryContent], context: SearchContext, repor
         report.dropped_count += content.dropped_count
         offers = list_offers(content.files)
         chosen = choose_offer(offers, context.memory_bytes)
-        if chosen and not content.repository.disabled:
+        if content.repository.disabled:
+            report.notes.append(f"{content.repository.id} is disabled.")
+        elif chosen:
             candidates.append(_Candidate(content, offers, chosen))
         elif offers:
             report.notes.append(f"{content.repository.id} holds split files only, which cannot be pulled.")
@@ -127,7 +132,7 @@ def _candidates(contents: list[RepositoryContent], context: SearchContext, repor
 
 
 async def _probe(candidate: _Candidate, look_up: LookUp, context: SearchContext, report: _Report) -> list[_Candidate]:
-    """Look at the manifest of the first choice: only it shows what a pull fetches, and whether there is one.
+    """Read the manifest of the first choice: only it shows what a pull fetches, and whether there is one.
 
     Return the candidate, with another choice if that one cannot be pulled, or nothing if no other is left.
     """
@@ -135,7 +140,7 @@ async def _probe(candidate: _Candidate, look_up: LookUp, context: SearchContext,
     if repository.gated:
         return [candidate]
     namespace, _, model = repository.id.partition("/")
-    # Not by way of hf.co, which only redirects: each hop counts for the rate limit.
+    # hf.co only redirects to this host, and each hop counts for the rate limit.
     name = ModelName("huggingface.co", namespace, model, candidate.chosen.tag)
     try:
         manifest = await look_up(name)

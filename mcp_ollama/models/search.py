@@ -28,7 +28,7 @@ from mcp_ollama.sources.huggingface import HuggingFace
 SEARCH_SECONDS = 15
 """For all sources together."""
 _LOCAL_SHARE = 1 / 3
-"""Of that time, for what the Ollama server and this machine know: what is installed, the memory, the cloud."""
+"""Of that time, for the facts about the Ollama server and this machine: installed models, memory, cloud."""
 
 MAX_DETAIL = 400
 
@@ -80,7 +80,7 @@ class SearchSources:
 async def search(request: SearchRequest, sources: SearchSources, *, seconds: float = SEARCH_SECONDS) -> SearchResult:
     """Search models to pull; each name in the answer can be given to `pull_model` as it is.
 
-    The sources are asked side by side, for `seconds` at most; one that fails or stays silent is reported as such.
+    The sources are asked side by side, for `seconds` at most; one that fails or does not answer is reported as such.
     """
     deadline = anyio.current_time() + seconds
     context = await _context(request, sources, seconds * _LOCAL_SHARE)
@@ -102,7 +102,7 @@ async def search(request: SearchRequest, sources: SearchSources, *, seconds: flo
 
 
 async def _context(request: SearchRequest, sources: SearchSources, seconds: float) -> SearchContext:
-    """Collect what only the server and this machine know; what cannot be had in time is unknown."""
+    """Collect the facts about the server and this machine; those that are not available in time are unknown."""
     memory_bytes, installed, may_use_cloud = request.max_memory_bytes, None, None
     with anyio.move_on_after(seconds):
         installed = await _known(sources.installed_names)

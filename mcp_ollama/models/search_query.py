@@ -98,7 +98,7 @@ def _library_name(tokens: list[str], words: tuple[str, ...]) -> ModelName | None
         text = tokens[0]
     elif len(words) == 2 and _PARAMETERS.fullmatch(words[1]):
         text = ":".join(words)
-    elif len(words) == 1:
+    elif len(words) == 1 and words[0] in tokens:
         text = words[0]
     else:
         return None

@@ -25,14 +25,14 @@ _END_OF_NUMBER = r"(?<![0-9](?=\.?[0-9]))"
 
 @dataclass(frozen=True, slots=True)
 class SearchContext:
-    """The question, and what is known here; nothing of it but the words of the query leaves this machine.
+    """The query, and facts about the server; only the words of the query leave this machine.
 
     Attributes:
-        query: The words that were asked for.
+        query: The parsed query.
         capability: Such as `vision`; empty for any.
         limit: Rows per source.
         memory_bytes: Memory that a model may take, None when it is unknown.
-        has_memory_limit: Whether the memory was asked for, which leaves out models that run elsewhere.
+        has_memory_limit: Whether the memory is an argument of the search, which leaves out models in the cloud.
         may_use_cloud: Whether the Ollama server may use models that run on ollama.com.
         installed: Keys of the installed models, None when they are unknown.
     """

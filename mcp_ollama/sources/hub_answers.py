@@ -90,12 +90,12 @@ class Repository(_Answer):
 
     @property
     def author(self) -> str:
-        """The user or organization in whose name it stands."""
+        """The user or organization that owns it."""
         return self.id.partition("/")[0]
 
     @property
     def base_model(self) -> str | None:
-        """The model that it was made from, by its author's account, which may be wrong."""
+        """The model that it was made from, as its author states, which may be wrong."""
         models = self.baseModels.models if self.baseModels else None
         return models[0].id if models else None
 

@@ -236,7 +236,7 @@ class HuggingFace:
 
     def _check_allowed(self) -> None:
         if self.is_offline:
-            raise OllamaError("HF_HUB_OFFLINE is set: nothing is asked of Hugging Face.", "Unset it to search there.")
+            raise OllamaError("HF_HUB_OFFLINE is set: no request is sent to Hugging Face.", "Unset it to search there.")
         if self._limit.wait_seconds:
             raise RateLimitError(self.host, self._limit.wait_seconds)
 

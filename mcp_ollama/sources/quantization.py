@@ -1,4 +1,4 @@
-"""Quantizations: their labels in the names of weights files, and how many bits they spend on a weight."""
+"""Quantizations: their labels in the names of weights files, and the bits they use per weight."""
 
 import re
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ def parse_file_name(name: str) -> FileName:
     """Parse the path of a file in a repository of weights; never raises.
 
     The last label in the name counts, as in Hugging Face's own parser (huggingface.js, tasks/src/gguf.ts), which
-    knows fewer labels; the folder is asked where the name has none.
+    knows fewer labels; the name of the folder is used if that of the file has none.
     """
     folder, _, base = name.rpartition("/")
     base, raw_part = _split_part(base, _RAW_PART)
@@ -71,7 +71,7 @@ def parse_file_name(name: str) -> FileName:
 
 
 def bits_per_weight(quantization: str) -> float | None:
-    """Return the bits that a quantization spends on a weight, None for an unknown label.
+    """Return the bits per weight of a quantization, None for an unknown label.
 
     A suffix without an entry (`Q4_K_XL`, `MXFP4_MOE`) counts as what it extends.
     """

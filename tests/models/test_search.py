@@ -254,7 +254,16 @@ async def test_repository_that_cannot_be_read_costs_its_row_only(find: Searching
     result = await find("coder")
     assert names(result, "huggingface") == [f"hf.co/{CODER_7B.id}:Q4_K_M"]
     assert report(result, "huggingface").status == "partial"
-    assert f"{CODER_30B.id} was not read" in (report(result, "huggingface").detail or "")
+    assert f"{CODER_30B.id} could not be read" in (report(result, "huggingface").detail or "")
+
+
+async def test_rate_limit_between_search_and_files_is_reported_once(find: Searching) -> None:
+    find.hub.remaining = 40
+    result = await find("coder")
+    assert names(result, "huggingface") == []
+    detail = report(result, "huggingface").detail or ""
+    assert (report(result, "huggingface").status, detail.count("could not be read")) == ("failed", 1)
+    assert "2 repositories could not be read" in detail
 
 
 async def test_tag_the_registry_refuses_is_marked_and_replaced(find: Searching) -> None:
@@ -365,7 +374,9 @@ async def test_repository_without_weights_or_disabled_is_no_row(find: Searching)
         find.simulator.registry.publish_repository(repository)
         find.hub.rows.append({"id": repository.id, "tags": ["conversational"]})
     result = await find("zephyr")
-    assert (result.models, report(result, "huggingface").status) == ([], "ok")
+    found = report(result, "huggingface")
+    assert (result.models, found.status) == ([], "ok")
+    assert "user/Zephyr-Off-GGUF is disabled." in (found.detail or "")
 
 
 async def test_token_that_is_refused_is_reported(find: Searching) -> None:

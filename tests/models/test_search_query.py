@@ -43,7 +43,7 @@ def test_words_that_name_no_model_are_dropped(text: str, words: tuple[str, ...])
         ("gpt-oss:120b-cloud", "gpt-oss:120b-cloud"),
         ("qwen3 coder", None),
         ("qwen3 coder 30b", None),
-        ("a coding model", "coder:latest"),
+        ("a coding model", None),
         ("hf.co/user/repo:Q4_K_M", None),
         ("a/b/c/d", None),
         ("m:local:cloud", None),
