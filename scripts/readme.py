@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
+CLIENTS = ROOT / "docs" / "clients.md"
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ HEAVY = ("mcp", "mcp_types", "pydantic_ai", "openai", "httpx", "starlette", "uvi
     [
         ("import mcp_ollama", ()),
         ("from mcp_ollama import OllamaClient", ()),
-        ("import mcp_ollama.cli", ()),
+        ("import mcp_ollama.cli.main", ()),
         ("from mcp_ollama import build_server; build_server()", ("mcp", "mcp_types", "httpx", "starlette", "uvicorn")),
     ],
 )

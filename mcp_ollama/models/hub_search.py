@@ -9,8 +9,8 @@ from mcp_ollama.models.found_model import FoundModel, is_presentable
 from mcp_ollama.models.quantization_choice import Offer, choose_offer, list_offers
 from mcp_ollama.models.repository_ranking import Ranking, rank_repositories
 from mcp_ollama.models.search_rows import Findings, SearchContext, hub_row, row_order
+from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import OllamaError, OllamaStatusError
-from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import Manifest
 from mcp_ollama.sources.hub_answers import Repository, RepositoryContent
@@ -146,7 +146,7 @@ async def _probe(candidate: _Candidate, look_up: LookUp, context: SearchContext,
         manifest = await look_up(name)
     except OllamaError as error:
         if isinstance(error, OllamaStatusError) and error.status_code in (400, 404):
-            return _choose_again(candidate, clean(error.problem, 200), context)
+            return _choose_again(candidate, sanitize(error.problem, 200), context)
         report.note_failure(f"The manifest of {repository.id} was not read: {error.problem}")
         return [candidate]
     sized = replace(candidate.chosen, size_bytes=manifest.total_bytes)

@@ -19,8 +19,8 @@ from mcp_ollama.models.search_rows import (
     recommended_row,
     row_order,
 )
+from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError, OllamaStatusError
-from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import Recommendation
 from mcp_ollama.sources.huggingface import HuggingFace
@@ -217,7 +217,7 @@ def _result(found: Mapping[Source, Findings]) -> SearchResult:
         SearchResult(
             models=models,
             sources=[
-                SourceReport(name=source, status=one.status, detail=clean(one.detail, MAX_DETAIL) or None)
+                SourceReport(name=source, status=one.status, detail=sanitize(one.detail, MAX_DETAIL) or None)
                 for source, one in found.items()
             ],
             dropped_count=sum(one.dropped_count for one in found.values()) or None,

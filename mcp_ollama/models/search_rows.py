@@ -10,8 +10,8 @@ from mcp_ollama.models.found_model import FoundModel, estimate_fit, is_presentab
 from mcp_ollama.models.quantization_choice import Offer, rows_around
 from mcp_ollama.models.repository_ranking import is_embedding
 from mcp_ollama.models.search_query import SearchQuery
+from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName
-from mcp_ollama.ollama.failures import clean
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import Manifest, Recommendation
 from mcp_ollama.sources.hub_answers import Repository, RepositoryContent
@@ -105,7 +105,7 @@ def recommended_row(name: ModelName, recommended: Recommendation, context: Searc
         source="recommended",
         fits=fits,
         context_length=recommended.context_length if recommended.context_length > 0 else None,
-        description=clean(recommended.description, MAX_DESCRIPTION) or None,
+        description=sanitize(recommended.description, MAX_DESCRIPTION) or None,
         remote=name.is_cloud or None,
         installed=context.has_installed(name),
     )

@@ -10,7 +10,9 @@ import anyio
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
+from mcp_ollama.ollama.addresses import is_loopback
 from mcp_ollama.ollama.connection import new_client, read_within
+from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import (
     OllamaConnectionError,
     OllamaError,
@@ -18,8 +20,6 @@ from mcp_ollama.ollama.errors import (
     OllamaStatusError,
     OllamaTimeoutError,
 )
-from mcp_ollama.ollama.failures import clean
-from mcp_ollama.ollama.hosts import is_loopback
 from mcp_ollama.sources.expiring_cache import ExpiringCache
 from mcp_ollama.sources.hub_answers import (
     HubFile,
@@ -301,7 +301,7 @@ class _Refusal(BaseModel):
 
 def _reason(content: bytes | None) -> str:
     try:
-        return clean(_Refusal.model_validate(from_json(content or b"")).error, 200).rstrip(".")
+        return sanitize(_Refusal.model_validate(from_json(content or b"")).error, 200).rstrip(".")
     except (ValueError, ValidationError):
         return ""
 

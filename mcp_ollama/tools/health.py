@@ -9,17 +9,17 @@ from urllib.parse import urlsplit
 import anyio
 from pydantic import BaseModel
 
-from mcp_ollama.context import App, Call, app_of
+from mcp_ollama.models.app import App, Call, app_of, build_client
+from mcp_ollama.models.checks import Check, look_further
+from mcp_ollama.ollama.addresses import is_loopback
+from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import (
     OllamaAuthorizationError,
     OllamaConnectionError,
     OllamaError,
     OllamaTimeoutError,
 )
-from mcp_ollama.ollama.failures import clean
-from mcp_ollama.ollama.hosts import is_loopback
 from mcp_ollama.settings import OllamaSettings
-from mcp_ollama.tools.checks import Check, look_further
 from mcp_ollama.tools.spec import ToolSpec
 
 ResultT = TypeVar("ResultT")
@@ -53,7 +53,7 @@ async def examine(app: App) -> Health:
     report = Health(status="ok", base_url=app.settings.base_url, checks=[_address(app.settings)])
     started = time.perf_counter()
     try:
-        report.version = clean(await _in_time(app, app.ollama.get_version()), 40)
+        report.version = sanitize(await _in_time(app, app.ollama.get_version()), 40)
     except OllamaError as error:
         report.checks += await _unreachable(app, error)
     else:
@@ -90,7 +90,7 @@ async def _contents(app: App, report: Health) -> None:
 
 
 async def _in_time(app: App, request: Awaitable[ResultT]) -> ResultT:
-    seconds = app.patience.check
+    seconds = app.timeouts.check
     try:
         with anyio.fail_after(seconds):
             return await request
@@ -129,7 +129,7 @@ async def _root_that_works(settings: OllamaSettings) -> str | None:
     root = f"{parts.scheme}://{parts.netloc}"
     if not parts.path:
         return None
-    async with settings.client(base_url=root) as client:
+    async with build_client(settings, base_url=root) as client:
         return root if await client.is_running() else None
 
 

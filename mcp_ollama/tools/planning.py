@@ -8,19 +8,19 @@ from typing import Annotated, Literal
 import anyio
 from pydantic import BaseModel, Field
 
-from mcp_ollama.catalog import find_installed
-from mcp_ollama.context import App, Call, app_of
-from mcp_ollama.inventory import capabilities_of, find_model, find_named, key_of, listed_name
+from mcp_ollama.models.app import App, Call, app_of
+from mcp_ollama.models.catalog import find_installed
+from mcp_ollama.models.concurrency import for_each
+from mcp_ollama.models.lookup import capabilities_of, find_model, find_named, key_of, listed_name
+from mcp_ollama.models.progress import format_bytes
+from mcp_ollama.ollama.addresses import is_loopback
+from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError, OllamaStatusError
-from mcp_ollama.ollama.failures import clean
-from mcp_ollama.ollama.hosts import is_loopback
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.ollama.registry import MOST_ASKED_AFTER, present_blobs
 from mcp_ollama.ollama.schemas import InstalledModel, Manifest, Recommendation
-from mcp_ollama.progress import bytes_in_words
-from mcp_ollama.together import each
-from mcp_ollama.tools.pulls import allowed
+from mcp_ollama.sources.registry import MAX_LOOKUPS, present_blobs
 from mcp_ollama.tools.spec import ToolSpec
+from mcp_ollama.tools.transfers import allowed
 
 MAX_ROWS = 200
 SOURCE = "Ollama's own recommendations, as this server gives them"
@@ -131,8 +131,8 @@ async def check_updates(
     async def look(one: InstalledModel) -> None:
         rows[one.name] = await _update_of(app, one)
 
-    with anyio.move_on_after(app.patience.updates):
-        await each(chosen[:MAX_ROWS], look)
+    with anyio.move_on_after(app.timeouts.updates):
+        await for_each(chosen[:MAX_ROWS], look)
     listed = list(rows.values())[:MAX_ROWS]
     complete = len(rows) <= MAX_ROWS and all(row.state != "unknown" for row in listed)
     return UpdateList(models=listed, complete=complete, next_step=_further(len(rows)))
@@ -174,8 +174,8 @@ def _further(count: int) -> str | None:
 
 def _recommended(one: Recommendation, found: InstalledModel | None) -> Recommended:
     return Recommended(
-        model=clean(one.model, 200),
-        description=clean(one.description, 200),
+        model=sanitize(one.model, 200),
+        description=sanitize(one.description, 200),
         context_length=one.context_length or None,
         memory_bytes=one.vram_bytes or None,
         installed=found is not None,
@@ -203,7 +203,7 @@ async def _update_of(app: App, model: InstalledModel) -> Update:
         row.state = "local_only"
         row.reason = f"Made here from {parent}." if parent else "The registry has no such model."
     except (OllamaError, InvalidModelName) as error:
-        row.reason = clean(error.problem if isinstance(error, OllamaError) else str(error), 200)
+        row.reason = sanitize(error.problem if isinstance(error, OllamaError) else str(error), 200)
     return row
 
 
@@ -216,14 +216,14 @@ def _note_layers(plan: PullPlan, manifest: Manifest, present: set[str] | None) -
     plan.layers = [
         LayerPlan(
             digest=layer.digest.removeprefix("sha256:")[:12],
-            kind=clean(layer.kind, 40),
+            kind=sanitize(layer.kind, 40),
             size_bytes=layer.size,
             present=None if present is None else layer.digest in present,
         )
-        for layer in layers[:MOST_ASKED_AFTER]
+        for layer in layers[:MAX_LOOKUPS]
     ]
     if present is None:
-        why = "too many to ask" if len(layers) > MOST_ASKED_AFTER else "and the server does not tell"
+        why = "too many to ask" if len(layers) > MAX_LOOKUPS else "and the server does not tell"
         plan.warnings.append(f"It has {len(layers)} parts, {why} which of them it has already.")
     else:
         plan.present_bytes = _bytes_of(manifest, present)
@@ -237,7 +237,7 @@ async def _note_disk(app: App, plan: PullPlan, models: list[InstalledModel]) -> 
     elif plan.download_bytes is not None:
         plan.fits_on_disk = plan.download_bytes <= plan.disk_free_bytes
         if not plan.fits_on_disk:
-            short = bytes_in_words(plan.download_bytes - plan.disk_free_bytes)
+            short = format_bytes(plan.download_bytes - plan.disk_free_bytes)
             plan.warnings.append(f"The disk lacks {short}: list_models with sort=size shows what is large.")
 
 

@@ -48,7 +48,7 @@ class ToolSpec:
         text = self.run.__doc__ if settings.confirm_delete or self.unasked is None else self.unasked
         return cleandoc(text or "")
 
-    def switched_off_by(self, settings: OllamaSettings) -> str:
+    def disabled_by(self, settings: OllamaSettings) -> str:
         """Give the variable and its value that leave the tool out; empty when it is there."""
         deletes = self.destructive and not self.overwrites
         if (settings.access == "read-only" and not self.read_only) or (settings.access != "full" and deletes):

@@ -6,9 +6,9 @@ import warnings
 from mcp import MCPDeprecationWarning
 
 from mcp_ollama import OllamaSettings, build_server
-from mcp_ollama.http import Address, serve
 from mcp_ollama.simulator import demo_simulator
 from mcp_ollama.simulator import serve as simulate
+from mcp_ollama.transports.http import Address, serve
 from tests.conformance import fixtures, questions
 
 

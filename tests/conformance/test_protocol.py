@@ -9,8 +9,8 @@ from mcp.types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams
 from pydantic import Field
 
 from mcp_ollama import OllamaSettings, build_server
-from mcp_ollama.server import OllamaServer
-from tests.host import Era, host
+from mcp_ollama.server.server import OllamaServer
+from tests.support.client import Era, host
 
 NOWHERE = "http://127.0.0.1:9"
 

@@ -11,9 +11,9 @@ from mcp_ollama.models.found_model import FoundModel, SearchResult, SourceReport
 from mcp_ollama.models.search import SearchRequest, SearchSources, search
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.ollama.registry import Registry
 from mcp_ollama.simulator import Hub, HubRepository, RunningSimulator, Simulator, serve
 from mcp_ollama.sources.huggingface import HuggingFace
+from mcp_ollama.sources.registry import Registry
 
 GB = 1024**3
 HOSTS = ("registry.ollama.ai", "hf.co", "huggingface.co")

@@ -1,0 +1,196 @@
+"""The command line: serve on stdio or HTTP, or run `--check`, `--demo` or `--print-config`.
+
+`--version` and `--help` are answered, and stdin and stdout are claimed, before anything heavy is imported.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from mcp_ollama.cli.output import COMMAND, exit_with_usage_error, print_note
+
+if TYPE_CHECKING:
+    from mcp.server.lowlevel import Server
+
+    from mcp_ollama.server.server import OllamaServer
+    from mcp_ollama.settings import OllamaSettings
+
+    Serve = Callable[[OllamaServer, OllamaSettings], int]
+
+OPTIONS = {
+    "base_url": "the Ollama server, with or without /v1 (else OLLAMA_BASE_URL or OLLAMA_HOST)",
+    "model_name": "model of create_ollama_model() when none is named",
+    "timeout": "seconds for one management request (30)",
+    "pull_wait": "seconds that pull_model waits when the call does not say (45)",
+    "stall_seconds": "no new bytes for so long is a stall (60)",
+    "access": "full, no-delete or read-only (full)",
+    "confirm_delete": "ask before deleting: true or false (true)",
+    "allow_push": "offer push_model: true or false (false)",
+    "registries": "further registries, comma-separated",
+    "http_hosts": "further names under which clients reach --http, comma-separated",
+    "log_level": "DEBUG, INFO, WARNING or ERROR, on stderr (WARNING)",
+}
+"""The settings that are flags, too. The keys and the headers are not: a command line can be seen by all."""
+
+
+def variable_of(option: str) -> str:
+    """Name the environment variable of a setting."""
+    return f"MCP_OLLAMA_{'MODEL' if option == 'model_name' else option.upper()}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        The exit status: 2 for an invalid setting, for `--check` 1 when Ollama is down.
+    """
+    parser = _parser()
+    given = vars(parser.parse_args(arguments))
+    checks, demo, address, host = (given.pop(mode) for mode in ("check", "demo", "http", "print_config"))
+    if address and (checks or host):
+        parser.error(f"argument --http: not allowed with argument --{'check' if checks else 'print-config'}")
+    chosen = {option: value for option, value in given.items() if value is not None}
+    if checks:
+        from mcp_ollama.cli.check import check
+
+        return check(_load_settings(chosen))
+    if host:
+        from mcp_ollama.cli.host_config import print_config
+
+        return print_config(host, _load_settings(chosen))
+    return _serve(chosen, _http(*address) if address else _stdio(), demo=demo)
+
+
+def _serve(chosen: dict[str, str], transport: "Serve", *, demo: bool) -> int:
+    from mcp_ollama.transports import startup
+
+    startup.pause_gc()
+    startup.defer_model_builds()
+    settings = _load_settings(chosen | {"base_url": "http://127.0.0.1"} if demo else chosen)
+    if demo:
+        from mcp_ollama.cli.demo import serve_demo
+
+        return serve_demo(settings, transport)
+    from mcp_ollama.server.server import build_server
+
+    return transport(build_server(settings), settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=COMMAND,
+        description="MCP server that manages the models of an Ollama server. Hosts start it and talk to it on stdin "
+        "and stdout; a person can look with --check.",
+        epilog="Each option is also an environment variable: MCP_OLLAMA_ and its name, as in MCP_OLLAMA_BASE_URL. "
+        "A key for the server goes into MCP_OLLAMA_API_KEY, further request headers into MCP_OLLAMA_HEADERS, "
+        "and what clients of --http have to show into MCP_OLLAMA_HTTP_TOKEN.",
+    )
+    parser.add_argument("--version", action=_PrintVersion)
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--check", action="store_true", help="say whether the Ollama server is well, and leave")
+    ways.add_argument("--demo", action="store_true", help="serve a simulated Ollama server, for a look without one")
+    ways.add_argument(
+        "--print-config",
+        type=_host,
+        metavar="HOST",
+        help="print what to give to a host (claude-desktop, vscode, ...) so that it starts this command, and leave",
+    )
+    parser.add_argument(
+        "--http",
+        type=_address,
+        metavar="[HOST:]PORT",
+        help="serve over Streamable HTTP, on this machine alone unless HOST says more, which takes a token",
+    )
+    for option, text in OPTIONS.items():
+        flag = variable_of(option).removeprefix("MCP_OLLAMA_").lower().replace("_", "-")
+        parser.add_argument(f"--{flag}", dest=option, metavar="VALUE", help=text)
+    return parser
+
+
+def _host(text: str) -> str:
+    from mcp_ollama.cli.host_config import HOSTS
+
+    if text not in HOSTS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(HOSTS)}")
+    return text
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") or ("" if ":" in text else "127.0.0.1")
+    if not (host and port.isascii() and port.isdigit() and int(port) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text!r} is not [HOST:]PORT, such as 8000 or 192.168.1.5:8000")
+    return host, int(port)
+
+
+class _PrintVersion(argparse.Action):
+    """Looks the version up when it is asked for: that takes 20 ms."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help="print the version and leave")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"{COMMAND} {version(COMMAND)}\n")
+        parser.exit()
+
+
+def _stdio() -> "Serve":
+    """Claim stdin and stdout at once, and return what serves on them."""
+    from mcp_ollama.transports.std_streams import claim
+
+    if sys.stdin is not None and sys.stdin.isatty():
+        print_note(f"{COMMAND} waits for an MCP host on stdin. To see whether Ollama is well: {COMMAND} --check")
+    pipes = claim()
+
+    def serve_stdio(server: "OllamaServer", _: "OllamaSettings") -> int:
+        from mcp_ollama.transports.stdio import serve
+
+        return serve(_lowlevel(server), pipes, notifications=server.announced())
+
+    return serve_stdio
+
+
+def _http(host: str, port: int) -> "Serve":
+    def serve_http(server: "OllamaServer", settings: "OllamaSettings") -> int:
+        from mcp_ollama.transports.http import Address, serve
+
+        try:
+            return serve(
+                _lowlevel(server),
+                Address(host, port),
+                token=settings.http_token,
+                names=settings.http_hosts,
+                notifications=server.announced(),
+            )
+        except OSError as error:
+            why = str(error.strerror).partition(" (")[0]  # the rest repeats the address
+            exit_with_usage_error(f"--http: cannot listen on {host}, port {port}: {why}", error)
+        except ValueError as error:
+            exit_with_usage_error(str(error), error)
+
+    return serve_http
+
+
+def _lowlevel(server: "OllamaServer") -> "Server[Any]":
+    return server._lowlevel_server  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+def _load_settings(chosen: dict[str, str]) -> "OllamaSettings":
+    """Load the settings and configure the log; an invalid one ends the process with one line and status 2."""
+    import logging
+
+    from mcp_ollama.settings import OllamaSettings
+
+    try:
+        settings = OllamaSettings.load(**chosen)
+    except ValueError as error:
+        exit_with_usage_error(str(error), error)
+    # Before the SDK does: its handler would print whole tracebacks in colour.
+    logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    # At DEBUG they log cookies and presigned URLs, which are secrets.
+    for library in ("httpx", "httpcore"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    return settings
