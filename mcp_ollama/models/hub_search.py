@@ -37,7 +37,7 @@ class _Candidate:
 
 
 @dataclass(slots=True)
-class _Report:
+    """The words of the source's report."""
     """Notes for the report of the source."""
 
     notes: list[str] = field(default_factory=list[str])
