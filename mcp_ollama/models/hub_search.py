@@ -37,8 +37,8 @@ class _Candidate:
 
 
 @dataclass(slots=True)
+class _Report:
     """The words of the source's report."""
-    """Notes for the report of the source."""
 
     notes: list[str] = field(default_factory=list[str])
     is_partial: bool = False
