@@ -5,7 +5,7 @@ unknown. Only names that a model can be pulled by are let through; texts such as
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
@@ -27,6 +27,9 @@ from mcp_ollama.sources.quantization import parse_file_name
 
 LARGEST_FILE_BYTES = 10**15
 """No disk holds such a file: the number is wrong."""
+MAX_ROWS = 100
+"""Of a page; more than a search requests is ignored, since parsing blocks the event loop."""
+MAX_FILES = 4000
 _REPOSITORY = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,79}/[A-Za-z0-9_][A-Za-z0-9._-]{0,79}$"
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}", re.ASCII)
 _LICENSE = re.compile(r"license:([A-Za-z0-9._-]{1,40})", re.ASCII)
@@ -178,7 +181,7 @@ def parse_page(content: bytes) -> RepositoryPage:
     Raises:
         ValueError: It is not a list in JSON.
     """
-    rows = _list(from_json(content))
+    rows = _list(from_json(content))[:MAX_ROWS]
     repositories = [repository for row in rows if (repository := _parse(Repository, row))]
     return RepositoryPage(tuple(repositories), len(rows) - len(repositories))
 
@@ -206,23 +209,22 @@ def parse_tree(content: bytes) -> tuple[tuple[HubFile, ...], int]:
     return parse_files(_list(from_json(content)))
 
 
-def parse_files(rows: Iterable[Any]) -> tuple[tuple[HubFile, ...], int]:
-    """Parse rows of files; return the weights files by path, and the count of those with a name not to be repeated."""
+def parse_files(rows: Sequence[Any]) -> tuple[tuple[HubFile, ...], int]:
+    """Parse rows of files; return the weights files by path, and the count of those with a name not to be repeated.
+
+    Only the first `MAX_FILES` rows are read.
+    """
     files: list[HubFile] = []
     dropped = 0
-    for row in rows:
+    for row in rows[:MAX_FILES]:
         file = _parse(_File, row)
-        if file is None or file.path is None or file.size_bytes is None or not _is_weights(file.path):
+        if file is None or file.path is None or file.size_bytes is None:
             continue
-        if _PATH.fullmatch(file.path) and ".." not in file.path:
+        if not _PATH.fullmatch(file.path) or ".." in file.path:
+            dropped += file.path.lower().endswith(".gguf")
+        elif parse_file_name(file.path).kind in ("model", "mmproj"):
             files.append(HubFile(file.path, file.size_bytes))
-        else:
-            dropped += 1
     return tuple(sorted(files, key=lambda one: one.path)), dropped
-
-
-def _is_weights(path: str) -> bool:
-    return parse_file_name(path).kind in ("model", "mmproj")
 
 
 def _list(document: Any) -> list[Any]:

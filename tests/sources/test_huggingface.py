@@ -9,7 +9,7 @@ import pytest
 import respx
 
 from mcp_ollama.ollama.errors import OllamaConnectionError, OllamaResponseError, OllamaTimeoutError
-from mcp_ollama.sources.hub_answers import HubFile
+from mcp_ollama.sources.hub_answers import MAX_FILES, MAX_ROWS, HubFile
 from mcp_ollama.sources.hub_errors import RepositoryUnavailableError, RequestLimitError
 from mcp_ollama.sources.huggingface import MAX_ANSWER_BYTES, HuggingFace, RequestBudget
 from tests.sources.hub import API, REPOSITORY, Clock, content_of, exchanges, failure, noted, reply, requests, search
@@ -124,6 +124,14 @@ async def test_repository_files_with_odd_names_or_sizes_are_dropped(wire: respx.
     content = await content_of(hub, "u/r")
     assert content.files == (HubFile("y-Q4_K_M.gguf", 807694464),)
     assert (content.dropped_count, content.parameter_count) == (len(names), None)
+
+
+async def test_answer_of_very_many_rows_is_read_in_part(wire: respx.MockRouter, hub: HuggingFace) -> None:
+    siblings = [{"rfilename": f"x-{number}-Q4_0.gguf", "size": 5} for number in range(MAX_FILES + 5)]
+    wire.get(f"{API}/u/r").respond(json={"id": "u/r", "siblings": siblings})
+    wire.get(API).respond(json=[{"id": f"u/r{number}"} for number in range(MAX_ROWS + 5)])
+    assert len((await content_of(hub, "u/r")).files) == MAX_FILES
+    assert len((await search(hub)).repositories) == MAX_ROWS
 
 
 async def test_repository_that_was_renamed_comes_under_its_new_name(wire: respx.MockRouter, hub: HuggingFace) -> None:
