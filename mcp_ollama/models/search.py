@@ -231,7 +231,8 @@ def _next_step(models: Sequence[FoundModel], found: Mapping[Source, Findings]) -
         if any(one.status in ("failed", "off") for one in found.values()):
             return f"Check the reports of the sources; {_EXACT_NAMES}"
         return "Search with fewer words, such as the family alone (qwen3, llama3.2, gemma3)."
-    steps = [f"Call plan_pull with {models[0].name} for its exact size and memory, then pull_model."]
+    best = next((row for row in models if row.fits != "unlikely"), models[0])
+    steps = [f"Call plan_pull with {best.name} for its exact size and memory, then pull_model."]
     by_source = {row.source: row.name for row in reversed(models)}
     if "library" in by_source and "huggingface" in by_source:
         steps.append(

@@ -68,6 +68,8 @@ async def test_memory_of_the_server_counts_when_none_is_given(find: Searching) -
         ("Q4_K_M", "likely"),
         ("UD-Q2_K_XL", "unlikely"),
     ]
+    result = await find.replaced(available_memory=six)("", sources=["recommended", "huggingface"])
+    assert "gemma4" not in (result.next_step or "")
 
 
 async def test_size_of_the_first_choice_is_that_of_its_manifest(find: Searching) -> None:
@@ -140,6 +142,7 @@ async def test_cloud_name_in_the_library_is_remote_and_needs_no_memory(find: Sea
 async def test_empty_query_shows_recommended_and_popular_models(find: Searching) -> None:
     result = await find(max_memory_bytes=13 * 1000**3)
     assert [one.name for one in result.sources] == ["recommended", "huggingface"]
+    assert (result.next_step or "").startswith("Call plan_pull with gemma4:latest")
     gemma, qwen = [one for one in result.models if one.source == "recommended"]
     assert (gemma.name, gemma.fits, gemma.description) == (
         "gemma4:latest",
