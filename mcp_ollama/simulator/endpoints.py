@@ -192,12 +192,17 @@ def _openai_model(model: Installed, name: str) -> dict[str, object]:
 async def registry_manifest(simulator: Simulator, exchange: Exchange) -> None:
     """`GET /v2/<namespace>/<model>/manifests/<tag>`, the registry's own protocol."""
     path = exchange.variables
-    manifest = simulator.registry.manifests.get((path["namespace"], path["model"], path["tag"]))
+    manifest = simulator.registry.find(path["namespace"], path["model"], path["tag"])
     if manifest is None:
         await exchange.json({"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}, 404)
         return
     media_type = "application/vnd.docker.distribution.manifest.v2+json"
     await exchange.reply(manifest.body, media_type=media_type)
+
+
+async def hub(simulator: Simulator, exchange: Exchange) -> None:
+    """`GET /api/models` and below: Hugging Face's API, on the same socket as the registry."""
+    await simulator.registry.hub.answer(exchange)
 
 
 async def registry_blob(simulator: Simulator, exchange: Exchange) -> None:
