@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.models.evidence import ENGINE, MEASURED, MIB, estimate
+from tests.support.evidence import ENGINE, MEASURED, MIB, estimate
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "memory.md"
 BEGIN, END = "<!-- begin: make memory-report -->\n", "<!-- end: make memory-report -->\n"

@@ -7,7 +7,7 @@ import pytest
 from mcp_ollama.models.fit import Fit, Measured, MemoryReport, default_context, free_bytes, report_memory
 from mcp_ollama.models.hardware import Gpu, Ram
 from mcp_ollama.models.machine import Memory, parse_memory
-from tests.models.evidence import METADATA
+from tests.support.evidence import METADATA
 
 GIB = 2**30
 LLAMA = Fit(METADATA["llama3.1:8b"], weights_bytes=5 * GIB, context_length=8192)

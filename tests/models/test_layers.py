@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mcp_ollama.models.layers import Layer, Shape, UnknownArchitecture, read_shape
 from mcp_ollama.sources.gguf import read_metadata
-from tests.models.evidence import DATA, METADATA
+from tests.support.evidence import DATA, METADATA
 
 
 def model(architecture: str, **keys: Any) -> dict[str, object]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_ollama.models.memory import MemoryEstimate, estimate_memory, fits_entirely, largest_context
-from tests.models.evidence import ENGINE, MEASURED, METADATA, MIB, estimate
+from tests.support.evidence import ENGINE, MEASURED, METADATA, MIB, estimate
 
 GIB = 2**30
 LLAMA = METADATA["llama3.1:8b"]

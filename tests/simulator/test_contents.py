@@ -14,8 +14,8 @@ from mcp_ollama.simulator.manifests import Layer
 from mcp_ollama.simulator.weights_files import write_head
 from mcp_ollama.sources.gguf import NeedMoreData, read_metadata
 from mcp_ollama.sources.weights_head import WeightsHeads
-from tests.models.evidence import METADATA
 from tests.simulator.conftest import Client
+from tests.support.evidence import METADATA
 
 NAME = "user/m:v1"
 

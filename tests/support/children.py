@@ -45,8 +45,8 @@ class Child:
 _PROGRAM = """
 import os, sys, anyio, anyio.lowlevel
 from pathlib import Path
-from mcp_ollama.models.journal import Journal, Snapshot
-from mcp_ollama.models.turns import Turns
+from mcp_ollama.models.persistence.journal import Journal, Snapshot
+from mcp_ollama.models.persistence.turns import Turns
 
 FOLDER = Path({folder!r})
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mcp_ollama.models.found_model import (
+from mcp_ollama.models.search.found_model import (
     MAX_CHARACTERS,
     FoundModel,
     FoundQuantization,

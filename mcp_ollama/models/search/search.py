@@ -6,10 +6,10 @@ from typing import TypeVar
 
 import anyio
 
-from mcp_ollama.models.found_model import FoundModel, SearchResult, Source, SourceReport, shorten
-from mcp_ollama.models.hub_search import LookUp, search_huggingface
-from mcp_ollama.models.search_query import parse_query
-from mcp_ollama.models.search_rows import (
+from mcp_ollama.models.search.found_model import FoundModel, SearchResult, Source, SourceReport, shorten
+from mcp_ollama.models.search.hub import LookUp, search_huggingface
+from mcp_ollama.models.search.query import parse_query
+from mcp_ollama.models.search.rows import (
     Findings,
     SearchContext,
     cloud_row,

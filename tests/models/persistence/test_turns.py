@@ -10,8 +10,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from mcp_ollama.models.file_lock import FileLock
-from mcp_ollama.models.turns import Turns, server_key
+from mcp_ollama.models.persistence.file_lock import FileLock
+from mcp_ollama.models.persistence.turns import Turns, server_key
 from tests.support.children import age, child, until
 
 SERVER = "http://127.0.0.1:11434"

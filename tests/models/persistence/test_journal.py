@@ -9,8 +9,8 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_ollama.models import journal as journal_module
-from mcp_ollama.models.journal import Entry, Journal, Record, Snapshot
+from mcp_ollama.models.persistence import journal as journal_module
+from mcp_ollama.models.persistence.journal import Entry, Journal, Record, Snapshot
 from tests.support.children import child, until
 
 SERVER = "http://127.0.0.1:11434"

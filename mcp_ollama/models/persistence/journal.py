@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 import anyio.to_thread
 
-from mcp_ollama.models import journal_file
-from mcp_ollama.models.journal_file import Entry, JournalError, Kind, Record, Snapshot
-from mcp_ollama.models.process_lock import ProcessLock
+from mcp_ollama.models.persistence import journal_file
+from mcp_ollama.models.persistence.journal_file import Entry, JournalError, Kind, Record, Snapshot
+from mcp_ollama.models.persistence.process_lock import ProcessLock
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

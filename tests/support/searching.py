@@ -7,8 +7,8 @@ from typing import Any
 
 import anyio
 
-from mcp_ollama.models.found_model import FoundModel, SearchResult, SourceReport
-from mcp_ollama.models.search import SearchRequest, SearchSources, search
+from mcp_ollama.models.search.found_model import FoundModel, SearchResult, SourceReport
+from mcp_ollama.models.search.search import SearchRequest, SearchSources, search
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.simulator import Hub, HubRepository, RunningSimulator, Simulator, serve

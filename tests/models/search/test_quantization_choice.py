@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from mcp_ollama.models.quantization_choice import Offer, choose_offer, list_offers, rows_around
+from mcp_ollama.models.search.quantization_choice import Offer, choose_offer, list_offers, rows_around
 from mcp_ollama.sources.hub_answers import HubFile, parse_tree
 
 GB = 10**9
-TREES = json.loads((Path(__file__).parents[1] / "data" / "finding" / "hf_tree.json").read_text("utf-8"))["exchanges"]
+TREES = json.loads((Path(__file__).parents[2] / "data" / "finding" / "hf_tree.json").read_text("utf-8"))["exchanges"]
 
 
 def offers_of(repository: str) -> list[Offer]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
-from mcp_ollama.models.found_model import FoundModel, is_presentable
-from mcp_ollama.models.quantization_choice import Offer, choose_offer, list_offers
-from mcp_ollama.models.repository_ranking import Ranking, rank_repositories
-from mcp_ollama.models.search_rows import Findings, SearchContext, hub_row, row_order
+from mcp_ollama.models.search.found_model import FoundModel, is_presentable
+from mcp_ollama.models.search.quantization_choice import Offer, choose_offer, list_offers
+from mcp_ollama.models.search.ranking import Ranking, rank_repositories
+from mcp_ollama.models.search.rows import Findings, SearchContext, hub_row, row_order
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import OllamaError, OllamaStatusError
 from mcp_ollama.ollama.names import ModelName

@@ -5,8 +5,8 @@ from typing import Any, NoReturn
 import anyio
 import pytest
 
-from mcp_ollama.models.found_model import FoundQuantization, Source
-from mcp_ollama.models.search import SearchRequest, search
+from mcp_ollama.models.search.found_model import FoundQuantization, Source
+from mcp_ollama.models.search.search import SearchRequest, search
 from mcp_ollama.ollama.errors import OllamaConnectionError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.simulator import (
@@ -17,7 +17,7 @@ from mcp_ollama.simulator import (
     HubRepository,
 )
 from mcp_ollama.sources.huggingface import HuggingFace
-from tests.models.searching import CODER_7B, CODER_30B, GATED, GB, GEMMA, Searching, names, report, row
+from tests.support.searching import CODER_7B, CODER_30B, GATED, GB, GEMMA, Searching, names, report, row
 
 ALL: tuple[Source, ...] = ("library", "recommended", "huggingface", "cloud")
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.to_thread
 
-from mcp_ollama.models.file_lock import FileLock, is_held, remove_free
+from mcp_ollama.models.persistence.file_lock import FileLock, is_held, remove_free
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import re
 import secrets
 from pathlib import Path
 
-from mcp_ollama.models.file_lock import FileLock, is_held, remove_free
+from mcp_ollama.models.persistence.file_lock import FileLock, is_held, remove_free
 
 _ID = re.compile(r"[0-9]{1,20}-[0-9a-f]{8}")
 

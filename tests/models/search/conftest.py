@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from tests.models.searching import Searching, searching
+from tests.support.searching import Searching, searching
 
 
 @pytest.fixture

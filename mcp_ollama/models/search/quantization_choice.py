@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mcp_ollama.models.found_model import MAX_QUANTIZATIONS, FoundQuantization, estimate_fit
+from mcp_ollama.models.search.found_model import MAX_QUANTIZATIONS, FoundQuantization, estimate_fit
 from mcp_ollama.sources.hub_answers import HubFile
 from mcp_ollama.sources.quantization import OBSOLETE, FileName, bits_per_weight, parse_file_name
 

@@ -7,9 +7,9 @@ import pytest
 
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.simulator import HubRepository
-from tests.models.searching import CODER_7B, CODER_30B, GB, GEMMA, Searching, names, report, row
+from tests.support.searching import CODER_7B, CODER_30B, GB, GEMMA, Searching, names, report, row
 
-TRAPS = json.loads((Path(__file__).parents[1] / "data" / "finding" / "hf_search_traps.json").read_text("utf-8"))
+TRAPS = json.loads((Path(__file__).parents[2] / "data" / "finding" / "hf_search_traps.json").read_text("utf-8"))
 
 
 async def test_repository_that_cannot_be_read_costs_its_row_only(find: Searching) -> None:

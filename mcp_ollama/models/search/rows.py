@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Literal
 
-from mcp_ollama.models.found_model import FoundModel, estimate_fit, is_presentable
-from mcp_ollama.models.quantization_choice import Offer, rows_around
-from mcp_ollama.models.repository_ranking import is_embedding
-from mcp_ollama.models.search_query import SearchQuery
+from mcp_ollama.models.search.found_model import FoundModel, estimate_fit, is_presentable
+from mcp_ollama.models.search.quantization_choice import Offer, rows_around
+from mcp_ollama.models.search.query import SearchQuery
+from mcp_ollama.models.search.ranking import is_embedding
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName
 from mcp_ollama.ollama.names import ModelName

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from mcp_ollama.models.repository_ranking import Ranking, is_capable, rank_repositories, stated_parameters
-from mcp_ollama.models.search_query import parse_query
+from mcp_ollama.models.search.query import parse_query
+from mcp_ollama.models.search.ranking import Ranking, is_capable, rank_repositories, stated_parameters
 from mcp_ollama.sources.hub_answers import Repository, parse_page
 
-FOLDER = Path(__file__).parents[1] / "data" / "finding"
+FOLDER = Path(__file__).parents[2] / "data" / "finding"
 
 
 def recorded(name: str) -> list[Repository]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_ollama.models.state_dir import state_dir
+from mcp_ollama.models.persistence.state_dir import state_dir
 
 
 @pytest.fixture(autouse=True)

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from mcp_ollama.models import journal_file
-from mcp_ollama.models.file_lock import FileLock
-from mcp_ollama.models.journal import Entry, Journal, Snapshot
-from mcp_ollama.models.process_lock import ProcessLock
-from tests.models.test_journal import HALF, MODEL, SERVER, execute, interrupted
+from mcp_ollama.models.persistence import journal_file
+from mcp_ollama.models.persistence.file_lock import FileLock
+from mcp_ollama.models.persistence.journal import Entry, Journal, Snapshot
+from mcp_ollama.models.persistence.process_lock import ProcessLock
+from tests.models.persistence.test_journal import HALF, MODEL, SERVER, execute, interrupted
 from tests.support.children import child
 
 MOVE = "Move transfers.sqlite3 out of the state folder"

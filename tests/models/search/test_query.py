@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_ollama.models.search_query import parse_query
+from mcp_ollama.models.search.query import parse_query
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mcp_ollama.models.search_query import SearchQuery
+from mcp_ollama.models.search.query import SearchQuery
 from mcp_ollama.sources.hub_answers import Repository
 
 _CHAT_TASKS = frozenset({None, "text-generation", "image-text-to-text", "any-to-any", "text2text-generation"})

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_ollama.models import file_lock
-from mcp_ollama.models.file_lock import FileLock, is_held, remove_free
+from mcp_ollama.models.persistence import file_lock
+from mcp_ollama.models.persistence.file_lock import FileLock, is_held, remove_free
 from tests.support.children import age, until
 
 
