@@ -15,7 +15,7 @@ from mcp_ollama.agents.http_client import new_agent_client
 from mcp_ollama.agents.spec import configuration, is_cloud, no_chat_model_installed, wire_profile
 from mcp_ollama.models.app import build_client
 from mcp_ollama.models.catalog import Catalog
-from mcp_ollama.models.lookup import capabilities_of
+from mcp_ollama.models.facts import capabilities_of
 from mcp_ollama.ollama.addresses import openai_base_url, parse_host
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import (

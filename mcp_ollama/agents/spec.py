@@ -6,13 +6,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mcp_ollama.models.catalog import Catalog
-from mcp_ollama.models.lookup import (
-    best_chat_model,
-    configured_context,
-    find_running,
-    parse_parameters,
-    trained_context,
-)
+from mcp_ollama.models.facts import configured_context, parse_parameters, trained_context
+from mcp_ollama.models.lookup import find_running
+from mcp_ollama.models.selection import best_chat_model
 from mcp_ollama.ollama.addresses import openai_base_url
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName, ModelError, ModelNotFoundError

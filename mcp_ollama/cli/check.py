@@ -12,12 +12,12 @@ import anyio
 from mcp_ollama.cli.host_config import HOSTS
 from mcp_ollama.cli.output import COMMAND
 from mcp_ollama.models.app import open_app
+from mcp_ollama.models.health import examine
 from mcp_ollama.ollama.addresses import is_loopback
-from mcp_ollama.tools.health import examine
 
 if TYPE_CHECKING:
+    from mcp_ollama.models.health import Health
     from mcp_ollama.settings import OllamaSettings
-    from mcp_ollama.tools.health import Health
 
 _MARKS = {"ok": "+", "warn": "!", "fail": "x", "unknown": "?"}
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import anyio
 
 from mcp_ollama.models.concurrency import for_each
-from mcp_ollama.models.lookup import Facts, facts_of, find_model, nearest_names
+from mcp_ollama.models.facts import Facts, facts_of
+from mcp_ollama.models.lookup import find_model, nearest_names
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
@@ -31,14 +32,14 @@ class Catalog:
     most: int = 2000
     _facts: dict[str, Facts] = field(default_factory=dict[str, Facts])
 
-    async def find(self, model: str) -> tuple[InstalledModel, list[InstalledModel]]:
+    async def find(self, model: ModelName | str) -> tuple[InstalledModel, list[InstalledModel]]:
         """Find an installed model by name; gives all the others, too.
 
         Raises:
             InvalidModelName: Ollama would refuse the name.
             ModelNotFoundError: It is not installed; the sentence names the nearest that are.
         """
-        name = ModelName.for_pull(model)
+        name = ModelName.for_pull(model) if isinstance(model, str) else model
         models = await self.ollama.list_models()
         found = find_installed(name, models)
         return found, [one for one in models if one is not found]

@@ -9,7 +9,9 @@ from pydantic import BaseModel
 from mcp_ollama.models.app import App
 from mcp_ollama.models.catalog import REPAIR
 from mcp_ollama.models.concurrency import for_each
-from mcp_ollama.models.lookup import find_named, join_limited
+from mcp_ollama.models.formatting import join_limited
+from mcp_ollama.models.lookup import find_named
+from mcp_ollama.models.running import processor_of
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import (
     InvalidModelName,
@@ -20,7 +22,6 @@ from mcp_ollama.ollama.errors import (
 )
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
-from mcp_ollama.tools.running import processor_of
 
 SHORT_CONTEXT = 4096
 """What Ollama gives a model on a machine with little video memory: an agent's instructions alone may fill it."""

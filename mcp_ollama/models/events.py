@@ -1,67 +1,64 @@
-"""What is told to the world when models come, go or are loaded: which documents are others now."""
+"""Changes of models, published when one is added, removed, loaded or transferred."""
 
 import logging
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 from mcp_ollama.models.job import Job
 from mcp_ollama.ollama.names import ModelName
 
 logger = logging.getLogger(__name__)
 
-MODELS, RUNNING, PULLS = "ollama://models", "ollama://running", "ollama://pulls"
-AGENT = "ollama://config/pydantic-ai"
-MAX_URI_LENGTH = 550
-"""Of a document: in a model's name the host has 253 characters at most, says DNS, and each other part has 80."""
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change.
+
+    Args:
+        kind: `installed`: models were added, replaced or removed; `running`: loaded or unloaded; `transfers`: a
+            pull or push began or ended.
+        names: The models, as Ollama lists them; of `transfers`, none.
+    """
+
+    kind: Literal["installed", "running", "transfers"]
+    names: tuple[str, ...] = ()
 
 
-def model_uri(name: str) -> str:
-    """Give the address of a model's document."""
-    return f"{MODELS}/{name}"
+Publish = Callable[[Change], Awaitable[None]]
 
 
-class Publish(Protocol):
-    """Brings the addresses of changed documents to the hosts, and whether their list has changed, too."""
-
-    async def __call__(self, uris: Sequence[str], *, listed: bool = False) -> None:
-        """Publish."""
-
-
-async def _to_nobody(uris: Sequence[str], *, listed: bool = False) -> None:
-    """Publish to nobody."""
+async def _discard(_: Change) -> None:
+    """Publish to no subscriber."""
 
 
 class Changes:
-    """Announces changes to whoever listens.
+    """Publishes changes to the subscribers.
 
     Args:
-        publish: Who brings it to the hosts.
+        publish: Sends a change to all of them.
     """
 
     def __init__(self, publish: Publish | None = None) -> None:
-        self._publish = publish or _to_nobody
+        self._send = publish or _discard
 
-    async def _announce(self, uris: Sequence[str], *, listed: bool = False) -> None:
+    async def _publish(self, change: Change) -> None:
         try:
-            await self._publish(uris, listed=listed)
+            await self._send(change)
         except Exception:
-            # Whoever has changed something has done so, whether hosts hear of it or not.
-            logger.exception("Announcing a change ended in a bug")
+            # A failed notification must not fail the change itself.
+            logger.exception("Could not send a change notification")
 
     async def model_changed(self, name: ModelName) -> None:
-        """Announce that a model has come, gone or become another."""
-        await self._announce([MODELS, RUNNING, AGENT, *_documents_of(name.short)], listed=True)
+        """Publish that a model was added, replaced or removed."""
+        await self._publish(Change("installed", (name.short,)))
 
     async def running_changed(self, names: Iterable[str]) -> None:
-        """Announce that these models have come into memory, or gone out of it."""
-        await self._announce([RUNNING, MODELS, AGENT, *(uri for name in names for uri in _documents_of(name))])
+        """Publish that these models may have entered or left memory."""
+        await self._publish(Change("running", tuple(names)))
 
     async def transfer_changed(self, job: Job) -> None:
-        """Announce that a transfer has begun or ended."""
-        await self._announce([PULLS])
+        """Publish that a transfer has begun or ended."""
+        await self._publish(Change("transfers"))
         if job.kind == "pull" and job.state == "done":
             await self.model_changed(job.name)
-
-
-def _documents_of(name: str) -> tuple[str, str]:
-    return model_uri(name), f"{AGENT}/{name}"

@@ -9,7 +9,8 @@ from typing import Literal
 import anyio
 from pydantic import BaseModel
 
-from mcp_ollama.models.progress import Meter, describe, phase_of
+from mcp_ollama.models.background import BackgroundTask
+from mcp_ollama.models.progress import Meter, describe
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import OllamaError, OllamaTimeoutError
 from mcp_ollama.ollama.names import ModelName
@@ -65,10 +66,17 @@ class Transfer(BaseModel):
     next_step: str | None = None
 
 
-class Job:
+class TransferList(BaseModel):
+    """Transfers: those that run or wait, in order, and those that ended within an hour."""
+
+    transfers: list[Transfer]
+
+
+class Job(BackgroundTask):
     """One pull or push, from the queue to its end."""
 
     def __init__(self, kind: Kind, name: ModelName, *, insecure: bool, stall_seconds: float) -> None:
+        super().__init__()
         self.kind: Kind = kind
         self.name = name
         self.insecure = insecure
@@ -76,17 +84,12 @@ class Job:
         self.state: State = "queued"
         self.status = "waiting for its turn"
         self.attempts = 0
-        self.error: OllamaError | None = None
-        self.over = anyio.Event()
-        self.told = False
         self.cancelling = anyio.Event()
         self.max_completed_bytes = 0
         self._stall_seconds = stall_seconds
         self._patience = min(MAX_PATIENCE_SECONDS, stall_seconds / 2)
-        self._began = time.monotonic()
-        self._ended_at: float | None = None
         self._said: str = ""
-        self._deadline = self._began
+        self._deadline = time.monotonic()
         self._decided = _set_event()
 
     def is_for(self, kind: Kind, name: ModelName) -> bool:
@@ -115,7 +118,7 @@ class Job:
             percent=meter.percent,
             bytes_per_second=meter.bytes_per_second if moving else None,
             eta_seconds=meter.eta_seconds if moving else None,
-            elapsed_seconds=round((self._ended_at or time.monotonic()) - self._began, 1),
+            elapsed_seconds=round(self.elapsed_seconds, 1),
             attempts=self.attempts,
             queue_position=queue_position,
             error=self.error.problem if self.error else None,
@@ -124,21 +127,13 @@ class Job:
 
     @property
     def is_current(self) -> bool:
-        """Whether another call can wait for it: it is under way, or it failed and nobody has heard of that yet."""
-        if self.over.is_set():
-            return self.state == "failed" and not self.told
-        return not self.cancelling.is_set()
-
-    @property
-    def ended_at(self) -> float:
-        """When it ended, on the monotonic clock; now, while it has not."""
-        return self._ended_at or time.monotonic()
+        """Whether another call can join it: it is in progress, or its failure has not been reported yet."""
+        return self.has_unreported_error if self.finished.is_set() else not self.cancelling.is_set()
 
     def finish(self, state: State, status: str, error: OllamaError | None = None) -> None:
         """End it, once and for all."""
-        self.state, self.status, self.error = state, status, error
-        self._ended_at = time.monotonic()
-        self.over.set()
+        self.state, self.status = state, status
+        self.end(error)
 
     def cancel(self, timeouts: float = MAX_PATIENCE_SECONDS) -> None:
         """Ask it to end; one that waits in line ends at once.
@@ -150,7 +145,7 @@ class Job:
         self.cancelling.set()
         if self.state == "queued":
             self.finish("cancelled", "cancelled before it began")
-        elif not self.over.is_set():
+        elif not self.finished.is_set():
             self.state, self.status = "cancelling", "waiting for Ollama to let go"
 
     async def attempt(self, lines: AsyncGenerator[Progress], is_alive: Callable[[], Awaitable[bool]]) -> None:
@@ -221,12 +216,11 @@ class Job:
         elif self._decided.is_set():
             self._decided = anyio.Event()
         before = self.meter.completed_bytes
-        self.meter.note(progress, time.monotonic())
+        phase = self.meter.update(progress, time.monotonic())
         now = self.meter.completed_bytes
         if now > before:
             # What was there before is no progress.
             self.max_completed_bytes = max(self.max_completed_bytes, now)
-        phase = phase_of(progress)
         state = _STATES.get(phase, "downloading" if self.kind == "pull" else "uploading")
         if self.kind == "push" and 0 < progress.total <= progress.completed:
             # The registry makes a blob of the parts, which takes it a while.

@@ -1,93 +1,70 @@
-"""Models on their way into memory and out of it: a load belongs to the server, not to the call that asked for it."""
+"""Loads into memory and unloads: a load belongs to the server, not to the call that asked for it."""
 
 import logging
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator, Iterable
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 
-from mcp_ollama.models.lookup import identity
+from mcp_ollama.models.background import BackgroundTask, error_of
+from mcp_ollama.models.errors import RefusedError
+from mcp_ollama.models.lookup import find_running, identity, key_of
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError, OllamaTimeoutError
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.ollama.schemas import RunningModel
+from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
 
 logger = logging.getLogger(__name__)
 
 MAX_AT_ONCE = 4
 """Each holds a connection for as long as it lasts, and Ollama loads one after the other anyway."""
-UNTOLD_SECONDS = 600
-"""How long a failure that nobody was waiting for is kept for the next call."""
+UNREPORTED_SECONDS = 600
+"""How long a failure that no call waited for is kept for the next call."""
+FORMER_SECONDS = 1.0
+"""Enough for a server to drop a model that no request uses."""
 
 KeepAlive = str | float | None
 
 
-class Load:
-    """One model on its way into memory."""
+class Load(BackgroundTask):
+    """One model being loaded into memory."""
 
     def __init__(self, name: ModelName, keep_alive: KeepAlive) -> None:
+        super().__init__()
         self.name = name
         self.keep_alive = keep_alive
-        self.over = anyio.Event()
-        self.error: OllamaError | None = None
-        self._listeners = 0
         self._scope = anyio.CancelScope()
-        self._began = time.monotonic()
-        self._ended_at: float | None = None
 
     @property
     def seconds(self) -> float:
         """How long it has taken, so far or in all."""
-        return round((self._ended_at or time.monotonic()) - self._began, 2)
-
-    @property
-    def has_unreported_error(self) -> bool:
-        """Whether it failed a short while ago with nobody there to hear of it."""
-        fresh = time.monotonic() - (self._ended_at or 0) < UNTOLD_SECONDS
-        return self.error is not None and not self._listeners and fresh
-
-    @contextmanager
-    def awaited(self) -> Generator[None]:
-        """Note that somebody listens for its end."""
-        self._listeners += 1
-        try:
-            yield
-        finally:
-            self._listeners -= 1
+        return round(self.elapsed_seconds, 2)
 
     def stop(self) -> None:
-        """Abort it: Ollama gives a load up when its client leaves."""
+        """Abort it: Ollama gives a load up when its client disconnects."""
         self._scope.cancel()
 
     async def run(self, ollama: OllamaClient, longest: float) -> None:
-        """Load, until the last wish for how long it shall stay has been heard."""
+        """Load the model; repeat while another caller has changed `keep_alive` meanwhile."""
+        error: OllamaError | None = None
         with self._scope:
             try:
                 with anyio.fail_after(longest):
-                    await self._ask(ollama)
+                    error = await error_of(self._ask(ollama), f"the load of {self.name}")
             except TimeoutError:
-                self.error = OllamaTimeoutError(
+                error = OllamaTimeoutError(
                     f"{self.name} was not loaded within {longest:g} s.", "Look at the server's log; health may help."
                 )
-            except OllamaError as error:
-                self.error = error
-            except Exception:
-                # A bug in one load must not end all others, nor the server.
-                logger.exception("The load of %s ended in a bug", self.name)
-                problem = f"An internal error ended the load of {self.name}."
-                self.error = OllamaError(problem, "The log of this server says more.")
         if self._scope.cancelled_caught:
-            self.error = OllamaError(f"The load of {self.name} was stopped.", "Call load_model to start it again.")
-        self._ended_at = time.monotonic()
-        self.over.set()
+            error = OllamaError(f"The load of {self.name} was stopped.", "Call load_model to start it again.")
+        self.end(error)
 
     async def _ask(self, ollama: OllamaClient) -> None:
-        heard: list[KeepAlive] = []
-        while heard[-1:] != [self.keep_alive]:
-            # Another call may attach meanwhile with a wish of its own: told to a loaded model, that takes no time.
-            heard.append(self.keep_alive)
-            await ollama.load_model(self.name.short, heard[-1])
+        sent: list[KeepAlive] = []
+        while sent[-1:] != [self.keep_alive]:
+            # Sent to a model that is loaded already, a changed keep_alive takes no time.
+            sent.append(self.keep_alive)
+            await ollama.load_model(self.name, sent[-1])
 
 
 class Loads:
@@ -96,7 +73,7 @@ class Loads:
     Args:
         ollama: The server.
         longest: Seconds after which a load counts as lost; a server gives one up by itself long before.
-        changed: Is told of the models that may have come into memory, or gone out of it.
+        changed: Called with the models that may have entered or left memory.
     """
 
     def __init__(
@@ -110,7 +87,7 @@ class Loads:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Take loads until the end of the block; what is not loaded by then is given up."""
+        """Accept loads until the end of the block; what is not loaded by then is aborted."""
         async with self._group:
             try:
                 yield
@@ -118,39 +95,40 @@ class Loads:
                 self._group.cancel_scope.cancel()
 
     def start(self, name: ModelName, keep_alive: KeepAlive = None) -> Load:
-        """Start a load, or find the one under way; a failure that nobody has heard of is given once.
+        """Start a load, or join the one in progress; a failure that was not reported yet is returned once.
 
         Raises:
-            OllamaError: Too many are under way.
+            OllamaError: Too many are in progress.
         """
+        self._loads = {key: load for key, load in self._loads.items() if _is_kept(load)}
         load = self._loads.get(name.key)
-        if load and not load.over.is_set():
+        if load and not load.finished.is_set():
             load.keep_alive = load.keep_alive if keep_alive is None else keep_alive
             return load
-        if load and load.has_unreported_error:
+        if load:
             return self._loads.pop(name.key)
-        if len(self._under_way()) >= MAX_AT_ONCE:
+        if len(self._in_progress()) >= MAX_AT_ONCE:
             raise OllamaError(f"{MAX_AT_ONCE} models are being loaded already.", "Call again when one of them is done.")
         load = self._loads[name.key] = Load(name, keep_alive)
         self._group.start_soon(self._run, load)
         return load
 
     async def stop(self, keys: Collection[str] | None = None) -> list[str]:
-        """Abort the loads of these models, of all when None; gives their names."""
-        stopped = [load for load in self._under_way() if keys is None or load.name.key in keys]
+        """Abort the loads of these models, of all when None; return their names."""
+        stopped = [load for load in self._in_progress() if keys is None or load.name.key in keys]
         for load in stopped:
             load.stop()
         for load in stopped:
-            await load.over.wait()
+            await load.finished.wait()
         return [load.name.short for load in stopped]
 
     async def unload(self, models: Collection[RunningModel], seconds: float) -> list[RunningModel]:
-        """Ask the server to drop running models, and wait so long until they are gone; gives those that stay."""
+        """Ask the server to drop running models, and wait until they are gone; return those still loaded."""
         wanted = {identity(model) for model in models}
         left = list(models)
         with anyio.move_on_after(seconds):
             for model in models:
-                # What cannot be unloaded by its name (deleted, or made anew) stays in the list looked at below.
+                # A deleted or replaced model cannot be unloaded by its name; it stays in the list read below.
                 with suppress(ModelNotFoundError, InvalidModelName):
                     await self._ollama.unload_model(model.name)
             while left:
@@ -161,12 +139,34 @@ class Loads:
             await self._changed({model.name for model in models})
         return left
 
-    def _under_way(self) -> list[Load]:
-        return [load for load in self._loads.values() if not load.over.is_set()]
+    async def unload_before_change(self, model: InstalledModel, seconds: float, *, before: str = "deleted") -> None:
+        """Unload a model before it is deleted or overwritten: afterwards it has no name to unload it by.
+
+        What was loaded under its name before an update has no name already, and does not prevent the change.
+
+        Raises:
+            RefusedError: It is in use.
+        """
+        key = key_of(model.name)
+        await self.stop([key])
+        running = await self._ollama.list_running_models()
+        if await self.unload(find_running(model, running), seconds):
+            raise RefusedError(
+                f"{model.name} is in use and could not be unloaded within {seconds:g} s, so it was not {before}.",
+                "Let the request that uses it end, then call again.",
+            )
+        former = [one for one in running if key_of(one.name) == key and one.digest != model.digest]
+        # Ollama may list another model with the same weights under this name.
+        await self.unload(former, min(seconds, FORMER_SECONDS))
+
+    def _in_progress(self) -> list[Load]:
+        return [load for load in self._loads.values() if not load.finished.is_set()]
 
     async def _run(self, load: Load) -> None:
         await load.run(self._ollama, self._longest)
         logger.info("The load of %s has ended: %s", load.name, load.error or "loaded")
-        if self._loads.get(load.name.key) is load and not load.has_unreported_error:
-            del self._loads[load.name.key]
         await self._changed([load.name.short])
+
+
+def _is_kept(load: Load) -> bool:
+    return not load.finished.is_set() or (load.has_unreported_error and load.seconds_since_end < UNREPORTED_SECONDS)

@@ -1,10 +1,11 @@
-"""The arithmetic of a transfer: bytes over all layers, rate, time left, and how to say it in a line."""
+"""The arithmetic of a transfer: bytes over all layers, rate, time left, and its progress line."""
 
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import takewhile
 
+from mcp_ollama.models.formatting import format_bytes, format_duration
 from mcp_ollama.ollama.schemas import Manifest, Progress
 
 MOST_LAYERS = 2_000
@@ -85,7 +86,7 @@ class Meter:
         left = (total - self.completed_bytes) / self._rate
         return round(left, 1) if left < _WEEK_SECONDS else None
 
-    def plan(self, manifest: Manifest, present: Collection[str]) -> None:
+    def set_manifest(self, manifest: Manifest, present: Collection[str]) -> None:
         """Learn all layers from the registry's manifest, and which of them the server has already."""
         seen = self._layers
         self._layers = {digest: _Layer(layer.size) for digest, layer in manifest.blobs.items()}
@@ -100,28 +101,30 @@ class Meter:
         if self._complete:
             self._finish()
 
-    def expect(self, total_bytes: int) -> None:
+    def set_total(self, total_bytes: int) -> None:
         """Learn the size of the whole when there is no manifest to be had."""
         self._expected, self._known = total_bytes, total_bytes > 0
 
-    def settle(self, total_bytes: int) -> None:
+    def finalize(self, total_bytes: int) -> None:
         """Learn the true size at the end: layers that came too fast for a line of their own were told by nobody."""
         untold = total_bytes - (self.total_bytes or 0)
         if untold > 0:
             self._layers["untold"] = _Layer(untold)
         self._finish()
 
-    def note(self, progress: Progress, now: float) -> None:
-        """Take in one line."""
-        match phase_of(progress):
+    def update(self, progress: Progress, now: float) -> str:
+        """Count one line, and return its phase."""
+        phase = phase_of(progress)
+        match phase:
             case "layer" if progress.digest:
-                self._note_layer(progress, now)
+                self._update_layer(progress, now)
             case "verifying" | "writing" | "done":
                 self._finish()
             case _:
                 self._sample = None
+        return phase
 
-    def _note_layer(self, progress: Progress, now: float) -> None:
+    def _update_layer(self, progress: Progress, now: float) -> None:
         digest = progress.digest
         if digest not in self._layers and len(self._layers) >= MOST_LAYERS:
             return
@@ -163,22 +166,6 @@ class Meter:
             weight = 1 - math.exp(-elapsed / _SMOOTHING_SECONDS)
             self._rate = rate if self._rate is None else self._rate + weight * (rate - self._rate)
             self._sample = (digest, now, completed)
-
-
-def format_bytes(count: float) -> str:
-    """Say a number of bytes as `ollama list` does, in decimal units: `1.2 GB`, `48 MB`."""
-    units = ["B", "KB", "MB", "GB", "TB"]
-    while count >= 999.5 and len(units) > 1:
-        count, units = count / 1000, units[1:]
-    return f"{count:.1f} {units[0]}" if units[0] != "B" and count < 9.95 else f"{count:.0f} {units[0]}"
-
-
-def format_duration(seconds: float) -> str:
-    """Say a duration: `17 s`, `4 min`, `2 h 5 min`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def describe(name: str, state: str, meter: Meter) -> str:

@@ -10,10 +10,13 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import get_args
 
 import anyio
 from anyio.abc import TaskGroup
 
+from mcp_ollama.models.background import error_of
+from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.job import Job, Kind, Transfer
 from mcp_ollama.models.lookup import find_case_variant, find_model
 from mcp_ollama.ollama.client import OllamaClient
@@ -96,15 +99,15 @@ class Transfers:
         """
         if job := self.current(kind, name):
             return job
-        if sum(not other.over.is_set() for other in self._jobs) >= MAX_OPEN:
+        if sum(not other.finished.is_set() for other in self._jobs) >= MAX_OPEN:
             raise OllamaError(
                 f"{MAX_OPEN} transfers are waiting already.", "Wait for some to end, or stop some with cancel_pull."
             )
         # The new one tells how the model stands now.
-        self._jobs = [other for other in self._jobs if not (other.over.is_set() and other.is_for(kind, name))]
+        self._jobs = [other for other in self._jobs if not (other.finished.is_set() and other.is_for(kind, name))]
         job = Job(kind, name, insecure=insecure, stall_seconds=self._stall_seconds)
         if total_bytes is not None:
-            job.meter.expect(total_bytes)
+            job.meter.set_total(total_bytes)
         self._jobs.append(job)
         self._new.append(job)
         self._added.set()
@@ -124,7 +127,20 @@ class Transfers:
     def is_under_way(self, kind: Kind, name: ModelName) -> bool:
         """Tell whether a model's newest transfer has not ended."""
         job = self.find(kind, name)
-        return job is not None and not job.over.is_set()
+        return job is not None and not job.finished.is_set()
+
+    def ensure_idle(self, name: ModelName) -> None:
+        """Refuse to delete or overwrite a model in transfer: it would come back, or vanish during an upload.
+
+        Raises:
+            RefusedError: It is being pulled or pushed.
+        """
+        for kind in get_args(Kind):
+            if self.is_under_way(kind, name):
+                which = "" if kind == "pull" else f" (kind {kind})"
+                raise RefusedError(
+                    f"{name} is being {kind}ed.", f"Stop that with cancel_pull{which} first, or let it end."
+                )
 
     def place(self, job: Job) -> int | None:
         """Give a job's place in the line: 1 is the next; None when it does not wait."""
@@ -133,22 +149,22 @@ class Transfers:
 
     def snapshot(self, job: Job) -> Transfer:
         """Tell how a job stands; of one that has ended, that has been told then."""
-        job.told = job.over.is_set()
+        job.report_end()
         return job.snapshot(self.place(job))
 
     def snapshots(self) -> list[Transfer]:
         """Tell how all stand: first those that run or wait, in their order; then the ended ones, newest first."""
         self._forget()
-        open_jobs = [job for job in self._jobs if not job.over.is_set()]
+        open_jobs = [job for job in self._jobs if not job.finished.is_set()]
         return [self.snapshot(job) for job in (*open_jobs, *self._ended())]
 
     def _ended(self) -> list[Job]:
-        return sorted((job for job in self._jobs if job.over.is_set()), key=lambda job: -job.ended_at)
+        return sorted((job for job in self._jobs if job.finished.is_set()), key=lambda job: -job.ended_at)
 
     def _forget(self) -> None:
         horizon = time.monotonic() - self._kept_seconds
         kept = [job for job in self._ended()[:KEPT] if job.ended_at >= horizon]
-        self._jobs = [job for job in self._jobs if not job.over.is_set() or job in kept]
+        self._jobs = [job for job in self._jobs if not job.finished.is_set() or job in kept]
 
     async def _work(self) -> None:
         while True:
@@ -161,17 +177,15 @@ class Transfers:
                 self._forget()
 
     async def _perform(self, job: Job) -> None:
-        try:
-            async with anyio.create_task_group() as group:
-                if job.kind == "pull" and not job.name.is_cloud:
-                    group.start_soon(self._fetch_expected_size, job)
-                await self._try_until_it_ends(job)
-                group.cancel_scope.cancel()
-        except Exception:
-            # A bug in the handling of one transfer must not end all others, nor the server.
-            logger.exception("The %s of %s ended in a bug", job.kind, job.name)
-            problem = OllamaError("An internal error ended this transfer.", "The log of this server says more.")
-            job.finish("failed", "internal error", problem)
+        if bug := await error_of(self._transfer(job), f"the {job.kind} of {job.name}"):
+            job.finish("failed", "internal error", bug)
+
+    async def _transfer(self, job: Job) -> None:
+        async with anyio.create_task_group() as group:
+            if job.kind == "pull" and not job.name.is_cloud:
+                group.start_soon(self._fetch_expected_size, job)
+            await self._try_until_it_ends(job)
+            group.cancel_scope.cancel()
 
     async def _try_until_it_ends(self, job: Job) -> None:
         attempts_without_progress = 0
@@ -228,7 +242,7 @@ class Transfers:
 
     def _open(self, job: Job) -> AsyncGenerator[Progress]:
         start = self._ollama.pull_model if job.kind == "pull" else self._ollama.push_model
-        return start(job.name.short, insecure=job.insecure)
+        return start(job.name, insecure=job.insecure)
 
     async def _notify_loop(self, group: TaskGroup) -> None:
         """Have it told of each transfer that begins or ends."""
@@ -240,7 +254,7 @@ class Transfers:
 
     async def _tell(self, job: Job) -> None:
         await self._changed(job)
-        await job.over.wait()
+        await job.finished.wait()
         await self._changed(job)
 
     async def _verify(self, job: Job) -> None:
@@ -256,7 +270,7 @@ class Transfers:
             )
         # As the server spells it from now on.
         job.name = ModelName.parse(found.name)
-        job.meter.settle(found.size)
+        job.meter.finalize(found.size)
 
     async def _fetch_expected_size(self, job: Job) -> None:
         """Learn how much there is to download, if the registry says so in time; nothing waits for it."""
@@ -264,8 +278,8 @@ class Transfers:
             manifest = await self._registry.get_manifest(job.name, insecure=job.insecure)
             present = await present_blobs(self._ollama, manifest) or ()
             # An answer that comes with the cancellation is heard all the same, and what has ended stays as it is.
-            if not job.over.is_set():
-                job.meter.plan(manifest, present)
+            if not job.finished.is_set():
+                job.meter.set_manifest(manifest, present)
         except OllamaError as error:
             logger.info("The size of %s is not known beforehand: %s", job.name, error.problem)
         except Exception:
@@ -273,7 +287,7 @@ class Transfers:
             logger.exception("Asking for the size of %s ended in a bug", job.name)
 
     async def _shut_down(self) -> None:
-        open_jobs = [job for job in self._jobs if not job.over.is_set()]
+        open_jobs = [job for job in self._jobs if not job.finished.is_set()]
         for job in open_jobs:
             logger.warning(
                 "The %s of %s stops with this server; call %s_model again to go on where it stopped.",
@@ -283,4 +297,4 @@ class Transfers:
         # A little more, so that a job that was waited for in vain can still say so.
         with anyio.move_on_after(1.2 * SHUTDOWN_SECONDS):
             for job in open_jobs:
-                await job.over.wait()
+                await job.finished.wait()

@@ -18,15 +18,20 @@ from mcp.types import (
 )
 
 from mcp_ollama.agents.spec import configuration, to_text
+from mcp_ollama.models import views
 from mcp_ollama.models.app import App
-from mcp_ollama.models.events import AGENT, MAX_URI_LENGTH, MODELS, PULLS, RUNNING, model_uri
+from mcp_ollama.models.events import Change
+from mcp_ollama.models.job import TransferList
 from mcp_ollama.models.lookup import listed_name
+from mcp_ollama.models.running import running_list
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.schemas import InstalledModel
 from mcp_ollama.server.results import protocol_errors, to_compact_json
-from mcp_ollama.tools.installed import card_of, list_of_models
-from mcp_ollama.tools.running import running_rows
-from mcp_ollama.tools.transfers import TransferList
+
+MODELS, RUNNING, PULLS = "ollama://models", "ollama://running", "ollama://pulls"
+AGENT = "ollama://config/pydantic-ai"
+MAX_URI_LENGTH = 550
+"""253 characters of registry host (DNS), 80 for each other part of a model's name, and the prefix."""
 
 JSON = "application/json"
 MAX_MODELS = 200
@@ -52,6 +57,18 @@ class _ModelDocument:
     name: str
     title: str
     read: Callable[[App, str], Awaitable[str]]
+
+
+def model_uri(name: str) -> str:
+    """Return the URI of a model's resource."""
+    return f"{MODELS}/{name}"
+
+
+def changed_uris(change: Change) -> list[str]:
+    """Return the URIs of the resources that a change affects."""
+    if change.kind == "transfers":
+        return [PULLS]
+    return [MODELS, RUNNING, AGENT, *(uri for name in change.names for uri in (model_uri(name), f"{AGENT}/{name}"))]
 
 
 async def list_resources(app: App) -> list[Resource]:
@@ -117,17 +134,17 @@ def _unknown(uri: str) -> MCPError:
 
 async def _models(app: App) -> str:
     """The installed models, newest first: size, capabilities, context length, whether loaded; 200 at most."""
-    return to_compact_json(await list_of_models(app, limit=MAX_MODELS))
+    return to_compact_json(await views.list_models(app.catalog, limit=MAX_MODELS))
 
 
 async def _model(app: App, model: str) -> str:
     """One installed model: capabilities, context lengths, parameters, licence name."""
-    return to_compact_json(await card_of(app, model))
+    return to_compact_json(views.model_card(await views.show_model(app.catalog, model)))
 
 
 async def _running(app: App) -> str:
     """The models in memory: size, share on the GPU, context length, when each leaves."""
-    return to_compact_json(await running_rows(app))
+    return to_compact_json(running_list(await app.ollama.list_running_models()))
 
 
 async def _pulls(app: App) -> str:

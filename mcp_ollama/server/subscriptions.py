@@ -1,6 +1,5 @@
 """Change notifications: by subscriptions of a connection (until 2025-11-25), or on listen streams (2026-07-28)."""
 
-from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -10,9 +9,10 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourcesListChanged, ResourceUpdated
 from mcp.types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
 
-from mcp_ollama.models.events import MAX_URI_LENGTH
+from mcp_ollama.models.events import Change
 from mcp_ollama.server._sdk_compat import connection_of
 from mcp_ollama.server.consent import STATELESS_SINCE
+from mcp_ollama.server.resources import MAX_URI_LENGTH, changed_uris
 
 MAX_SUBSCRIPTIONS = 1000
 
@@ -32,8 +32,9 @@ class Subscriptions:
         self._uris_of(ctx)
         return await call_next(ctx)
 
-    async def publish(self, uris: Sequence[str], *, listed: bool = False) -> None:
+    async def publish(self, change: Change) -> None:
         """Send every client the changes of resources that it follows, and of the list of resources."""
+        uris, listed = changed_uris(change), change.kind == "installed"
         for uri in uris:
             await self.bus.publish(ResourceUpdated(uri=uri))
         if listed:

@@ -11,18 +11,16 @@ from pydantic import BaseModel, Field
 
 from mcp_ollama.models.app import App
 from mcp_ollama.models.errors import RefusedError
+from mcp_ollama.models.formatting import format_bytes
 from mcp_ollama.models.lookup import find_model, key_of
 from mcp_ollama.models.parameters import check_parameters
-from mcp_ollama.models.progress import format_bytes
+from mcp_ollama.models.views import ModelRow, model_row
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName, split_source
 from mcp_ollama.ollama.schemas import InstalledModel
-from mcp_ollama.tools.delete import Confirm
-from mcp_ollama.tools.installed import ModelRow, model_row
-from mcp_ollama.tools.running import unload_before_change
+from mcp_ollama.tools.arguments import Confirm
 from mcp_ollama.tools.spec import Call, DestructiveAction, Reason, ToolSpec
-from mcp_ollama.tools.transfers import ensure_no_active_transfer
 
 Overwrite = Annotated[bool, Field(description="Replace an existing model of that name: ask the user first.")]
 
@@ -56,10 +54,10 @@ async def copy_model(
         raise RefusedError(f"{found.name} has that name already.", "Give another destination.")
 
     async def copy() -> None:
-        await app.ollama.copy_model(found.name, name.short)
+        await app.ollama.copy_model(found.name, name)
 
     existing = find_model(name, others)
-    ensure_no_active_transfer(app, name.short)
+    app.transfers.ensure_idle(name)
     if existing is None or existing.digest == found.digest:
         await copy()
         return await _created(app, name)
@@ -95,14 +93,14 @@ async def create_model(
 
     async def create() -> None:
         lines = app.ollama.create_model(
-            name.short, found.name, system=system or None, template=template or None, parameters=checked or None
+            name, found.name, system=system or None, template=template or None, parameters=checked or None
         )
         async with aclosing(lines):
             async for line in lines:
                 if line.status.startswith("pulling"):
                     raise RefusedError(f"{found.name} was deleted meanwhile.", "Pull it first, then call again.")
 
-    ensure_no_active_transfer(app, name.short)
+    app.transfers.ensure_idle(name)
     existing = find_model(name, [found, *others])
     if existing is None:
         await create()
@@ -135,11 +133,11 @@ async def _overwrite(
     async with call.consent(action, confirm) as consent:
         if consent.reason:
             return CreateResult(model=loses.name, created=False, **asdict(consent))
-        await unload_before_change(app, loses, before="overwritten")
+        await app.loads.unload_before_change(loses, app.timeouts.unload, before="overwritten")
         if not await app.catalog.is_still(loses):
             next_step = f"{loses.name} was changed by someone else meanwhile: look at list_models."
             return CreateResult(model=loses.name, created=False, reason="changed", next_step=next_step)
-        ensure_no_active_transfer(app, loses.name)
+        app.transfers.ensure_idle(ModelName.for_pull(loses.name))
         await make()
     return None
 
@@ -148,7 +146,7 @@ async def _created(app: App, name: ModelName) -> CreateResult:
     """Return the model that was made. An error or a timeout here would make the caller create it again."""
     made = None
     with suppress(OllamaError), anyio.move_on_after(app.timeouts.health_extra):
-        made, _ = await app.catalog.find(name.short)
+        made, _ = await app.catalog.find(name)
     await app.changes.model_changed(ModelName.parse(made.name) if made else name)
     if not made:
         return CreateResult(model=name.short, created=True)

@@ -1,23 +1,16 @@
 """Delete models, with the user's consent and a true word on what becomes free."""
 
-from typing import Annotated
-
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from mcp_ollama.models.app import App
-from mcp_ollama.models.lookup import FreedSpace, find_running, freed_space, sharing_candidates
-from mcp_ollama.models.progress import format_bytes
+from mcp_ollama.models.disk import FreedSpace, freed_space, sharing_candidates
+from mcp_ollama.models.formatting import format_bytes
+from mcp_ollama.models.lookup import find_running
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel
-from mcp_ollama.tools.installed import Model
-from mcp_ollama.tools.running import unload_before_change
+from mcp_ollama.tools.arguments import Confirm, Model
 from mcp_ollama.tools.spec import Call, DestructiveAction, Reason, ToolSpec
-from mcp_ollama.tools.transfers import ensure_no_active_transfer
-
-Confirm = Annotated[
-    str, Field(description="The confirmation of the answer before, once the user has agreed. Else leave it out.")
-]
 
 
 class DeleteResult(BaseModel):
@@ -45,9 +38,9 @@ async def delete_model(
     instead of disk: unload_model.
     """
     app = call.app
-    found, others = await app.catalog.find(model)
     name = ModelName.for_pull(model)
-    ensure_no_active_transfer(app, found.name)
+    found, others = await app.catalog.find(name)
+    app.transfers.ensure_idle(ModelName.for_pull(found.name))
     freed = await _freed(app, found, others)
     running = await app.ollama.list_running_models()
     outcome = DeleteResult(
@@ -62,7 +55,7 @@ async def delete_model(
             outcome.reason, outcome.confirmation = consent.reason, consent.confirmation
             outcome.next_step = consent.next_step
             return outcome
-        await unload_before_change(app, found)
+        await app.loads.unload_before_change(found, app.timeouts.unload)
         await _delete(app, found, outcome)
     return outcome
 
@@ -70,7 +63,7 @@ async def delete_model(
 async def _delete(app: App, model: InstalledModel, outcome: DeleteResult) -> None:
     """Delete the very model that was agreed on, not one that took its name meanwhile, or is about to."""
     still = await app.catalog.is_still(model)
-    ensure_no_active_transfer(app, model.name)
+    app.transfers.ensure_idle(ModelName.for_pull(model.name))
     if not still or not await app.ollama.delete_model(model.name):
         outcome.reason = "changed"
         outcome.next_step = f"{model.name} was changed or deleted by someone else meanwhile: look at list_models."

@@ -1,15 +1,16 @@
 """Downloads and uploads: start, wait for, list and cancel them."""
 
-from typing import Annotated, get_args
+from typing import Annotated
 
-import anyio.lowlevel
-from pydantic import BaseModel, Field
+import anyio
+from pydantic import Field
 
+from mcp_ollama.models.allow_list import parse_allowed_name
 from mcp_ollama.models.app import App
 from mcp_ollama.models.errors import FailedError, RefusedError
-from mcp_ollama.models.job import Job, Kind, Transfer
+from mcp_ollama.models.job import Job, Kind, Transfer, TransferList
+from mcp_ollama.models.progress_reports import wait_for_transfer
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.settings import REGISTRIES
 from mcp_ollama.tools.spec import Call, ToolSpec
 
 Model = Annotated[str, Field(description="Model to pull, such as llama3.2:3b or hf.co/user/repo:Q4_K_M.")]
@@ -25,12 +26,6 @@ Insecure = Annotated[
 ]
 
 
-class TransferList(BaseModel):
-    """Transfers: those that run or wait, in order, and those that ended within an hour."""
-
-    transfers: list[Transfer]
-
-
 async def pull_model(
     call: Call,
     model: Model,
@@ -44,7 +39,8 @@ async def pull_model(
     waiting. Only cancel_pull stops it. It replaces a variant that was made here under the same name.
     """
     app = call.app
-    job = app.transfers.start("pull", allowed(app, model, insecure=insecure), insecure=insecure)
+    name = parse_allowed_name(app.settings, model, insecure=insecure)
+    job = app.transfers.start("pull", name, insecure=insecure)
     return await _follow(call, app, job, wait_seconds)
 
 
@@ -61,10 +57,10 @@ async def push_model(
     account, copy it first.
     """
     app = call.app
-    name = allowed(app, model, insecure=insecure)
+    name = parse_allowed_name(app.settings, model, insecure=insecure)
     job = app.transfers.current("push", name)
     if job is None:
-        installed, _ = await app.catalog.find(name.short)
+        installed, _ = await app.catalog.find(name)
         job = app.transfers.start("push", name, insecure=insecure, total_bytes=installed.size)
     return await _follow(call, app, job, wait_seconds)
 
@@ -88,87 +84,32 @@ async def cancel_pull(
         found = app.transfers.is_under_way(other, name)
         next_step = f"There is a {other}: call again with kind {other}." if found else "list_pulls shows what is."
         raise RefusedError(f"No {kind} of {name} is under way.", next_step)
-    if not job.over.is_set():
+    if not job.finished.is_set():
         job.cancel()
         with anyio.move_on_after(app.timeouts.cancel):
-            await job.over.wait()
+            await job.finished.wait()
     return app.transfers.snapshot(job)
 
 
 async def _follow(call: Call, app: App, job: Job, wait_seconds: float | None) -> Transfer:
-    """Report on a job until it ends or the time is over, whichever comes first."""
-    # So that one that need not wait for others has begun.
-    await anyio.lowlevel.checkpoint()
-    reporter = _Reporter(call, app)
-    with anyio.move_on_after(app.settings.pull_wait if wait_seconds is None else wait_seconds):
-        while not job.over.is_set():
-            await reporter.report(job)
-            with anyio.move_on_after(app.timeouts.progress_interval):
-                await job.over.wait()
-        await reporter.report(job)
+    await wait_for_transfer(
+        app.transfers,
+        job,
+        call.report_progress,
+        seconds=app.settings.pull_wait if wait_seconds is None else wait_seconds,
+        interval=app.timeouts.progress_interval,
+        keepalive=app.timeouts.progress_keepalive,
+    )
     transfer = app.transfers.snapshot(job)
     if job.error:
         raise FailedError(f"The {job.kind} of {job.name} failed: {job.error.problem}", job.error.next_step, transfer)
-    if not job.over.is_set():
+    if not job.finished.is_set():
         how = "cancel_pull" if job.kind == "pull" else f"cancel_pull with kind {job.kind}"
         transfer.next_step = (
             f"The {job.kind} goes on by itself. Call {job.kind}_model with the same model again to keep waiting; "
             f"{how} stops it."
         )
     return transfer
-
-
-class _Reporter:
-    """Sends MCP progress that strictly rises, though Ollama's numbers may fall."""
-
-    def __init__(self, call: Call, app: App) -> None:
-        self._call = call
-        self._app = app
-        self._last = -1.0
-        self._last_at = 0.0
-
-    async def report(self, job: Job) -> None:
-        """Send how a job stands, if there is something new to say."""
-        meter = job.meter
-        progress, total = float(meter.completed_bytes), meter.total_bytes
-        if total and job.state != "done":
-            # The last byte is told with the end, so that what comes before it can still rise.
-            progress = min(progress, total - 1.0)
-        now = anyio.current_time()
-        if progress <= self._last:
-            if now - self._last_at < self._app.timeouts.progress_keepalive or job.over.is_set():
-                return
-            progress = self._last + 0.001
-        self._last, self._last_at = progress, now
-        line = job.line(self._app.transfers.place(job))
-        await self._call.report_progress(progress, None if meter.percent is None else total, line)
-
-
-def allowed(app: App, model: str, *, insecure: bool) -> ModelName:
-    """Refuse what an agent may have been talked into: a foreign registry, or plain http to a known one."""
-    name = ModelName.for_pull(model)
-    if not app.settings.allows_registry(name.host):
-        allowed = ", ".join((*REGISTRIES, *app.settings.registries))
-        raise RefusedError(
-            f"{name} belongs to the registry {name.host}, which is not among the allowed ones ({allowed}).",
-            "If the user trusts that host, they can add it to MCP_OLLAMA_REGISTRIES and restart this server.",
-        )
-    if insecure and name.host.lower() not in app.settings.registries:
-        raise RefusedError(
-            f"Plain http to {name.host} is not allowed.",
-            "Call again without insecure; only hosts named in MCP_OLLAMA_REGISTRIES may be reached so.",
-        )
-    return name
-
-
-def ensure_no_active_transfer(app: App, model: str) -> None:
-    """Refuse to delete or overwrite a model that is on its way: it would come again, or vanish under an upload."""
-    for kind in get_args(Kind):
-        if app.transfers.is_under_way(kind, ModelName.for_pull(model)):
-            which = "" if kind == "pull" else f" (kind {kind})"
-            raise RefusedError(
-                f"{model} is being {kind}ed.", f"Stop that with cancel_pull{which} first, or let it end."
-            )
 
 
 TOOLS = (

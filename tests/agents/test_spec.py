@@ -16,7 +16,8 @@ from pydantic_ai.agent.spec import AgentSpec
 from mcp_ollama import ModelError, OllamaSettings
 from mcp_ollama.agents.spec import describe, is_cloud
 from mcp_ollama.models.app import Timeouts
-from mcp_ollama.models.lookup import Facts, best_chat_model
+from mcp_ollama.models.facts import Facts
+from mcp_ollama.models.selection import best_chat_model
 from mcp_ollama.ollama.schemas import InstalledModel, ModelDetails, ModelInfo, RunningModel
 from mcp_ollama.simulator import Fail, Simulator
 from mcp_ollama.simulator.recipes import Recipe

@@ -9,7 +9,7 @@ import pytest
 from mcp_ollama import OllamaClient
 from mcp_ollama.models.catalog import Catalog
 from mcp_ollama.models.concurrency import AT_ONCE
-from mcp_ollama.models.lookup import Facts
+from mcp_ollama.models.facts import Facts
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError
 from mcp_ollama.simulator import RunningSimulator, Silence, Simulator
 

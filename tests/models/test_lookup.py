@@ -4,22 +4,17 @@ from typing import Any
 
 import pytest
 
-from mcp_ollama.models.lookup import (
+from mcp_ollama.models.disk import FreedSpace, freed_space, sharing_candidates
+from mcp_ollama.models.facts import (
     Facts,
-    FreedSpace,
     configured_context,
     facts_of,
-    find_case_variant,
-    find_model,
-    freed_space,
-    key_of,
     license_name,
-    nearest_names,
     parameter_count,
     parse_parameters,
-    sharing_candidates,
     trained_context,
 )
+from mcp_ollama.models.lookup import find_case_variant, find_model, key_of, nearest_names
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, ModelDetails, ModelInfo
 

@@ -4,15 +4,8 @@ from collections.abc import Collection, Iterable
 
 import pytest
 
-from mcp_ollama.models.progress import (
-    ALL_TENSORS,
-    MOST_LAYERS,
-    Meter,
-    describe,
-    format_bytes,
-    format_duration,
-    phase_of,
-)
+from mcp_ollama.models.formatting import format_bytes, format_duration
+from mcp_ollama.models.progress import ALL_TENSORS, MOST_LAYERS, Meter, describe, phase_of
 from mcp_ollama.ollama.schemas import Layer, Manifest, Progress
 
 A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
@@ -37,9 +30,9 @@ def meter_after(lines: Iterable[Progress], *, plan: Manifest | None = None, pres
     """A meter that took in lines a second apart, after it learned the plan, if there is one."""
     meter = Meter()
     if plan:
-        meter.plan(plan, present)
+        meter.set_manifest(plan, present)
     for now, one in enumerate(lines):
-        meter.note(one, now)
+        meter.update(one, now)
     return meter
 
 
@@ -136,7 +129,7 @@ def test_a_plan_gives_the_whole_from_the_start(
 )
 def test_a_plan_may_come_while_lines_do(lines: list[Progress], expected: tuple[int, int, float]) -> None:
     meter = meter_after(lines)
-    meter.plan(manifest((A, 900), (B, 90), config_size=10), ())
+    meter.set_manifest(manifest((A, 900), (B, 90), config_size=10), ())
     assert reading(meter) == expected
 
 
@@ -156,16 +149,16 @@ def test_tensors_that_are_missing_after_a_reconnect_are_a_part_of_the_whole() ->
 
 def test_an_expected_size_is_the_whole_until_the_layers_are_known() -> None:
     meter = Meter()
-    meter.expect(1000)
-    meter.note(line(A, 250, 500), 0)
+    meter.set_total(1000)
+    meter.update(line(A, 250, 500), 0)
     assert reading(meter) == (250, 1000, 25.0)
-    meter.note(said("pushing manifest"), 1)
+    meter.update(said("pushing manifest"), 1)
     assert reading(meter) == (500, 500, 100.0)
 
 
 def test_nothing_is_expected_of_an_empty_model() -> None:
     meter = Meter()
-    meter.expect(0)
+    meter.set_total(0)
     assert reading(meter) == (0, None, None)
 
 
@@ -174,7 +167,7 @@ def test_nothing_is_expected_of_an_empty_model() -> None:
 )
 def test_a_size_that_is_learnt_at_the_end_is_all_there(size: int, expected: tuple[int, int, float]) -> None:
     meter = meter_after([line(A, 40)])
-    meter.settle(size)
+    meter.finalize(size)
     assert reading(meter) == expected
 
 
@@ -182,18 +175,18 @@ def test_a_rate_is_measured_from_the_second_line_of_a_layer() -> None:
     plan = manifest((A, 1000), config_size=0)
     meter = meter_after([line(A, 400, 1000)], plan=plan)
     assert (meter.bytes_per_second, meter.eta_seconds) == (None, None)
-    meter.note(line(A, 410, 1000), 0.1)
+    meter.update(line(A, 410, 1000), 0.1)
     assert meter.bytes_per_second is None
-    meter.note(line(A, 500, 1000), 1)
+    meter.update(line(A, 500, 1000), 1)
     assert (meter.bytes_per_second, meter.eta_seconds) == (100, 5.0)
 
 
 def test_a_rate_is_smoothed() -> None:
     meter = meter_after([line(A, 0, 10_000), line(A, 100, 10_000)])
-    meter.note(line(A, 1100, 10_000), 2)
+    meter.update(line(A, 1100, 10_000), 2)
     assert meter.bytes_per_second is not None
     assert 200 < meter.bytes_per_second < 400
-    meter.note(line(A, 1100, 10_000), 60)
+    meter.update(line(A, 1100, 10_000), 60)
     assert meter.bytes_per_second < 20
 
 
@@ -214,10 +207,10 @@ def test_a_rate_ends_with_the_bytes() -> None:
 
 def test_what_next_to_nothing_comes_of_has_no_end_and_breaks_nothing() -> None:
     meter = Meter()
-    meter.plan(manifest((A, 2_000_000_000)), ())
+    meter.set_manifest(manifest((A, 2_000_000_000)), ())
     seconds = [0, 1, *range(2, 6000, 4)]
     for second in seconds:
-        meter.note(line(A, min(second, 1) * 1_000_000_000, 2_000_000_000), second)
+        meter.update(line(A, min(second, 1) * 1_000_000_000, 2_000_000_000), second)
         assert meter.eta_seconds is None or meter.eta_seconds < 7 * 86_400
         assert "left" not in describe("a", "downloading", meter) or second < 100
 

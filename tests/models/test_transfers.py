@@ -1,13 +1,13 @@
 """The jobs themselves: the line they wait in, what is remembered of them, and what a bug does to them."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from mcp_ollama.models.events import Changes
+from mcp_ollama.models.events import Change, Changes
 from mcp_ollama.models.job import MAX_LINE, Job
 from mcp_ollama.models.transfers import KEPT, MAX_OPEN, Transfers
 from mcp_ollama.ollama.client import OllamaClient
@@ -80,7 +80,7 @@ async def test_an_ended_transfer_is_forgotten_in_time(simulator: Simulator, runn
     simulator.registry.publish("one", size_bytes=1000)
     async with working(running.base_url, kept_seconds=0) as transfers:
         job = transfers.start("pull", ONE)
-        await job.over.wait()
+        await job.finished.wait()
         assert job.state == "done"
         assert transfers.snapshots() == []
 
@@ -106,7 +106,7 @@ async def test_a_cancelled_transfer_stays_as_it_ended() -> None:
 
 async def test_transfers_of_two_servers_share_nothing(running: RunningSimulator) -> None:
     async with working(running.base_url) as one, working(running.base_url) as other:
-        await one.start("pull", ONE).over.wait()
+        await one.start("pull", ONE).finished.wait()
         assert other.snapshots() == []
 
 
@@ -123,8 +123,8 @@ async def test_one_pull_runs_at_a_time_and_the_next_begins_as_it_ends(
         assert second.state == "queued"
         assert simulator.in_flight["/api/pull"] <= 1
         held.release()
-        await first.over.wait()
-        await second.over.wait()
+        await first.finished.wait()
+        await second.finished.wait()
     assert (first.state, second.state) == ("done", "done")
     blobs = {blob.digest: blob.size for name in ("one", "other") for blob in simulator.model(name).manifest.blobs}
     assert simulator.registry.bytes_served.total() == sum(blobs.values())
@@ -153,8 +153,10 @@ class _BrokenClient(OllamaClient):
         yield Progress(status="pulling manifest")
         raise RuntimeError("a bug")
 
-    def pull_model(self, model_name: str, stream: bool = True, *, insecure: bool = False) -> AsyncGenerator[Progress]:
-        return self._broken() if model_name == "one:latest" else super().pull_model(model_name, insecure=insecure)
+    def pull_model(
+        self, model_name: ModelName | str, stream: bool = True, *, insecure: bool = False
+    ) -> AsyncGenerator[Progress]:
+        return self._broken() if str(model_name) == "one:latest" else super().pull_model(model_name, insecure=insecure)
 
 
 async def test_a_bug_in_asking_for_the_size_does_not_end_the_pull(
@@ -163,7 +165,7 @@ async def test_a_bug_in_asking_for_the_size_does_not_end_the_pull(
     manifest = simulator.registry.publish("one", size_bytes=1_000_000)
     async with working(running.base_url, _BrokenRegistry(())) as transfers:
         job = transfers.start("pull", ONE)
-        await job.over.wait()
+        await job.finished.wait()
     assert job.state == "done"
     assert job.meter.completed_bytes == job.meter.total_bytes == manifest.size
     assert "Asking for the size of one:latest ended in a bug" in caplog.text
@@ -176,11 +178,11 @@ async def test_what_comes_in_after_the_end_of_a_pull_changes_nothing_of_it(
     registry = _LateRegistry(())
     async with working(running.base_url, registry) as transfers:
         job = transfers.start("pull", ONE)
-        registry.end = job.over
-        await job.over.wait()
+        registry.end = job.finished
+        await job.finished.wait()
         ended = job.snapshot()
         # The next in line begins when nothing of the first is left.
-        await transfers.start("pull", OTHER).over.wait()
+        await transfers.start("pull", OTHER).finished.wait()
     assert (ended.state, ended.total_bytes) == ("failed", None)
     assert job.snapshot() == ended
 
@@ -194,14 +196,14 @@ async def test_a_bug_in_one_pull_ends_neither_the_others_nor_the_server(
         with anyio.fail_after(20):
             async with transfers.running():
                 broken, sound = transfers.start("pull", ONE), transfers.start("pull", OTHER)
-                await sound.over.wait()
+                await sound.finished.wait()
     assert (broken.state, sound.state) == ("failed", "done")
     told = transfers.snapshot(broken)
     assert (told.error, told.next_step) == (
-        "An internal error ended this transfer.",
+        "An internal error ended the pull of one:latest.",
         "The log of this server says more.",
     )
-    assert "The pull of one:latest ended in a bug" in caplog.text
+    assert "Bug in the pull of one:latest" in caplog.text
 
 
 async def test_a_bug_in_announcing_the_end_of_a_pull_leaves_it_as_it_ended(
@@ -210,7 +212,7 @@ async def test_a_bug_in_announcing_the_end_of_a_pull_leaves_it_as_it_ended(
     simulator.registry.publish("one", size_bytes=1000)
     simulator.registry.publish("other", size_bytes=1000)
 
-    async def publish(uris: Sequence[str], *, listed: bool = False) -> None:
+    async def publish(_: Change) -> None:
         raise RuntimeError("a bug")
 
     changes = Changes(publish)
@@ -219,10 +221,10 @@ async def test_a_bug_in_announcing_the_end_of_a_pull_leaves_it_as_it_ended(
         with anyio.fail_after(20):
             async with transfers.running():
                 jobs = [transfers.start("pull", ONE), transfers.start("pull", OTHER)]
-                await jobs[1].over.wait()
+                await jobs[1].finished.wait()
         await changes.running_changed(["one:latest"])
     assert [job.state for job in jobs] == ["done", "done"]
-    assert "Announcing a change ended in a bug" in caplog.text
+    assert "Could not send a change notification" in caplog.text
 
 
 async def test_every_transfer_is_told_of_as_it_comes_and_as_it_ends(
@@ -234,7 +236,7 @@ async def test_every_transfer_is_told_of_as_it_comes_and_as_it_ends(
     all_told = anyio.Event()
 
     async def changed(job: Job) -> None:
-        told.append((job.name.model, job.state if job.over.is_set() else "under way"))
+        told.append((job.name.model, job.state if job.finished.is_set() else "under way"))
         if len(told) == 4:
             all_told.set()
 
@@ -259,7 +261,7 @@ async def test_a_model_of_many_layers_is_not_asked_for_layer_by_layer(
     manifest = simulator.registry.publish("one", size_bytes=10_000_000, safetensors=True, tensor_count=100)
     async with working(running.base_url) as transfers:
         job = transfers.start("pull", ONE)
-        await job.over.wait()
+        await job.finished.wait()
     assert (job.state, job.meter.total_bytes, job.meter.percent) == ("done", manifest.size, 100)
     assert not [asked for asked in simulator.requests if asked.path.startswith("/api/blobs/")]
 
@@ -268,7 +270,7 @@ async def test_a_cloud_model_is_not_looked_up_in_the_registry(simulator: Simulat
     simulator.registry.publish("gpt-oss:120b-cloud", remote_host="https://ollama.com", remote_model="gpt-oss:120b")
     async with working(running.base_url) as transfers:
         job = transfers.start("pull", ModelName.for_pull("gpt-oss:120b-cloud"))
-        await job.over.wait()
+        await job.finished.wait()
     assert job.state == "done", job.error
     assert not [asked for asked in simulator.requests if asked.path.startswith("/v2/")]
 
@@ -334,7 +336,7 @@ async def test_a_push_is_waited_for_while_the_registry_makes_a_blob_of_it() -> N
 async def test_what_was_there_before_is_no_progress() -> None:
     job = Job("pull", ONE, insecure=False, stall_seconds=60)
     layer = Layer(digest=f"sha256:{1:064x}", size=1000)
-    job.meter.plan(Manifest(config=layer, layers=[]), {layer.digest})
+    job.meter.set_manifest(Manifest(config=layer, layers=[]), {layer.digest})
     await job.attempt(lines_of(Progress(status="pulling manifest"), Progress(status="success")), alive)
     assert (job.meter.completed_bytes, job.max_completed_bytes) == (1000, 0)
 
@@ -387,11 +389,11 @@ async def test_a_plan_that_comes_late_or_after_the_last_layer_changes_no_truth()
     manifest = Manifest.model_validate({"config": {"digest": config, "size": 5}, "layers": layers})
     unsized = Job("pull", ONE, insecure=False, stall_seconds=60)
     await unsized.attempt(lines_of(Progress(digest=first)), alive)
-    unsized.meter.plan(manifest, set())
+    unsized.meter.set_manifest(manifest, set())
     assert (unsized.meter.completed_bytes, unsized.meter.total_bytes) == (0, 100)
     hashing = Job("pull", ONE, insecure=False, stall_seconds=60)
     await hashing.attempt(
         lines_of(Progress(digest=first, total=80, completed=79), Progress(status="verifying sha256 digest")), alive
     )
-    hashing.meter.plan(manifest, set())
+    hashing.meter.set_manifest(manifest, set())
     assert (hashing.meter.completed_bytes, hashing.meter.total_bytes, hashing.meter.percent) == (100, 100, 100)

@@ -23,8 +23,8 @@ from mcp.types import (
 
 from mcp_ollama import OllamaSettings, build_server
 from mcp_ollama.models.app import Timeouts
-from mcp_ollama.models.events import AGENT
 from mcp_ollama.server.prompts import PromptSpec
+from mcp_ollama.server.resources import AGENT
 from mcp_ollama.server.subscriptions import MAX_SUBSCRIPTIONS
 from mcp_ollama.simulator import RunningSimulator, Simulator
 from tests.conftest import QUICK, Connect

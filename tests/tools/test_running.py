@@ -6,11 +6,11 @@ import anyio
 import pytest
 
 from mcp_ollama.models.app import Timeouts
+from mcp_ollama.models.keep_alive import YEAR_SECONDS
 from mcp_ollama.models.loading import Loads
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.simulator import Drop, Fail, Simulator
-from mcp_ollama.tools.running import YEAR_SECONDS
 from tests.support.client import Era
 from tests.support.managing import GB, hosting
 
@@ -149,8 +149,8 @@ async def test_a_load_that_failed_while_nobody_waited_is_told_once_and_then_trie
 
 
 class _BrokenClient(OllamaClient):
-    async def load_model(self, model_name: str, keep_alive: str | float | None = None) -> None:
-        if model_name == "one:latest":
+    async def load_model(self, model_name: ModelName | str, keep_alive: str | float | None = None) -> None:
+        if str(model_name) == "one:latest":
             raise RuntimeError("a bug")
 
 
@@ -164,11 +164,11 @@ async def test_a_bug_in_one_load_ends_neither_the_others_nor_the_server(caplog: 
     with anyio.fail_after(10):
         async with loads.running():
             broken, sound = loads.start(ModelName.parse("one")), loads.start(ModelName.parse("other"))
-            await broken.over.wait()
-            await sound.over.wait()
+            await broken.finished.wait()
+            await sound.finished.wait()
     assert str(broken.error) == ("An internal error ended the load of one:latest. The log of this server says more.")
     assert sound.error is None
-    assert "The load of one:latest ended in a bug" in caplog.text
+    assert "Bug in the load of one:latest" in caplog.text
 
 
 async def test_a_load_that_never_ends_is_told_to_be_lost(era: Era):
