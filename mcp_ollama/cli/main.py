@@ -178,7 +178,7 @@ def _load_settings(chosen: dict[str, str]) -> "OllamaSettings":
         exit_with_usage_error(str(error), error)
     # Before the SDK does: its handler would print whole tracebacks in colour.
     logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    # At DEBUG they log cookies and presigned URLs, which are secrets.
-    for library in ("httpx", "httpcore"):
+    # At DEBUG they log cookies, presigned URLs, and whole messages with confirmation tokens.
+    for library in ("httpx", "httpcore", "mcp", "sse_starlette"):
         logging.getLogger(library).setLevel(logging.WARNING)
     return settings
