@@ -144,9 +144,10 @@ def _stdio() -> "Serve":
     pipes = claim()
 
     def serve_stdio(server: "OllamaServer", _: "OllamaSettings") -> int:
+        from mcp_ollama.tools import ALL
         from mcp_ollama.transports.stdio import serve
 
-        return serve(server, pipes)
+        return serve(server, pipes, waiting_tools=frozenset(tool.name for tool in ALL if tool.waits))
 
     return serve_stdio
 

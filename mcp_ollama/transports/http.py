@@ -25,9 +25,10 @@ from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AnyHttpUrl, SecretStr
 from starlette.types import ASGIApp
 
+from mcp_ollama.server._sdk_compat import sessions_of
 from mcp_ollama.transports import startup
 from mcp_ollama.transports.http_guard import PATH, Guard, in_url
-from mcp_ollama.transports.http_sessions import SESSION_LIMIT, SessionEviction, sessions_of
+from mcp_ollama.transports.http_sessions import SESSION_LIMIT, SessionEviction
 from mcp_ollama.transports.shutdown import Shutdown
 
 _BODY_LIMIT_BYTES = 4 * 2**20

@@ -7,9 +7,10 @@ opens sessions would lock out all others for that time.
 from typing import Any
 
 from mcp.server.lowlevel import Server
-from mcp.server.streamable_http import StreamableHTTPServerTransport
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mcp_ollama.server._sdk_compat import sessions_of
 
 SESSION_LIMIT = 1000
 _HEADER = "mcp-session-id"
@@ -48,8 +49,3 @@ class SessionEviction:
         unused = next((session for session in sessions if session not in self._used), None)
         if unused:
             await sessions.pop(unused).terminate()
-
-
-def sessions_of(server: Server[Any]) -> dict[str, StreamableHTTPServerTransport]:
-    """Return the open sessions by id, the oldest first."""
-    return server.session_manager._server_instances  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

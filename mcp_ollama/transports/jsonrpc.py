@@ -39,7 +39,7 @@ def decode(line: bytes | bytearray) -> types.JSONRPCMessage:
     Raises:
         InvalidLineError: The line is not a JSON-RPC message, or larger than any that a tool can use.
     """
-    frame = _parse(line)
+    frame: dict[str, Any] | list[Any] | str | float | None = _parse(line)
     if not isinstance(frame, dict):
         raise InvalidLineError(types.INVALID_REQUEST, "Not a single JSON-RPC message")
     kind = _kind_of(frame)
@@ -52,11 +52,6 @@ def decode(line: bytes | bytearray) -> types.JSONRPCMessage:
         # The id of a response is one of the server's, and would name another request of the client's.
         answered = request_id if kind is types.JSONRPCRequest else None
         raise InvalidLineError(types.INVALID_REQUEST, "Invalid request", answered) from error
-
-
-def exceeds_structure_limit(data: bytes | bytearray, limit: int = STRUCTURE_LIMIT) -> bool:
-    """Check whether JSON has more values than a message can need, without parsing it."""
-    return count_structure(data) > limit
 
 
 def count_structure(data: bytes | bytearray) -> int:
@@ -75,7 +70,7 @@ def find_request_id(line: bytes | bytearray) -> types.RequestId | None:
 def _parse(line: bytes | bytearray) -> Any:
     if len(line) > LINE_LIMIT_BYTES:
         raise InvalidLineError(types.INVALID_REQUEST, f"Message over {LINE_LIMIT_BYTES} bytes", _id_of_long(line))
-    if exceeds_structure_limit(line):
+    if count_structure(line) > STRUCTURE_LIMIT:
         reason = f"Message with over {STRUCTURE_LIMIT} values"
         raise InvalidLineError(types.INVALID_REQUEST, reason, find_request_id(line))
     try:

@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 from anyio.abc import ObjectSendStream
 from mcp import types
-from mcp.server.lowlevel import NotificationOptions, Server
+from mcp.server.lowlevel import Server
 from mcp.server.runner import serve_dual_era_loop
 from mcp.server.subscriptions import ListenHandler
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
@@ -36,13 +36,7 @@ _CLEAN_UP_SECONDS, _SIGNALLED_CLEAN_UP_SECONDS = 1.0, 0.5
 _EXIT_SECONDS, _SIGNALLED_EXIT_SECONDS = 3.0, 0.9  # for the whole shutdown
 
 
-def serve(
-    server: Server[Any],
-    pipes: Pipes,
-    *,
-    notifications: NotificationOptions | None = None,
-    waiting_tools: frozenset[str] = frozenset(),
-) -> int:
+def serve(server: Server[Any], pipes: Pipes, *, waiting_tools: frozenset[str] = frozenset()) -> int:
     """Serve until the end of input or a signal: the last thing that a process does, in its main thread.
 
     The signal handlers stay installed, and once the shutdown has begun the process ends within seconds, even when a
@@ -51,7 +45,6 @@ def serve(
     Args:
         server: The server; its lifespan is entered once, for both eras together.
         pipes: The result of `claim`.
-        notifications: The changes that the handshake announces (2025-11-25 and older).
         waiting_tools: Tools that wait for a transfer or a load, and so do not count as requests at work.
 
     Returns:
@@ -60,7 +53,7 @@ def serve(
     admission = Admission(waiting_tools)
 
     async def run_session() -> int:
-        return await _Session(server, pipes, notifications, admission).run()
+        return await _Session(server, pipes, admission).run()
 
     startup.freeze()
     return anyio.run(run_session)
@@ -69,16 +62,14 @@ def serve(
 class _Session:
     """One stdio session, from the first message to the exit status."""
 
-    def __init__(
-        self, server: Server[Any], pipes: Pipes, notifications: NotificationOptions | None, admission: Admission
-    ) -> None:
+    def __init__(self, server: Server[Any], pipes: Pipes, admission: Admission) -> None:
         self._server = server
         self._incoming = pipes.incoming
         self._outbox = Outbox(pipes.outgoing, on_broken=self._stop)
         self._admission = admission
         self._closed = anyio.Event()  # replaced whenever a request has been answered or cancelled
         self._eras = [_Era(modern, self._outbox, self._on_sent) for modern in (False, True)]
-        self._init_options = server.create_initialization_options(notifications)
+        self._init_options = server.create_initialization_options()
         entry = server.get_request_handler(LISTEN)
         self._listener = entry.handler if entry and isinstance(entry.handler, ListenHandler) else None
         self._conversation = anyio.CancelScope()

@@ -13,6 +13,7 @@ import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 
 import anyio
@@ -173,7 +174,9 @@ def main() -> int:
         server.add_tool(tool)
     core = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]
     options = NotificationOptions(resources_changed=True)
-    return serve(core, pipes, notifications=options, waiting_tools=frozenset({"hold"}))
+    announcing = partial(core.create_initialization_options, options)
+    core.create_initialization_options = announcing  # pyright: ignore[reportAttributeAccessIssue]
+    return serve(core, pipes, waiting_tools=frozenset({"hold"}))
 
 
 if __name__ == "__main__":

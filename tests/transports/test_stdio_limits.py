@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.wire import Wire, call, notification, request
+from tests.support.wire import Frame, Wire, call, notification, request
 
 COMMAND = [sys.executable, "-m", "tests.support.echo_server"]
 GROWTH_LIMIT_MEGABYTES = 64
@@ -86,7 +86,8 @@ def test_waiting_calls_and_questions_do_not_count_as_work(host: Wire):
     assert {question["method"] for question in questions} == {"ping"}
     host.send(call("after", "echo", text="after", modern=True))
     assert host.read()["id"] == "after"
-    host.send(*({"jsonrpc": "2.0", "id": question["id"], "result": {}} for question in questions))
+    answers: list[Frame] = [{"jsonrpc": "2.0", "id": question["id"], "result": {}} for question in questions]
+    host.send(*answers)
     assert {host.read()["id"] for _ in questions} == {f"ask {n}" for n in range(100)}
 
 
