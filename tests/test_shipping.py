@@ -317,7 +317,7 @@ def test_a_tour_that_is_interrupted_ends_in_one_line():
         with silent.accept()[0]:
             wire.signal(signal.SIGINT)
             assert wire.wait() == 130
-        assert wire.errors == "Interrupted: what had come of llama3.2:3b stays where it is.\n"
+        assert wire.errors == "Interrupted: the part of llama3.2:3b that was downloaded is kept.\n"
 
 
 def test_the_image_starts_our_command():

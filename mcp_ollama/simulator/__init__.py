@@ -1,6 +1,6 @@
 """A faithful stand-in for an Ollama server, on a real socket."""
 
-from mcp_ollama.simulator.demo import demo_simulator
+from mcp_ollama.simulator.demo import PULLABLE, demo_simulator
 from mcp_ollama.simulator.faults import (
     Armed,
     Drop,
@@ -21,6 +21,7 @@ from mcp_ollama.simulator.server import RunningSimulator, serve
 from mcp_ollama.simulator.simulator import Simulator
 
 __all__ = [
+    "PULLABLE",
     "Armed",
     "Drop",
     "Fail",
