@@ -108,5 +108,8 @@ def _installed(link: str) -> Start:
 
 
 def _start(entry: Mapping[str, Any]) -> Start:
-    arguments: Sequence[str] = entry.get("args", [])
-    return Start((entry["command"], *arguments), entry.get("env", {}))
+    command: str | Sequence[str] = entry["command"]
+    if isinstance(command, str):
+        arguments: Sequence[str] = entry.get("args", [])
+        return Start((command, *arguments), entry.get("env", {}))
+    return Start(tuple(command), entry["environment"])  # OpenCode

@@ -150,7 +150,7 @@ def test_the_readme_lists_every_setting_with_its_default():
 
 def test_clients_page_says_how_long_each_client_lets_a_pull_wait_and_why():
     said = rows(CLIENTS, "Waiting")
-    assert sorted(said) == sorted([app.title, str(app.wait_seconds), app.why] for app in HOSTS.values())
+    assert sorted(said) == sorted([app.title, str(app.wait_seconds), app.timeout_note] for app in HOSTS.values())
 
 
 def test_readme_and_clients_page_name_every_client_of_print_config():
@@ -317,7 +317,7 @@ def test_a_tour_that_is_interrupted_ends_in_one_line():
         with silent.accept()[0]:
             wire.signal(signal.SIGINT)
             assert wire.wait() == 130
-        assert wire.errors == "Interrupted: what had come of llama3.2:3b stays where it is.\n"
+        assert wire.errors == "Interrupted: the part of llama3.2:3b that was downloaded is kept.\n"
 
 
 def test_the_image_starts_our_command():

@@ -42,27 +42,27 @@ def format_report(report: "Health") -> str:
         lines.append(f"  {_MARKS[one.status]} {one.name}: {one.detail}")
         if one.fix:
             lines.append(f"      {one.fix}")
-    lines.append(next_step(report.status, report.base_url, report.installed))
+    lines.append(next_step(report))
     return "\n".join(lines) + "\n"
 
 
-def next_step(status: str, base_url: str, installed: int | None) -> str:
-    """Return the next step from nothing to a client that uses the server.
+def next_step(report: "Health") -> str:
+    """Return the next step from nothing to a client that uses the server."""
+    if report.status == "down":
+        return _repair_step(report)
+    hosts = f"Add the output of {COMMAND} --print-config CLIENT to your client; CLIENT is one of {', '.join(HOSTS)}."
+    return hosts if report.installed else f"{hosts} Then ask it to pull a first model, such as llama3.2:1b (1.3 GB)."
 
-    Args:
-        status: The status of the report.
-        base_url: The Ollama server that was checked.
-        installed: The number of its models; None when it could not be asked.
-    """
-    if status == "down" and is_loopback(base_url) and shutil.which("ollama") is None:
+
+def _repair_step(report: "Health") -> str:
+    # Ollama can answer from a container, without a command on this machine: then it must not be installed again.
+    unreachable = any(one.name == "reachable" and one.status == "fail" for one in report.checks)
+    if unreachable and is_loopback(report.base_url) and shutil.which("ollama") is None:
         return (
-            "There is no `ollama` command on this machine's PATH: install Ollama (https://ollama.com/download), start "
-            f"it, and look again: {COMMAND} --check"
+            "No `ollama` command is on this machine's PATH. Install Ollama (https://ollama.com/download), start it, "
+            f"then run {COMMAND} --check again."
         )
-    if status == "down":
-        return f"Mend what is marked x, then look again: {COMMAND} --check"
-    hosts = f"Give your host the text that {COMMAND} --print-config HOST prints; HOST is one of {', '.join(HOSTS)}."
-    return hosts if installed else f"{hosts} Then ask it to pull a first model, such as llama3.2:1b (1.3 GB)."
+    return f"Fix the checks marked x, then run {COMMAND} --check again."
 
 
 def _exit(signum: int, _: FrameType | None) -> NoReturn:

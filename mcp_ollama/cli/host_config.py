@@ -1,4 +1,4 @@
-"""The way into a host: the ready configuration for each, and what is still missing before it works."""
+"""`--print-config`: the configuration with which a client starts this command."""
 
 import json
 import os
@@ -17,15 +17,15 @@ from mcp_ollama.ollama.addresses import SHARED_API_KEY_VARIABLE
 from mcp_ollama.settings import OllamaSettings
 
 NAME = "ollama"
-"""What the server is called in a host's configuration."""
+"""The name of the server in the configuration of a client."""
 
-_KEPT_OUT = {"api_key", "headers", "http_token", "http_hosts", "log_level"}
-"""Settings that are secret, or nothing to a server that a host starts."""
+_OMITTED = {"api_key", "headers", "http_token", "http_hosts", "log_level"}
+"""Settings that are secret, or of no use to a server that a client starts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How a host starts the server: it gives the variables, since nothing else of a shell is seen."""
+    """A command line with its environment variables; a client passes on no others of a shell."""
 
     command: str
     arguments: tuple[str, ...]
@@ -34,58 +34,58 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class HostApp:
-    """A program that starts MCP servers.
+    """An application that starts MCP servers.
 
     Args:
         title: Its name.
-        place: Where the configuration goes.
-        wait_seconds: How long one `pull_model` call may wait there.
-        why: What that rests on.
-        write: Puts a launch into the form that it reads.
+        config_path: The file or the place where the snippet belongs.
+        wait_seconds: `MCP_OLLAMA_PULL_WAIT` there: how long one `pull_model` call may take.
+        timeout_note: The reason for `wait_seconds`, with the application as the subject.
+        format: Formats a launch as the application reads it.
     """
 
     title: str
-    place: str
+    config_path: str
     wait_seconds: int
-    why: str
-    write: Callable[[Launch], str]
+    timeout_note: str
+    format: Callable[[Launch], str]
 
 
 def print_config(host: str, settings: OllamaSettings) -> int:
-    """Print the snippet to stdout, and to stderr where it belongs and which secrets it leaves out."""
+    """Print the snippet to stdout, and to stderr where it belongs and which secrets it omits."""
     text = snippet(host, settings, start_command())
-    print_note(f"For {HOSTS[host].title}, into {HOSTS[host].place}:")
-    if secrets := left_out(settings):
+    print_note(f"For {HOSTS[host].title}, into {HOSTS[host].config_path}:")
+    if secrets := omitted_secrets(settings):
         print_note(f"Secrets are left out: add {' and '.join(secrets)} to its env.")
     sys.stdout.write(f"{text}\n")
     return 0
 
 
 def snippet(host: str, settings: OllamaSettings, start: tuple[str, ...]) -> str:
-    """Write the configuration of a host.
+    """Return the configuration of an application.
 
     Args:
         host: A key of `HOSTS`.
-        settings: What goes along, secrets excepted.
+        settings: The settings that become variables, except for secrets.
         start: The command and its arguments.
     """
     app = HOSTS[host]
-    return app.write(Launch(start[0], start[1:], _variables(settings, app.wait_seconds)))
+    return app.format(Launch(start[0], start[1:], _variables(settings, app.wait_seconds)))
 
 
-def left_out(settings: OllamaSettings) -> list[str]:
-    """Name the variables of the secrets that are set, and that no snippet has."""
+def omitted_secrets(settings: OllamaSettings) -> list[str]:
+    """Return the variables of the secrets that are set; no snippet contains them."""
     key = "MCP_OLLAMA_API_KEY" if settings.api_key else SHARED_API_KEY_VARIABLE
     secrets = {key: settings.plain_api_key(), "MCP_OLLAMA_HEADERS": settings.headers}
     return [variable for variable, value in secrets.items() if value]
 
 
 def start_command() -> tuple[str, ...]:
-    """Give the absolute command that starts this installation: desktop hosts do not see the PATH of a shell."""
+    """Return the absolute command that starts this installation: desktop applications have a PATH of their own."""
     folder = Path(sys.executable).parent
     uvx = shutil.which("uvx")
     if uvx and any(part.startswith("archive-v") for part in folder.parts):
-        # uvx runs us from its cache, which it may empty at any time.
+        # The script lies in uvx's cache, which may be emptied at any time.
         return (uvx, *_origin(), COMMAND)
     script = shutil.which(COMMAND, path=str(folder))
     return (script,) if script else (sys.executable, "-m", "mcp_ollama")
@@ -93,7 +93,7 @@ def start_command() -> tuple[str, ...]:
 
 def _variables(settings: OllamaSettings, wait_seconds: int) -> dict[str, str]:
     chosen: dict[str, Any] = {"base_url": settings.base_url, "pull_wait": wait_seconds}
-    chosen |= {name: getattr(settings, name) for name in settings.model_fields_set - _KEPT_OUT}
+    chosen |= {name: getattr(settings, name) for name in settings.model_fields_set - _OMITTED}
     fields = OllamaSettings.model_fields
     return {
         str(fields[name].validation_alias or f"MCP_OLLAMA_{name.upper()}"): _text(chosen[name])
@@ -111,11 +111,11 @@ def _text(value: object) -> str:
 
 
 def _origin() -> tuple[str, ...]:
-    """Say where uvx has to take us from when that is not the package index: a file, a folder or a repository."""
-    said = distribution(COMMAND).read_text("direct_url.json")
-    if not said:
+    """Return the arguments with which uvx finds a file, a folder or a repository; empty for the package index."""
+    text = distribution(COMMAND).read_text("direct_url.json")  # PEP 610
+    if not text:
         return ()
-    origin: dict[str, Any] = json.loads(said)
+    origin: dict[str, Any] = json.loads(text)
     url = str(origin["url"])
     if vcs := origin.get("vcs_info"):
         url = f"{vcs['vcs']}+{url}@{vcs.get('requested_revision') or vcs['commit_id']}"
@@ -123,17 +123,28 @@ def _origin() -> tuple[str, ...]:
     return ("--from", f"{url}#subdirectory={folder}" if folder else url)
 
 
-def _document(key: str, /, **more: Any) -> Callable[[Launch], str]:
-    def write(launch: Launch) -> str:
+def _json(key: str, /, **more: Any) -> Callable[[Launch], str]:
+    def format_launch(launch: Launch) -> str:
         entry = {"command": launch.command, "args": list(launch.arguments), "env": dict(launch.variables)}
         server = {name: value for name, value in entry.items() if value}
         return json.dumps({key: {NAME: server | more}}, indent=2, ensure_ascii=False)
 
-    return write
+    return format_launch
+
+
+def _opencode(launch: Launch) -> str:
+    # `timeout` is that of the list of tools, in milliseconds; the default of 5 s is short for a first start.
+    server = {
+        "type": "local",
+        "command": [launch.command, *launch.arguments],
+        "environment": dict(launch.variables),
+        "timeout": 60_000,
+    }
+    return json.dumps({"mcp": {NAME: server}}, indent=2, ensure_ascii=False)
 
 
 def _toml(launch: Launch) -> str:
-    # A JSON string is a TOML string, too, as long as no character is written as a pair of surrogates.
+    # A JSON string is also a TOML string, as long as no character is escaped as a pair of surrogates.
     quoted = [json.dumps(word, ensure_ascii=False) for word in (launch.command, *launch.arguments)]
     lines = [
         f"[mcp_servers.{NAME}]",
@@ -156,7 +167,7 @@ def _claude_code(launch: Launch) -> str:
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
-_mcp_servers = _document("mcpServers")
+_mcp_servers = _json("mcpServers")
 _CUT_AT_60 = "cuts calls after 60 s"
 
 HOSTS: Mapping[str, HostApp] = {
@@ -175,7 +186,7 @@ HOSTS: Mapping[str, HostApp] = {
         ".vscode/mcp.json, or the command MCP: Open User Configuration",
         240,
         "has lost answers that took more than 5 min",
-        _document("servers", type="stdio"),
+        _json("servers", type="stdio"),
     ),
     "cursor": HostApp(
         "Cursor", "~/.cursor/mcp.json", 45, f"documents no limit, and the usual SDK {_CUT_AT_60}", _mcp_servers
@@ -189,11 +200,12 @@ HOSTS: Mapping[str, HostApp] = {
         "settings.json (command zed: open settings file)",
         1500,
         "lets a server set its limit: the snippet says 30 min",
-        _document("context_servers", timeout=1800),
+        _json("context_servers", timeout=1800),
     ),
     "lm-studio": HostApp("LM Studio", "mcp.json (Program > Install > Edit mcp.json)", 45, _CUT_AT_60, _mcp_servers),
+    "opencode": HostApp("OpenCode", "opencode.json, or ~/.config/opencode/opencode.json", 45, _CUT_AT_60, _opencode),
     "pydantic-ai": HostApp(
         "Pydantic AI", "mcp.json, read by load_mcp_toolsets", 240, "gives up after 5 min", _mcp_servers
     ),
 }
-"""The hosts that `--print-config` knows, by the word that names them there."""
+"""The applications that `--print-config` knows, by their name there."""

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 OPTIONS = {
     "base_url": "the Ollama server, with or without /v1 (else OLLAMA_BASE_URL or OLLAMA_HOST)",
-    "model_name": "model of create_ollama_model() when none is named",
+    "model_name": "default model of create_ollama_model()",
     "timeout": "seconds for one management request (30)",
-    "pull_wait": "seconds that pull_model waits when the call does not say (45)",
-    "stall_seconds": "no new bytes for so long is a stall (60)",
+    "pull_wait": "default wait_seconds of pull_model (45)",
+    "stall_seconds": "seconds without new bytes until a transfer counts as stalled (60)",
     "access": "full, no-delete or read-only (full)",
     "confirm_delete": "ask before deleting: true or false (true)",
     "allow_push": "offer push_model: true or false (false)",
@@ -29,11 +29,11 @@ OPTIONS = {
     "http_hosts": "further names under which clients reach --http, comma-separated",
     "log_level": "DEBUG, INFO, WARNING or ERROR, on stderr (WARNING)",
 }
-"""The settings that are flags, too. The keys and the headers are not: a command line can be seen by all."""
+"""The settings that are also flags. Secrets are not, because every user of a machine can read command lines."""
 
 
 def variable_of(option: str) -> str:
-    """Name the environment variable of a setting."""
+    """Return the environment variable of a setting."""
     return f"MCP_OLLAMA_{'MODEL' if option == 'model_name' else option.upper()}"
 
 
@@ -78,27 +78,27 @@ def _serve(chosen: dict[str, str], transport: "Serve", *, demo: bool) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=COMMAND,
-        description="MCP server that manages the models of an Ollama server. Hosts start it and talk to it on stdin "
-        "and stdout; a person can look with --check.",
+        description="MCP server that manages the models of an Ollama server. MCP clients start it and use stdin and "
+        "stdout; at a terminal, run --check.",
         epilog="Each option is also an environment variable: MCP_OLLAMA_ and its name, as in MCP_OLLAMA_BASE_URL. "
-        "A key for the server goes into MCP_OLLAMA_API_KEY, further request headers into MCP_OLLAMA_HEADERS, "
-        "and what clients of --http have to show into MCP_OLLAMA_HTTP_TOKEN.",
+        "Secrets are variables only: MCP_OLLAMA_API_KEY is sent to the Ollama server as a bearer token, "
+        "MCP_OLLAMA_HEADERS as further request headers, and MCP_OLLAMA_HTTP_TOKEN is required of clients of --http.",
     )
     parser.add_argument("--version", action=_PrintVersion)
     ways = parser.add_mutually_exclusive_group()
-    ways.add_argument("--check", action="store_true", help="say whether the Ollama server is well, and leave")
-    ways.add_argument("--demo", action="store_true", help="serve a simulated Ollama server, for a look without one")
+    ways.add_argument("--check", action="store_true", help="check the Ollama server, print a report and exit")
+    ways.add_argument("--demo", action="store_true", help="serve a simulated Ollama server, without a real one")
     ways.add_argument(
         "--print-config",
         type=_host,
-        metavar="HOST",
-        help="print what to give to a host (claude-desktop, vscode, ...) so that it starts this command, and leave",
+        metavar="CLIENT",
+        help="print the configuration for a client (claude-desktop, vscode, ...) and exit",
     )
     parser.add_argument(
         "--http",
         type=_address,
         metavar="[HOST:]PORT",
-        help="serve over Streamable HTTP, on this machine alone unless HOST says more, which takes a token",
+        help="serve over Streamable HTTP; HOST is 127.0.0.1 by default, and any that others can reach needs a token",
     )
     for option, text in OPTIONS.items():
         flag = variable_of(option).removeprefix("MCP_OLLAMA_").lower().replace("_", "-")
@@ -110,7 +110,7 @@ def _host(text: str) -> str:
     from mcp_ollama.cli.host_config import HOSTS
 
     if text not in HOSTS:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(HOSTS)}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(HOSTS)}")
     return text
 
 
@@ -123,10 +123,10 @@ def _address(text: str) -> tuple[str, int]:
 
 
 class _PrintVersion(argparse.Action):
-    """Looks the version up when it is asked for: that takes 20 ms."""
+    """Prints the version, and reads it only then: that takes 20 ms."""
 
     def __init__(self, option_strings: Sequence[str], dest: str) -> None:
-        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help="print the version and leave")
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help="print the version and exit")
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from importlib.metadata import version
@@ -136,17 +136,18 @@ class _PrintVersion(argparse.Action):
 
 
 def _stdio() -> "Serve":
-    """Claim stdin and stdout at once, and return what serves on them."""
+    """Claim stdin and stdout at once, and return the function that serves on them."""
     from mcp_ollama.transports.std_streams import claim
 
     if sys.stdin is not None and sys.stdin.isatty():
-        print_note(f"{COMMAND} waits for an MCP host on stdin. To see whether Ollama is well: {COMMAND} --check")
+        print_note(f"{COMMAND} waits for an MCP client on stdin. To check the Ollama server, run {COMMAND} --check")
     pipes = claim()
 
     def serve_stdio(server: "OllamaServer", _: "OllamaSettings") -> int:
+        from mcp_ollama.tools import ALL
         from mcp_ollama.transports.stdio import serve
 
-        return serve(server, pipes)
+        return serve(server, pipes, waiting_tools=frozenset(tool.name for tool in ALL if tool.waits))
 
     return serve_stdio
 
@@ -178,7 +179,7 @@ def _load_settings(chosen: dict[str, str]) -> "OllamaSettings":
         exit_with_usage_error(str(error), error)
     # Before the SDK does: its handler would print whole tracebacks in colour.
     logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    # At DEBUG they log cookies and presigned URLs, which are secrets.
-    for library in ("httpx", "httpcore"):
+    # At DEBUG they log cookies, presigned URLs, and whole messages with confirmation tokens.
+    for library in ("httpx", "httpcore", "mcp", "sse_starlette"):
         logging.getLogger(library).setLevel(logging.WARNING)
     return settings

@@ -3,10 +3,14 @@
 `tests/server/test_sdk_compat.py` breaks when an upgrade of the SDK changes one of them.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
+
+if TYPE_CHECKING:
+    from mcp.server.streamable_http import StreamableHTTPServerTransport
 
 
 def connection_of(ctx: ServerRequestContext[Any, Any]) -> Connection:
@@ -17,3 +21,12 @@ def connection_of(ctx: ServerRequestContext[Any, Any]) -> Connection:
     function goes with it.
     """
     return ctx.session._connection  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+def sessions_of(server: Server[Any]) -> "dict[str, StreamableHTTPServerTransport]":
+    """Return the open HTTP sessions of handshake clients by id, the oldest first.
+
+    The SDK's session manager can neither end their streams at a shutdown nor choose which session makes room for a new
+    one. This function goes when it does both.
+    """
+    return server.session_manager._server_instances  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

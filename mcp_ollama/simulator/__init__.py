@@ -1,6 +1,6 @@
 """A faithful stand-in for an Ollama server, on a real socket."""
 
-from mcp_ollama.simulator.demo import demo_simulator
+from mcp_ollama.simulator.demo import PULLABLE, demo_simulator
 from mcp_ollama.simulator.faults import (
     Armed,
     Drop,
@@ -30,6 +30,7 @@ from mcp_ollama.simulator.simulator import Simulator
 
 __all__ = [
     "BAD_GATEWAY",
+    "PULLABLE",
     "RATE_LIMITED",
     "RATE_LIMITED_WITHOUT_TIME",
     "SIGN_IN_PAGE",

@@ -80,6 +80,9 @@ _INSTALLED: Mapping[str, float] = {
 }
 """Hours since each was installed; the others can be pulled."""
 
+PULLABLE = tuple(name for name in _WEIGHTS if name not in _INSTALLED)
+"""The models that can be pulled in the demo, and are not installed."""
+
 _RECOMMENDED = (
     ("llama3.2:1b", "Small and quick, for machines with little memory", 131_072, 1_800_000_000),
     ("qwen3:8b", "Reasons and calls tools", 40_960, 7_500_000_000),

@@ -23,18 +23,17 @@ from mcp.server.lowlevel import Server
 from mcp.server.subscriptions import ListenHandler
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AnyHttpUrl, SecretStr
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
+from mcp_ollama.server._sdk_compat import sessions_of
 from mcp_ollama.transports import startup
+from mcp_ollama.transports.http_guard import PATH, Guard, in_url
+from mcp_ollama.transports.http_sessions import SESSION_LIMIT, SessionEviction
 from mcp_ollama.transports.shutdown import Shutdown
 
-PATH = "/mcp"
-
 _BODY_LIMIT_BYTES = 4 * 2**20
-_SESSIONS = 1000  # of hosts with a handshake; one that is gone without a word is forgotten after half an hour
 _DRAIN_SECONDS = 1
 _EXIT_SECONDS = 4.0  # from the first signal, for all of it
-_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Address(NamedTuple):
@@ -70,17 +69,20 @@ def serve(
         host, port = listener.getsockname()[:2]
         if token is None and not ip_address(host).is_loopback:
             raise ValueError(f"MCP_OLLAMA_HTTP_TOKEN: must be set to let other machines in at {address.host}")
-        url = f"http://{_in_url(host)}:{port}"
+        url = f"http://{in_url(host)}:{port}"
         app = server.streamable_http_app(
             streamable_http_path=PATH,
             max_request_body_size=_BODY_LIMIT_BYTES,
-            max_sessions=_SESSIONS,
-            transport_security=_checks((address.host.lower(), host, *names)),
+            max_sessions=SESSION_LIMIT,
+            # `Guard` checks all paths, and ports too.
+            transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
             # Nobody issues tokens here: the URL is asked for and shown nowhere.
             auth=AuthSettings(issuer_url=AnyHttpUrl(url), resource_server_url=None) if token else None,
             token_verifier=_OneToken(token) if token else None,
         )
-        runner = _Uvicorn(_configured(_in_small_letters(app)), server)
+        app.router.redirect_slashes = False  # a redirect would repeat a Host that nothing has checked
+        guarded = Guard(SessionEviction(app, server), (address.host, host), port, names)
+        runner = _Uvicorn(_configured(guarded), server)
         logging.getLogger("uvicorn.error").addFilter(_is_news)
         with suppress(OSError):  # there may be no stderr, or nobody who reads it
             os.write(2, f"Serving on {url}{PATH}\n".encode())
@@ -124,7 +126,7 @@ class _Uvicorn(uvicorn.Server):
         entry = self._server.get_request_handler("subscriptions/listen")
         if entry and isinstance(entry.handler, ListenHandler):
             entry.handler.close()
-        for session in self._server.session_manager._server_instances.values():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        for session in sessions_of(self._server).values():
             session.close_standalone_sse_stream()
         await super().shutdown(sockets)
 
@@ -153,39 +155,3 @@ class _OneToken:
 def _listen(address: Address) -> socket.socket:
     family, _, _, _, resolved = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
     return socket.create_server(resolved[:2], family=family)
-
-
-def _in_small_letters(app: ASGIApp) -> ASGIApp:
-    """Pass on the name under which a request comes in small letters: those that it is compared with are."""
-
-    async def lowered(scope: Scope, receive: Receive, send: Send) -> None:
-        headers: list[tuple[bytes, bytes]] = scope.get("headers", [])
-        headers = [(name, value.lower() if name == b"host" else value) for name, value in headers]
-        await app({**scope, "headers": headers}, receive, send)
-
-    return lowered
-
-
-def _checks(names: tuple[str, ...]) -> TransportSecuritySettings:
-    if any(name in ("0.0.0.0", "::") for name in names):  # noqa: S104 - compared, not bound
-        names += _names_of_this_machine()
-    hosts = sorted({*_LOOPBACK_NAMES, *map(_in_url, names)})
-    origins = [f"{scheme}://{host}" for host in hosts for scheme in ("http", "https")]
-    return TransportSecuritySettings(
-        allowed_hosts=[form for host in hosts for form in (host, f"{host}:*")],
-        allowed_origins=[form for origin in origins for form in (origin, f"{origin}:*")],
-    )
-
-
-def _names_of_this_machine() -> tuple[str, ...]:
-    name = socket.gethostname().lower()
-    names = [name, f"{name}.local"]
-    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        # Sends nothing: only finds out from which address a packet would leave.
-        probe.connect(("192.0.2.1", 9))
-        names.append(probe.getsockname()[0])
-    return tuple(names)
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if host.count(":") > 1 else host

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from threading import Thread, Timer
 from types import FrameType
 
-SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
-
 
 class Shutdown:
     """Signal handling and the exit status of a process that serves.
@@ -29,7 +27,8 @@ class Shutdown:
         self.status = 0
         self._on_signal = on_signal
         self._limit = limit
-        Thread(target=self._handle_signals, args=(_install_signal_socket(),), daemon=True).start()
+        self._signals = _signals_to_handle()
+        Thread(target=self._handle_signals, args=(_install_signal_socket(self._signals),), daemon=True).start()
 
     def exit_within(self, seconds: float) -> None:
         """Start a deadline for the process; the earliest one holds."""
@@ -40,7 +39,7 @@ class Shutdown:
     def _handle_signals(self, signals: socket.socket) -> None:
         while True:
             signum = signals.recv(1)[0]
-            if signum in SIGNALS:
+            if signum in self._signals:
                 self._handle(signum)
 
     def _handle(self, signum: int) -> None:
@@ -57,7 +56,15 @@ class Shutdown:
         os._exit(self.status)
 
 
-def _install_signal_socket() -> socket.socket:
+def _signals_to_handle() -> frozenset[int]:
+    signums = {signal.SIGINT, signal.SIGTERM}
+    # Windows has no SIGHUP, and `nohup` ignores it.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signums.add(signal.SIGHUP)
+    return frozenset(signums)
+
+
+def _install_signal_socket(signums: frozenset[int]) -> socket.socket:
     """Return a socket on which each signal arrives as one byte.
 
     A handler in Python would run only when the main thread does, and that may wait in an idle event loop.
@@ -65,7 +72,7 @@ def _install_signal_socket() -> socket.socket:
     receiver, sender = socket.socketpair()
     sender.settimeout(0)
     signal.set_wakeup_fd(sender.detach(), warn_on_full_buffer=False)
-    for signum in SIGNALS:
+    for signum in signums:
         signal.signal(signum, _ignore)
     return receiver
 

@@ -13,9 +13,10 @@ from anyio import from_thread, lowlevel
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp import types
 
-LINE_LIMIT_BYTES = 64 * 2**20
-Line = bytes | bytearray | None
-"""One line of input without its newline; None for a line over the limit."""
+from mcp_ollama.transports.jsonrpc import LINE_LIMIT_BYTES
+
+Line = bytes | bytearray
+"""One line of input without its newline; of a line over the limit the beginning and the end."""
 
 _READ_BYTES = 64 * 2**10
 _UNWRITTEN_LIMIT_BYTES = 256 * 2**10
@@ -111,9 +112,10 @@ def _batches(fd: int) -> Iterator[list[Line]]:
     while chunk:
         chunk = os.read(fd, _READ_BYTES)
         head, *others = (chunk or b"\n").split(b"\n")  # the end of input also ends the last line
-        if len(held) <= LINE_LIMIT_BYTES:
-            held += head
+        held += head
+        if len(held) > LINE_LIMIT_BYTES + 2 * _READ_BYTES:
+            del held[LINE_LIMIT_BYTES:-_READ_BYTES]
         if others:
             *whole, tail = others
-            yield [held if len(held) <= LINE_LIMIT_BYTES else None, *whole]
+            yield [held, *whole]
             held = bytearray(tail)

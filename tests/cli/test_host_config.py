@@ -1,4 +1,4 @@
-"""`--print-config`: what every host gets can be started as it stands, and `--check` leads there."""
+"""`--print-config`: each client gets a snippet that starts this command."""
 
 import json
 import shutil
@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 
 from mcp_ollama.cli import host_config as hostconfig
-from mcp_ollama.cli.check import next_step
 from mcp_ollama.cli.host_config import HOSTS, snippet, start_command
 from mcp_ollama.cli.main import OPTIONS, main, variable_of
 from mcp_ollama.cli.output import COMMAND
 from mcp_ollama.settings import OllamaSettings
-from mcp_ollama.simulator import RunningSimulator
 from scripts.readme import Start, start_of
 
 LANGUAGES = {"claude-code": "sh", "codex": "toml"}
@@ -131,30 +129,6 @@ def test_under_uvx_the_command_is_uvx_and_not_its_cache(
     assert start_command() == (shutil.which("uvx"), *words, COMMAND)
 
 
-@pytest.mark.parametrize(
-    ("situation", "says"),
-    [
-        (("down", "http://127.0.0.1:11434", None), "no `ollama` command on this machine's PATH: install Ollama"),
-        (("down", "http://ollama.lan:11434", None), "Mend what is marked x"),
-        (("degraded", "http://127.0.0.1:11434", 0), "ask it to pull a first model"),
-        (("ok", "http://127.0.0.1:11434", 3), "--print-config HOST prints"),
-    ],
-)
-def test_each_situation_has_its_next_step(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, situation: tuple[str, str, int | None], says: str
-):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert says in next_step(*situation)
-
-
-def test_an_installed_ollama_that_does_not_run_is_not_installed_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    (tmp_path / "ollama").write_text("#!/bin/sh\n")
-    (tmp_path / "ollama").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    step = next_step("down", "http://127.0.0.1:11434", None)
-    assert step.startswith("Mend what is marked x")
-
-
 def test_print_config_prints_the_snippet_alone_and_says_beside_it_where_it_goes(capfd: pytest.CaptureFixture[str]):
     assert main(["--print-config", "claude-desktop", "--access", "read-only"]) == 0
     shown = capfd.readouterr()
@@ -198,8 +172,3 @@ def test_print_config_refuses_an_unknown_host_and_names_the_known(capsys: pytest
 def test_every_option_that_a_host_can_set_is_in_the_settings():
     assert OPTIONS.keys() >= OllamaSettings.model_fields.keys() - {"api_key", "headers", "http_token"}
     assert json.loads(snippet("zed", OllamaSettings.load(), (COMMAND,)))["context_servers"]["ollama"]["timeout"] == 1800
-
-
-def test_check_ends_with_the_next_step(running: RunningSimulator, capsys: pytest.CaptureFixture[str]):
-    assert main(["--check", "--base-url", running.base_url]) == 0
-    assert "ask it to pull a first model" in capsys.readouterr().out.splitlines()[-1]

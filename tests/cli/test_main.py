@@ -1,31 +1,21 @@
-"""The door: what a person at a terminal, and a host that starts us wrongly, get to see."""
+"""The command line: flags, invalid settings, and what a person at a terminal sees."""
 
 import os
 import pty
 import re
-import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.metadata import version
 
 import pytest
 
 from mcp_ollama.cli.main import OPTIONS, main, variable_of
 from mcp_ollama.settings import OllamaSettings
-from mcp_ollama.simulator import RunningSimulator, Simulator, serve
 from tests.support.wire import Wire, call, request
 
 COMMAND = [sys.executable, "-m", "mcp_ollama"]
 NOWHERE = "http://127.0.0.1:9"
 SECRETS = {"api_key", "headers", "http_token"}
-
-
-@pytest.fixture
-def ollama() -> Iterator[RunningSimulator]:
-    with serve(Simulator()) as running:
-        yield running
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -121,40 +111,11 @@ def test_an_unknown_flag_is_refused_with_status_2():
     assert (done.returncode, done.stdout) == (2, "")
 
 
-def test_check_tells_a_person_that_nothing_listens_and_how_to_start_it(capsys: pytest.CaptureFixture[str]):
-    assert main(["--check", "--base-url", NOWHERE]) == 1
-    shown = capsys.readouterr().out
-    assert f"down: Ollama at {NOWHERE}" in shown
-    assert "x reachable: Nothing answers" in shown
-    assert "ollama serve" in shown
-
-
-def test_check_succeeds_for_a_server_that_is_well_and_for_a_degraded_one(
-    ollama: RunningSimulator, capsys: pytest.CaptureFixture[str]
-):
-    assert main(["--check", "--base-url", ollama.base_url]) == 0
-    assert "degraded: " in capsys.readouterr().out
-    ollama.simulator.install("llama3.2:3b", capabilities=("completion", "tools"))
-    assert main(["--check", "--base-url", f"{ollama.base_url}/v1"]) == 0
-    assert f"ok: Ollama at {ollama.base_url}\n" in capsys.readouterr().out
-
-
-def test_a_check_that_is_interrupted_says_nothing_more():
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        silent.settimeout(30)
-        with Wire([*COMMAND, "--check", "--base-url", f"127.0.0.1:{silent.getsockname()[1]}"]) as wire:
-            with silent.accept()[0]:
-                wire.signal(signal.SIGINT)
-                assert wire.wait() == 130
-            assert wire.rest() == []
-            assert wire.errors == ""
-
-
 def test_on_a_terminal_it_says_what_it_waits_for():
     terminal, child = pty.openpty()
     with Wire(COMMAND, stdin=child, env=dict(os.environ) | {"MCP_OLLAMA_BASE_URL": NOWHERE}) as wire:
         os.close(child)
-        wire.hear("waits for an MCP host on stdin")
+        wire.hear("waits for an MCP client on stdin")
         os.close(terminal)
         assert wire.rest() == []
         assert wire.wait() == 0

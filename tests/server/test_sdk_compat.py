@@ -8,7 +8,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.types import ListToolsResult, PaginatedRequestParams
 
-from mcp_ollama.server._sdk_compat import connection_of
+from mcp_ollama.server._sdk_compat import connection_of, sessions_of
 from tests.support.client import Era
 
 
@@ -36,3 +36,9 @@ async def test_connection_has_a_session_id_attribute_in_each_era(era: Era) -> No
     async with Client(Server("compat", on_list_tools=list_tools), mode=era) as client:
         await client.list_tools()
     assert ids == [None]
+
+
+async def test_sessions_of_an_http_server_are_a_mapping_by_id() -> None:
+    server = Server[Any]("compat")
+    server.streamable_http_app()
+    assert sessions_of(server) == {}

@@ -13,6 +13,7 @@ import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 
 import anyio
@@ -85,6 +86,13 @@ async def hold(ctx: Context[State]) -> str:
     return "never"
 
 
+async def work() -> str:
+    """Work until it is cancelled."""
+    tell("working")
+    await anyio.sleep_forever()
+    return "never"
+
+
 async def cancelled(ctx: Context[State]) -> str:
     """Tell how many calls of `hold` were cancelled."""
     return str(ctx.request_context.lifespan_context.cancelled)
@@ -154,6 +162,7 @@ def main() -> int:
         repeat,
         soon,
         hold,
+        work,
         cancelled,
         ping,
         misbehave,
@@ -164,7 +173,10 @@ def main() -> int:
     ):
         server.add_tool(tool)
     core = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]
-    return serve(core, pipes, notifications=NotificationOptions(resources_changed=True))
+    options = NotificationOptions(resources_changed=True)
+    announcing = partial(core.create_initialization_options, options)
+    core.create_initialization_options = announcing  # pyright: ignore[reportAttributeAccessIssue]
+    return serve(core, pipes, waiting_tools=frozenset({"hold"}))
 
 
 if __name__ == "__main__":

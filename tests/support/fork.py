@@ -42,6 +42,11 @@ class Forked:
         for connection in (end for pair in ends for end in pair):
             connection.close()
 
+    @property
+    def pid(self) -> int:
+        assert self._process.pid
+        return self._process.pid
+
     def poll(self) -> int | None:
         return self._process.exitcode
 

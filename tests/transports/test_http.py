@@ -182,10 +182,6 @@ class TestBothEras:
     def test_a_page_from_elsewhere_is_refused_even_with_the_token(self, public: Wire, origin: str, modern: bool):
         assert post(public, modern=modern, Origin=origin, **bearer()).status_code == 403
 
-    @pytest.mark.parametrize("origin", ["http://localhost:6274", "http://127.0.0.1", "https://[::1]:8443"])
-    def test_a_page_of_this_machine_is_let_in(self, local: Wire, origin: str, modern: bool):
-        assert post(local, modern=modern, Origin=origin).status_code == 200
-
     @pytest.mark.parametrize("host", ["nas.example", "[fe80::1]:8000", "localhost:1", f"{socket.gethostname()}:8000"])
     def test_a_server_for_others_answers_to_its_own_names_and_those_given(self, public: Wire, host: str, modern: bool):
         assert post(public, modern=modern, Host=host.lower(), **bearer()).status_code == 200

@@ -11,7 +11,7 @@ import pytest
 from tests.support.wire import Frame, Wire, call, initialize, notification, request
 
 COMMAND = [sys.executable, "-m", "tests.support.echo_server"]
-PARSE_ERROR, INVALID_REQUEST, CONNECTION_CLOSED = -32700, -32600, -32000
+PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, CONNECTION_CLOSED = -32700, -32600, -32601, -32000
 
 
 # All of these fixtures are for starting servers early: importing the SDK takes most of a server's time.
@@ -210,9 +210,9 @@ def test_a_host_that_never_reads_does_not_keep_the_process_from_ending(
 
 MALFORMED = {
     "no JSON": ("nonsense", PARSE_ERROR, None),
-    "cut short": ('{"jsonrpc":"2.0","id":1,', PARSE_ERROR, None),
-    "not UTF-8": (b'{"jsonrpc":"2.0","id":1,"method":"\xff"}', PARSE_ERROR, None),
-    "not a number": ('{"jsonrpc":"2.0","id":1,"method":"ping","params":{"n":NaN}}', PARSE_ERROR, None),
+    "cut short": ('{"jsonrpc":"2.0","id":1,', PARSE_ERROR, 1),
+    "not UTF-8": (b'{"jsonrpc":"2.0","id":1,"method":"\xff"}', METHOD_NOT_FOUND, 1),
+    "not a number": ('{"jsonrpc":"2.0","id":1,"method":"ping","params":{"n":NaN}}', PARSE_ERROR, 1),
     "nested too deeply": ("[" * 5000, PARSE_ERROR, None),
     "empty batch": ("[]", INVALID_REQUEST, None),
     "batch": ('[{"jsonrpc":"2.0","id":1,"method":"ping"}]', INVALID_REQUEST, None),
