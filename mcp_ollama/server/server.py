@@ -1,7 +1,6 @@
 """The MCP server: composes tools, resources, prompts and subscriptions on the SDK's low-level server."""
 
 import logging
-import math
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -39,6 +38,7 @@ from mcp_ollama.server import prompts as all_prompts
 from mcp_ollama.server import resources
 from mcp_ollama.server.arguments import InvalidArgumentsError
 from mcp_ollama.server.consent import Consent, InputRequiredError
+from mcp_ollama.server.limits import MAX_WORKING, RequestLimits
 from mcp_ollama.server.prompts import PromptRegistry, PromptSpec
 from mcp_ollama.server.results import EXPECTED_ERRORS, failure, failure_from, success, timeout_sentence
 from mcp_ollama.server.subscriptions import Subscriptions
@@ -82,10 +82,12 @@ class ServerState:
     Args:
         app: The application behind all requests.
         tokens: The confirmation tokens of destructive actions.
+        slots: One for each request that may work at the same time.
     """
 
     app: App
     tokens: ConfirmationTokens
+    slots: anyio.Semaphore
 
 
 Context = ServerRequestContext[ServerState, Any]
@@ -160,7 +162,7 @@ async def _lifespan(
     settings: OllamaSettings, registry: Registry | None, timeouts: Timeouts, subscriptions: Subscriptions
 ) -> AsyncGenerator[ServerState]:
     async with open_app(settings, registry, timeouts, subscriptions.publish) as app:
-        yield ServerState(app, ConfirmationTokens(timeouts.confirmation_ttl))
+        yield ServerState(app, ConfirmationTokens(timeouts.confirmation_ttl), anyio.Semaphore(MAX_WORKING))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,8 @@ class _Handlers:
         return self.tools.with_disabled_tools(result) if result.is_error else result
 
     async def list_resources(self, ctx: Context, _: PaginatedRequestParams | None) -> ListResourcesResult:
-        return ListResourcesResult(resources=await resources.list_resources(ctx.lifespan_context.app))
+        async with ctx.lifespan_context.slots:
+            return ListResourcesResult(resources=await resources.list_resources(ctx.lifespan_context.app))
 
     async def list_resource_templates(
         self, _: Context, __: PaginatedRequestParams | None
@@ -201,7 +204,8 @@ class _Handlers:
         return ListResourceTemplatesResult(resource_templates=resources.list_templates())
 
     async def read_resource(self, ctx: Context, params: ReadResourceRequestParams) -> ReadResourceResult:
-        content = await resources.read_resource(ctx.lifespan_context.app, str(params.uri))
+        async with ctx.lifespan_context.slots:
+            content = await resources.read_resource(ctx.lifespan_context.app, str(params.uri))
         return ReadResourceResult(contents=[content])
 
     async def list_prompts(self, _: Context, __: PaginatedRequestParams | None) -> ListPromptsResult:
@@ -211,7 +215,8 @@ class _Handlers:
         return self.prompts.get(params.name, params.arguments or {})
 
     async def complete(self, ctx: Context, params: CompleteRequestParams) -> CompleteResult:
-        return CompleteResult(completion=await resources.complete(ctx.lifespan_context.app, params))
+        async with ctx.lifespan_context.slots:
+            return CompleteResult(completion=await resources.complete(ctx.lifespan_context.app, params))
 
 
 async def _call(tool: RegisteredTool, ctx: Context, params: CallToolRequestParams) -> CallToolResult:
@@ -219,9 +224,11 @@ async def _call(tool: RegisteredTool, ctx: Context, params: CallToolRequestParam
     arguments = tool.parameters.validate(params.arguments or {})
     state = ctx.lifespan_context
     app = state.app
-    seconds = math.inf if tool.spec.waits else app.timeouts.call
-    with anyio.move_on_after(seconds) as limit:
-        consent = Consent(ctx, params, app, state.tokens, limit)
-        call = Call(app, ctx.session.report_progress, consent.ask)
-        return success(await tool.spec.run(call, **arguments))
-    return failure(f"{timeout_sentence(seconds)}, then call again.")
+    with anyio.move_on_after(app.timeouts.call) as scope:
+        limits = RequestLimits(state.slots, scope)
+        consent = Consent(ctx, params, app, state.tokens, limits)
+        call = Call(app, ctx.session.report_progress, consent.ask, limits.waiting)
+        async with limits.working():
+            answer = await tool.spec.run(call, **arguments)
+        return success(answer, arguments)
+    return failure(f"{timeout_sentence(app.timeouts.call)}, then call again.")

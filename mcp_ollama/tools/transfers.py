@@ -92,14 +92,15 @@ async def cancel_pull(
 
 
 async def _follow(call: Call, app: App, job: Job, wait_seconds: float | None) -> Transfer:
-    await wait_for_transfer(
-        app.transfers,
-        job,
-        call.report_progress,
-        seconds=app.settings.pull_wait if wait_seconds is None else wait_seconds,
-        interval=app.timeouts.progress_interval,
-        keepalive=app.timeouts.progress_keepalive,
-    )
+    async with call.waiting():
+        await wait_for_transfer(
+            app.transfers,
+            job,
+            call.report_progress,
+            seconds=app.settings.pull_wait if wait_seconds is None else wait_seconds,
+            interval=app.timeouts.progress_interval,
+            keepalive=app.timeouts.progress_keepalive,
+        )
     transfer = app.transfers.snapshot(job)
     if job.error:
         raise FailedError(f"The {job.kind} of {job.name} failed: {job.error.problem}", job.error.next_step, transfer)
@@ -113,8 +114,8 @@ async def _follow(call: Call, app: App, job: Job, wait_seconds: float | None) ->
 
 
 TOOLS = (
-    ToolSpec(run=pull_model, title="Pull a model", idempotent=True, open_world=True, waits=True),
-    ToolSpec(run=push_model, title="Push a model", idempotent=True, open_world=True, waits=True, uploads=True),
+    ToolSpec(run=pull_model, title="Pull a model", idempotent=True, open_world=True),
+    ToolSpec(run=push_model, title="Push a model", idempotent=True, open_world=True, uploads=True),
     ToolSpec(run=list_pulls, title="List pulls", read_only=True, idempotent=True),
     ToolSpec(run=cancel_pull, title="Cancel a pull", idempotent=True),
 )

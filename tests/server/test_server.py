@@ -136,7 +136,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("list_models", {"sort": "date"}, "sort should be 'modified', 'size' or 'name'."),
     ("pull_model", {"model": "a", "wait_seconds": 3601}, "wait_seconds should be less than or equal to 3600."),
     ("pull_model", {"model": "a", "wait_seconds": "NaN"}, "wait_seconds should be "),
-    ("pull_model", {"model": "a", "insecure": "perhaps"}, "insecure should be a valid boolean, unable "),
+    ("pull_model", {"model": "a", "insecure": "true"}, "insecure should be a valid boolean."),
     ("list_models", {f"{number}{'x' * 500}": number for number in range(50)}, "there is no argument '0xxx"),
     ("list_models", {"\x1b[31m\n": 1}, "there is no argument '\\x1b[31m\\n' (there is: contains"),
 ]  # fmt: skip
@@ -202,10 +202,12 @@ async def test_a_call_that_takes_too_long_gets_a_sentence(simulator: Simulator, 
 async def test_a_tool_that_waits_by_itself_is_not_cut_off(connect: Connect) -> None:
     async def patient(call: Call) -> Nothing:
         """Wait a little longer than other tools may."""
-        await anyio.sleep(0.05)
+        async with call.waiting():
+            # Longer than the timeout of the call.
+            await anyio.sleep(0.05)
         return Nothing()
 
-    async with connect(ToolSpec(run=patient, title="Wait", waits=True), timeouts=Timeouts(call=0.01)) as host:
+    async with connect(ToolSpec(run=patient, title="Wait"), timeouts=Timeouts(call=0.01)) as host:
         assert await host("patient") == {"said": "nothing"}
 
 
