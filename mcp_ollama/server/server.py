@@ -10,16 +10,17 @@ from typing import Any
 import anyio
 from mcp import MCPError
 from mcp.server.caching import CacheableMethod, CacheHint
-from mcp.server.context import ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.models import InitializationOptions
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
-from mcp.server.subscriptions import ListenHandler
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.types import (
     CallToolRequestParams,
     CallToolResult,
     CompleteRequestParams,
     CompleteResult,
+    EmptyResult,
     GetPromptRequestParams,
     GetPromptResult,
     InputRequiredResult,
@@ -30,6 +31,8 @@ from mcp.types import (
     PaginatedRequestParams,
     ReadResourceRequestParams,
     ReadResourceResult,
+    SubscribeRequestParams,
+    UnsubscribeRequestParams,
 )
 
 from mcp_ollama import tools as all_tools
@@ -83,11 +86,13 @@ class ServerState:
         app: The application behind all requests.
         tokens: The confirmation tokens of destructive actions.
         slots: One for each request that may work at the same time.
+        subscriptions: The clients that changes are sent to.
     """
 
     app: App
     tokens: ConfirmationTokens
     slots: anyio.Semaphore
+    subscriptions: Subscriptions
 
 
 Context = ServerRequestContext[ServerState, Any]
@@ -128,7 +133,7 @@ def build_server(
         ValueError: An environment variable has an invalid value, which the text names.
     """
     settings = settings or OllamaSettings.load()
-    subscriptions = Subscriptions()
+    bus = InMemorySubscriptionBus()
     handlers = _Handlers(ToolRegistry(tools, settings), PromptRegistry(prompts))
     server = OllamaServer(
         NAME,
@@ -138,31 +143,38 @@ def build_server(
         website_url=f"https://github.com/{DISTRIBUTION}/{DISTRIBUTION}",
         version=version(DISTRIBUTION),
         cache_hints=CACHE_HINTS,
-        lifespan=lambda _: _lifespan(settings, registry, timeouts or Timeouts(), subscriptions),
+        lifespan=lambda _: _lifespan(settings, registry, timeouts or Timeouts(), bus),
         get_tool_input_schema=handlers.tools.input_schema,
         on_list_tools=handlers.list_tools,
         on_call_tool=handlers.call_tool,
         on_list_resources=handlers.list_resources,
         on_list_resource_templates=handlers.list_resource_templates,
         on_read_resource=handlers.read_resource,
-        on_subscribe_resource=subscriptions.subscribe,
-        on_unsubscribe_resource=subscriptions.unsubscribe,
-        on_subscriptions_listen=ListenHandler(subscriptions.bus),
+        on_subscribe_resource=handlers.subscribe,
+        on_unsubscribe_resource=handlers.unsubscribe,
+        on_subscriptions_listen=ListenHandler(bus),
         on_list_prompts=handlers.list_prompts,
         on_get_prompt=handlers.get_prompt,
         on_completion=handlers.complete,
     )
     server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=NAME))
-    server.middleware.append(subscriptions.register)
+    server.middleware.append(_register_connection)
     return server
 
 
 @asynccontextmanager
 async def _lifespan(
-    settings: OllamaSettings, registry: Registry | None, timeouts: Timeouts, subscriptions: Subscriptions
+    settings: OllamaSettings, registry: Registry | None, timeouts: Timeouts, bus: InMemorySubscriptionBus
 ) -> AsyncGenerator[ServerState]:
-    async with open_app(settings, registry, timeouts, subscriptions.publish) as app:
-        yield ServerState(app, ConfirmationTokens(timeouts.confirmation_ttl), anyio.Semaphore(MAX_WORKING))
+    subscriptions = Subscriptions(bus)
+    tokens, slots = ConfirmationTokens(timeouts.confirmation_ttl), anyio.Semaphore(MAX_WORKING)
+    async with subscriptions.running(), open_app(settings, registry, timeouts, subscriptions.publish) as app:
+        yield ServerState(app, tokens, slots, subscriptions)
+
+
+async def _register_connection(ctx: ServerRequestContext[ServerState], call_next: CallNext) -> HandlerResult:
+    ctx.lifespan_context.subscriptions.register(ctx)
+    return await call_next(ctx)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +219,12 @@ class _Handlers:
         async with ctx.lifespan_context.slots:
             content = await resources.read_resource(ctx.lifespan_context.app, str(params.uri))
         return ReadResourceResult(contents=[content])
+
+    async def subscribe(self, ctx: Context, params: SubscribeRequestParams) -> EmptyResult:
+        return ctx.lifespan_context.subscriptions.subscribe(ctx, str(params.uri))
+
+    async def unsubscribe(self, ctx: Context, params: UnsubscribeRequestParams) -> EmptyResult:
+        return ctx.lifespan_context.subscriptions.unsubscribe(ctx, str(params.uri))
 
     async def list_prompts(self, _: Context, __: PaginatedRequestParams | None) -> ListPromptsResult:
         return ListPromptsResult(prompts=self.prompts.definitions())

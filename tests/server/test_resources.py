@@ -160,10 +160,10 @@ async def test_what_a_host_may_follow_is_bounded(simulator: Simulator, running: 
     followed: set[str] = {f"ollama://models/m{number}" for number in range(MAX_SUBSCRIPTIONS)}
     with anyio.fail_after(10):
         async with Client(built(QUICK), mode="legacy") as client:
-            with pytest.raises(MCPError, match="No document has so long an address"):
+            with pytest.raises(MCPError, match="No resource has a URI of this length"):
                 await follow(client, f"ollama://models/{'x' * 1000}")
             await follow(client, *sorted(followed))
-            with pytest.raises(MCPError, match="1000 documents are followed already"):
+            with pytest.raises(MCPError, match="1000 resources are subscribed to already"):
                 await follow(client, "ollama://one/too/many")
 
 
