@@ -58,9 +58,13 @@ class Subscriptions:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Send notifications until the end of the context."""
-        async with anyio.create_task_group() as self._tasks:
-            yield
-            self._tasks.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                yield
+                self._tasks.cancel_scope.cancel()
+        finally:
+            for subscriber in self._subscribers.values():
+                subscriber.queue.close()
 
     def register(self, ctx: ServerRequestContext[Any, Any]) -> set[str]:
         """Register the connection of a request, since changes of the list go to clients without a subscription, too.
