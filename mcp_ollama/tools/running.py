@@ -131,7 +131,23 @@ async def _loaded(app: App, model: InstalledModel, load: Load) -> LoadResult:
 
 
 TOOLS = (
-    ToolSpec(run=list_running_models, title="List running models", read_only=True, idempotent=True),
-    ToolSpec(run=load_model, title="Load a model", idempotent=True),
-    ToolSpec(run=unload_model, title="Unload models", idempotent=True),
+    ToolSpec(
+        run=list_running_models,
+        title="List running models",
+        read_only=True,
+        idempotent=True,
+        search_hint="loaded models, GPU memory, VRAM in use",
+    ),
+    ToolSpec(
+        run=load_model,
+        title="Load a model",
+        idempotent=True,
+        search_hint="warm up, preload into GPU memory",
+    ),
+    ToolSpec(
+        run=unload_model,
+        title="Unload models",
+        idempotent=True,
+        search_hint="free GPU memory, stop a model",
+    ),
 )

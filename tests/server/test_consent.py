@@ -80,6 +80,8 @@ async def test_a_user_who_does_not_agree_keeps_the_model(user: User, reason: str
         answer = await delete(era, user)
     assert (answer["deleted"], answer["reason"]) == (False, reason)
     assert "nothing was deleted" in answer["next_step"]
+    shown = user.answer == ElicitResult(action="accept", content={"confirm": False})
+    assert "MCP_OLLAMA_CONFIRM_DELETE=false" in answer["next_step"] or shown
     assert "confirmation" not in answer
     assert not simulator.asked("/api/delete")
 
