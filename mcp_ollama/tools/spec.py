@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from inspect import cleandoc
+from inspect import cleandoc, signature
 from typing import Literal, Protocol
 
 from pydantic import BaseModel
@@ -126,6 +126,11 @@ class ToolSpec:
     def name(self) -> str:
         """The name by which a client calls it."""
         return self.run.__name__
+
+    @property
+    def waits(self) -> bool:
+        """Whether the handler waits for a transfer or a load, as long as its `wait_seconds` say."""
+        return "wait_seconds" in signature(self.run).parameters
 
     def description(self, settings: OllamaSettings) -> str:
         """Return the description that models read."""
