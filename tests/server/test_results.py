@@ -1,4 +1,4 @@
-"""From what a handler returns or raises to what a host gets, without a host."""
+"""Results and errors of MCP, made from what handlers return and raise."""
 
 import anyio
 import pytest
@@ -23,7 +23,7 @@ class Thing(BaseModel):
     parts: list[str] = []
 
 
-def test_an_answer_is_the_same_data_twice_without_nulls() -> None:
+def test_result_holds_the_same_data_twice_without_nulls() -> None:
     result = success(Thing(name="größer\u2028", parts=["a"]), {})
     assert text_of(result) == '{"name":"größer\u2028","parts":["a"]}'
     assert result.structured_content == {"name": "größer\u2028", "parts": ["a"]}
@@ -33,39 +33,39 @@ def test_an_answer_is_the_same_data_twice_without_nulls() -> None:
 @pytest.mark.parametrize(
     ("error", "meta"),
     [
-        (OllamaError("It broke.", "Mend it."), {"error": {"kind": "OllamaError"}}),
-        (RefusedError("It broke.", "Mend it."), {"error": {"kind": "RefusedError"}}),
-        (InvalidModelName("It broke. Mend it."), {"error": {"kind": "InvalidModelName"}}),
+        (OllamaError("It broke.", "Repair it."), {"error": {"kind": "OllamaError"}}),
+        (RefusedError("It broke.", "Repair it."), {"error": {"kind": "RefusedError"}}),
+        (InvalidModelName("It broke. Repair it."), {"error": {"kind": "InvalidModelName"}}),
         (
-            OllamaAuthorizationError("It broke.", "Mend it.", status_code=401),
+            OllamaAuthorizationError("It broke.", "Repair it.", status_code=401),
             {"error": {"kind": "OllamaAuthorizationError", "status_code": 401}},
         ),
         (
-            ModelNotFoundError("It broke.", "Mend it.", model="a:latest"),
+            ModelNotFoundError("It broke.", "Repair it.", model="a:latest"),
             {"error": {"kind": "ModelNotFoundError", "status_code": 404, "model": "a:latest"}},
         ),
         (
-            FailedError("It broke.", "Mend it.", Thing(name="a")),
+            FailedError("It broke.", "Repair it.", Thing(name="a")),
             {"error": {"kind": "FailedError"}, "transfer": {"name": "a", "parts": []}},
         ),
     ],
 )
-def test_our_errors_become_sentences_with_data_beside(
+def test_expected_error_becomes_a_sentence_with_data_in_meta(
     error: OllamaError | InvalidModelName, meta: dict[str, object]
 ) -> None:
     result = failure_from(error)
-    assert (result.is_error, text_of(result), result.structured_content) == (True, "It broke. Mend it.", None)
+    assert (result.is_error, text_of(result), result.structured_content) == (True, "It broke. Repair it.", None)
     assert result.meta == {f"{META}/{key}": value for key, value in meta.items()}
 
 
 @pytest.mark.parametrize(("length", "shown"), [(600, 600), (601, 600), (100_000, 600)])
-def test_no_sentence_is_too_long(length: int, shown: int) -> None:
+def test_error_text_is_truncated(length: int, shown: int) -> None:
     text = text_of(failure("x" * length))
     assert len(text) == shown
     assert text.endswith("…") == (length > shown)
 
 
-def test_every_call_is_answered_before_hosts_give_up() -> None:
+def test_default_timeouts_end_before_those_of_clients() -> None:
     timeouts = Timeouts()
     assert timeouts.call == 40
     assert 4 * timeouts.check + 5 < timeouts.call
@@ -73,7 +73,7 @@ def test_every_call_is_answered_before_hosts_give_up() -> None:
     assert timeouts.progress_interval >= 0.25
 
 
-async def test_a_server_comes_to_life_and_ends_without_a_connection(nowhere: str) -> None:
+async def test_app_starts_and_ends_without_a_connection(nowhere: str) -> None:
     with anyio.fail_after(5):
         async with open_app(OllamaSettings(base_url=nowhere)) as app:
             assert app.ollama.base_url == nowhere
