@@ -4,10 +4,12 @@ import math
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from mcp_ollama.models.catalog import Catalog
 from mcp_ollama.models.events import Changes, Publish
 from mcp_ollama.models.loading import Loads
+from mcp_ollama.models.search.clients import SearchClients
 from mcp_ollama.models.transfers import Transfers
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.settings import REGISTRIES, OllamaSettings
@@ -59,6 +61,7 @@ class App:
     transfers: Transfers
     loads: Loads
     changes: Changes
+    search_clients: SearchClients
 
 
 def build_client(settings: OllamaSettings, *, base_url: str | None = None, limit: float = math.inf) -> OllamaClient:
@@ -75,6 +78,16 @@ def build_client(settings: OllamaSettings, *, base_url: str | None = None, limit
         api_key=settings.plain_api_key(),
         headers=settings.plain_headers(),
     )
+
+
+async def _available_memory(settings: OllamaSettings) -> int | None:
+    """Return the bytes that a model can take on the server, None when unknown."""
+    if settings.memory is None:
+        return None
+    from mcp_ollama.models.fit import free_bytes  # noqa: PLC0415 - the start need not wait for it
+    from mcp_ollama.models.machine import parse_memory  # noqa: PLC0415
+
+    return sum(free_bytes(parse_memory(settings.memory)) or ()) or None
 
 
 @asynccontextmanager
@@ -97,9 +110,11 @@ async def open_app(
         changed=changes.transfer_changed,
     )
     loads = Loads(ollama, longest=timeouts.load, changed=changes.running_changed)
+    search_clients = SearchClients(settings, ollama, registry, partial(_available_memory, settings))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(registry.aclose)
         stack.push_async_callback(ollama.aclose)
+        stack.push_async_callback(search_clients.aclose)
         await stack.enter_async_context(transfers.running())
         await stack.enter_async_context(loads.running())
-        yield App(settings, timeouts, ollama, registry, Catalog(ollama), transfers, loads, changes)
+        yield App(settings, timeouts, ollama, registry, Catalog(ollama), transfers, loads, changes, search_clients)

@@ -21,7 +21,7 @@ HINTS = {
     "cancel_pull": {IDEMPOTENT},
     "plan_pull": {READ_ONLY, IDEMPOTENT, OPEN},
     "check_updates": {READ_ONLY, IDEMPOTENT, OPEN},
-    "recommend_models": {READ_ONLY, IDEMPOTENT, OPEN},
+    "search_models": {READ_ONLY, IDEMPOTENT, OPEN},
     "copy_model": {DESTRUCTIVE},
     "create_model": {DESTRUCTIVE},
     "push_model": {IDEMPOTENT, OPEN},
