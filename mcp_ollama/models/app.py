@@ -4,7 +4,6 @@ import math
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 from mcp_ollama.models.catalog import Catalog
 from mcp_ollama.models.events import Changes, Publish
@@ -80,16 +79,6 @@ def build_client(settings: OllamaSettings, *, base_url: str | None = None, limit
     )
 
 
-async def _available_memory(settings: OllamaSettings) -> int | None:
-    """Return the bytes that a model can take on the server, None when unknown."""
-    if settings.memory is None:
-        return None
-    from mcp_ollama.models.fit import free_bytes  # noqa: PLC0415 - the start need not wait for it
-    from mcp_ollama.models.machine import parse_memory  # noqa: PLC0415
-
-    return sum(free_bytes(parse_memory(settings.memory)) or ()) or None
-
-
 @asynccontextmanager
 async def open_app(
     settings: OllamaSettings,
@@ -110,7 +99,7 @@ async def open_app(
         changed=changes.transfer_changed,
     )
     loads = Loads(ollama, longest=timeouts.load, changed=changes.running_changed)
-    search_clients = SearchClients(settings, ollama, registry, partial(_available_memory, settings))
+    search_clients = SearchClients(settings, ollama, registry)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(registry.aclose)
         stack.push_async_callback(ollama.aclose)

@@ -90,22 +90,30 @@ async def test_split_and_gated_repositories_are_marked(connect: Connect) -> None
     assert "accept the terms" in gated["next_step"]
 
 
-DOWN = {
-    "huggingface": lambda simulator: setattr(simulator.registry.hub, "fault", BAD_GATEWAY),
-    "recommended": lambda simulator: simulator.respond(RECOMMENDATIONS, status=500, body='{"error":"broken"}'),
-    "library": lambda simulator: simulator.respond(LIBRARY, status=500),
-    "cloud": lambda simulator: simulator.respond(CATALOGUE, status=502),
-}
+SOURCES = ("library", "recommended", "huggingface", "cloud")
 
 
-@pytest.mark.parametrize("down", [*combinations(DOWN, 1), *combinations(DOWN, 2), tuple(DOWN)], ids="-".join)
+def stop(simulator: Simulator, source: str) -> None:
+    """Break a source."""
+    match source:
+        case "huggingface":
+            simulator.registry.hub.fault = BAD_GATEWAY
+        case "recommended":
+            simulator.respond(RECOMMENDATIONS, status=500, body='{"error":"broken"}')
+        case "library":
+            simulator.respond(LIBRARY, status=500)
+        case _:
+            simulator.respond(CATALOGUE, status=502)
+
+
+@pytest.mark.parametrize("down", [*combinations(SOURCES, 1), *combinations(SOURCES, 2), SOURCES], ids="-".join)
 async def test_answer_comes_with_any_sources_down(
     down: tuple[str, ...], simulator: Simulator, connect: Connect
 ) -> None:
     for source in down:
-        DOWN[source](simulator)
+        stop(simulator, source)
     async with connect() as call:
-        answer = await call("search_models", query="qwen3:8b", sources=list(DOWN))
+        answer = await call("search_models", query="qwen3:8b", sources=list(SOURCES))
     assert {row["name"] for row in answer["sources"] if row["status"] == "failed"} == set(down)
     assert all(row["detail"] for row in answer["sources"] if row["status"] == "failed")
     assert answer["next_step"]
@@ -203,7 +211,9 @@ async def test_blank_arguments_count_as_left_out(connect: Connect) -> None:
 async def test_search_sends_nothing_about_models_servers_or_memory(simulator: Simulator, connect: Connect) -> None:
     simulator.install("secret-project:7b")
     simulator.account = {"name": "me"}
-    async with connect(headers='{"X-Access": "secret-header"}', api_key="secret-key", memory="gpu:13GB ram:77GB") as call:
+    async with connect(
+        headers='{"X-Access": "secret-header"}', api_key="secret-key", memory="gpu:13GB ram:77GB"
+    ) as call:
         for arguments in ({}, {"query": QUESTION, "max_memory": "11 GB"}, {"query": "qwen3:8b"}):
             await call("search_models", **arguments)
     own = ("/api/tags", "/api/status", "/api/me", RECOMMENDATIONS)

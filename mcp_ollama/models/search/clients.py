@@ -28,7 +28,6 @@ class SearchClients:
         settings: Where Hugging Face is, and whether anything but Ollama and the registries may be asked.
         ollama: The Ollama server.
         registry: The registries.
-        available_memory: Returns the bytes that a model may take on the server, None when unknown.
         clock: Monotonic time in seconds.
     """
 
@@ -37,20 +36,22 @@ class SearchClients:
         settings: OllamaSettings,
         ollama: OllamaClient,
         registry: Registry,
-        available_memory: Callable[[], Awaitable[int | None]],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._ollama = ollama
         self._registry = registry
-        self._available_memory = available_memory
         self._manifests: ExpiringCache[str, Manifest] = ExpiringCache(MANIFEST_SECONDS, _MANIFESTS, clock)
         self._huggingface: HuggingFace | None = None
         self._catalogue: CloudCatalogue | None = None
 
-    def sources(self) -> "SearchSources":
-        """Return the sources that the settings allow."""
+    def sources(self, available_memory: Callable[[], Awaitable[int | None]]) -> "SearchSources":
+        """Return the sources that the settings allow.
+
+        Args:
+            available_memory: Returns the bytes that a model can take on the server, None when unknown.
+        """
         from mcp_ollama.models.search.search import SearchSources  # noqa: PLC0415 - 40 ms that the start need not pay
 
         may_ask_others = self._settings.search == "on"
@@ -58,7 +59,7 @@ class SearchClients:
             look_up=self._look_up,
             recommendations=self._ollama.list_recommendations,
             installed_names=self._installed_names,
-            available_memory=self._available_memory,
+            available_memory=available_memory,
             may_use_cloud=self._may_use_cloud,
             cloud_catalogue=self._cloud_catalogue if may_ask_others else None,
             huggingface=self._hub() if may_ask_others else None,
