@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncGenerator
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+            if iscoroutinefunction(getattr(item, "obj", None)):
+                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -33,7 +35,7 @@ async def browser() -> AsyncGenerator["Browser"]:
     """The browser that `BROWSER` names, else Debian's."""
     from playwright.async_api import async_playwright, expect  # noqa: PLC0415
 
-    expect.set_options(timeout=5_000)
+    expect.set_options(timeout=10_000)
     async with async_playwright() as playwright:
         # No sandbox of its own: as root it does not start with one, and it only opens the page of this folder.
         path = os.environ.get("BROWSER", BROWSER)
