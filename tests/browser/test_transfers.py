@@ -84,7 +84,7 @@ async def test_model_is_loaded_shown_in_memory_and_unloaded(browser: Browser, er
 async def test_model_on_gpu_and_cpu_says_how_much_of_it_where(browser: Browser, running: RunningSimulator):
     running.simulator.install("llama3.2:3b", size_bytes=2_000_000_000)
     running.simulator.runners.vram_share = 0.25
-    running.simulator.load("llama3.2:3b", keep_alive=1e12)
+    running.simulator.load("llama3.2:3b", keep_alive=1e9)
     async with panel(browser, over(running)) as dashboard:
         await expect(dashboard.row("llama3.2:3b", "memory")).to_contain_text(
             "25 % on the GPU, the rest on the CPU · 4k context · stays loaded"
