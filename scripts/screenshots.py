@@ -14,7 +14,7 @@ from tests.browser.panel import Panel, demo, panel
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 THEMES = ("light", "dark")
-WIDTH = 620
+WIDTH = 680
 MAX_BYTES = 200_000
 FONTS = {"--font-sans": "Inter, system-ui, sans-serif"}
 """What a client would set; without it the picture has the font of the machine that takes it."""
@@ -33,7 +33,7 @@ async def take() -> None:
 async def _picture(browser: Browser, theme: str) -> str:
     context = {"theme": theme, "locale": "en-GB", "timeZone": "UTC", "styles": {"variables": FONTS}}
     path = DOCS / f"dashboard-{theme}.png"
-    async with panel(browser, demo(), context=context, width=WIDTH, scale=2) as dashboard:
+    async with panel(browser, demo(), context=context, width=WIDTH, scale=1.25) as dashboard:
         await _stage(dashboard)
         height = await dashboard.find("main").evaluate("main => main.offsetHeight")
         await dashboard.page.set_viewport_size({"width": WIDTH, "height": height})
@@ -51,10 +51,10 @@ async def _stage(dashboard: Panel) -> None:
         await expect(dashboard.button("Unload", name).first).to_be_visible()
     await dashboard.find("#updates").click()
     await expect(dashboard.button("Update", "gemma3:4b")).to_be_visible()
-    await dashboard.find("#wanted").fill("llama3.2:1b")
-    await dashboard.find("#check").click()
-    await dashboard.find("#pull").click()
-    await expect(dashboard.find("#downloads .dim")).to_contain_text("left")
+    assert dashboard.client
+    await dashboard.client.call_tool("pull_model", {"model": "llama3.2:1b", "wait_seconds": 0})
+    await dashboard.find("#refresh").click()
+    await expect(dashboard.row("llama3.2:1b", "downloads")).to_contain_text("left")
 
 
 if __name__ == "__main__":

@@ -122,7 +122,9 @@ async def test_delete_of_a_copy_says_that_nothing_becomes_free(browser: Browser,
     running.simulator.copy(NAME, "assistant")
     async with panel(browser, over(running)) as dashboard:
         await dashboard.button("Delete", NAME).click()
-        await expect(dashboard.find("#question")).to_contain_text("nothing, since assistant:latest has the same weights")
+        await expect(dashboard.find("#question")).to_contain_text(
+            "nothing, since assistant:latest has the same weights"
+        )
         await dashboard.find("#remove").click()
         await expect(dashboard.find("#status")).to_have_text(f"{NAME}: deleted")
         assert running.simulator.is_installed("assistant")
