@@ -17,7 +17,7 @@ BROWSER = "/usr/bin/chromium-headless-shell"
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave the tests out unless they are asked for: they import Playwright, and need a browser."""
-    asked = "browser" in config.getoption("markexpr")
+    asked = "browser" in str(config.getoption("markexpr"))
     return True if not asked and collection_path.name.startswith("test_") else None
 
 

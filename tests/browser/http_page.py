@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 from playwright.async_api import Browser, Request, Route
 
@@ -57,7 +58,7 @@ async def http_page(browser: Browser, address: str, fragment: str = "", token: s
             await route.fulfill(body=HTML, content_type="text/html", headers={"content-security-policy": policy()})
         elif request.headers.get("mcp-name") == "open_dashboard" and request.headers.get("authorization") == shown:
             data = {"summary": "", "actions": CHANGING, "base_url": address}
-            result = {"content": [], "structuredContent": data}
+            result: dict[str, Any] = {"content": [], "structuredContent": data}
             await route.fulfill(json={"jsonrpc": "2.0", "id": 1, "result": result})
         else:
             await route.continue_()

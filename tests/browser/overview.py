@@ -17,9 +17,9 @@ async def overview(client: Client) -> dict[str, Any]:
         text = getattr(listed.content[0], "text", "")
         data |= {"summary": "Ollama is not reachable", "models": [], "running": [], "transfers": [], "error": text}
     else:
-        running = (await client.call_tool("list_running_models")).structured_content or {}
-        transfers = (await client.call_tool("list_pulls")).structured_content or {}
-        models = listed.structured_content or {}
+        running: dict[str, Any] = (await client.call_tool("list_running_models")).structured_content or {}
+        transfers: dict[str, Any] = (await client.call_tool("list_pulls")).structured_content or {}
+        models: dict[str, Any] = listed.structured_content or {}
         rows = [{name: row[name] for name in ("name", "size_bytes", "loaded")} for row in models["models"]]
         summary = f"{models['total_count']} models"
         data |= {"summary": summary, "models": rows, "running": running["models"], **transfers}

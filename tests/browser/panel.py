@@ -138,9 +138,10 @@ async def panel(
         ):
             opened = Panel(page=page, frame=page.frame_locator("iframe").frame_locator("iframe"), client=client)
             await _watch(opened)
-            await page.expose_function("callTool", _caller(opened))
+            # Playwright leaves the type of the context manager open that it returns.
+            await page.expose_function("callTool", _caller(opened))  # pyright: ignore[reportUnknownMemberType]
             await page.goto("http://host.test/")
-            given = {
+            given: dict[str, Any] = {
                 "html": HTML,
                 "capabilities": {"serverTools": {}} if capabilities is None else capabilities,
                 "context": context or {},

@@ -1,6 +1,7 @@
 """The dashboard inside a client: handshake, states, access tiers."""
 
 import json
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, expect
@@ -119,11 +120,18 @@ async def test_panel_of_two_hosts_names_the_chosen_one_in_every_call(browser: Br
         assert hosts == ["desk", "gpu"]
 
 
-def two_hosts() -> dict[str, object]:
+def two_hosts() -> dict[str, Any]:
     """Build the result of a server with two hosts, the second one read-only."""
     desk = {"host": "desk", "base_url": "http://127.0.0.1:11434", "actions": CHANGING}
-    gpu = {"host": "gpu", "base_url": "http://gpu:11434", "actions": []}
-    data = {**desk, "hosts": [desk, gpu], "summary": "1 model", "models": [], "running": [], "transfers": []}
+    gpu: dict[str, Any] = {"host": "gpu", "base_url": "http://gpu:11434", "actions": []}
+    data: dict[str, Any] = {
+        **desk,
+        "hosts": [desk, gpu],
+        "summary": "1 model",
+        "models": [],
+        "running": [],
+        "transfers": [],
+    }
     return {"content": [{"type": "text", "text": "1 model"}], "structuredContent": data}
 
 
