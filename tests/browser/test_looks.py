@@ -106,12 +106,12 @@ async def test_panel_is_used_with_the_keyboard_alone(browser: Browser, running: 
         await expect(dashboard.find("#wanted")).to_have_value("qwen3")
         await dashboard.find("#refresh").focus()
         reached: list[str] = []
-        for _ in range(6):
+        for _ in range(7):
             await dashboard.page.keyboard.press("Tab")
             script = "body => document.activeElement.ariaLabel ?? document.activeElement.textContent"
             reached.append(await dashboard.find("body").evaluate(script))
         assert reached == [
-            "Check for updates", "Fit llama3.2:3b", "Load llama3.2:3b", "Delete llama3.2:3b", "Model", "Check"
+            "Check for updates", "Order", "Fit llama3.2:3b", "Load llama3.2:3b", "Delete llama3.2:3b", "Model", "Check"
         ]  # fmt: skip
         heights = await dashboard.find("button:visible").evaluate_all("all => all.map(one => one.offsetHeight)")
         assert min(heights) >= 24
