@@ -2,11 +2,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The versions that were tried together last; `make PINS= …` takes the newest.
+PINS ?= --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --quiet
 MCPB := npm exec --yes --package @anthropic-ai/mcpb@2.1.2 -- mcpb
 
-# What a recipe left half made would be taken for made.
+# A target that a recipe left incomplete would count as made.
 .DELETE_ON_ERROR:
 .PHONY: help demo test check lint format clean picture bench soak conformance browser-test screenshots bundle dist-check
+.PHONY: memory-report lowest constraints version
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -18,16 +22,16 @@ $(BIN)/python:
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 
-$(VENV)/.installed: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable .
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) $(PINS) --editable .
 	@touch $@
 
 $(VENV)/.with-tests: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --group test
+	$(PIP) $(PINS) --group test
 	@touch $@
 
 $(VENV)/.with-linters: $(VENV)/.with-tests
-	$(BIN)/python -m pip install --quiet --group lint
+	$(PIP) $(PINS) --group lint
 	@touch $@
 
 demo: $(VENV)/.installed  ## See the main job: list, pull, show, delete (DEMO_HOST=… for a real server)
@@ -37,7 +41,7 @@ demo: $(VENV)/.installed  ## See the main job: list, pull, show, delete (DEMO_HO
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST := python -m pytest
 
-test: $(VENV)/.with-tests  ## Run the tests
+test: $(VENV)/.with-tests  ## Run the tests (1 to 2 minutes on two cores)
 	$(BIN)/$(PYTEST) --numprocesses=auto --dist=worksteal
 
 lint: $(VENV)/.with-linters
@@ -45,6 +49,7 @@ lint: $(VENV)/.with-linters
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.plain_english 456
 
 check: $(VENV)/.with-linters  ## Everything that must hold before a commit: the linters, and beside them the tests with their coverage
 	@rm -f .coverage .coverage.*
@@ -57,7 +62,7 @@ format: $(VENV)/.with-linters  ## Put the code into its form
 	$(BIN)/ruff format
 
 $(VENV)/.with-dist: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --group dist
+	$(PIP) --group dist
 	@touch $@
 
 picture: $(VENV)/.installed  ## Record the tour anew, and draw docs/tour.svg
@@ -65,6 +70,9 @@ picture: $(VENV)/.installed  ## Record the tour anew, and draw docs/tour.svg
 
 bench: $(VENV)/.with-tests  ## Measure speed and memory as ratios to a bare server, into bench/RESULTS.md
 	$(BIN)/python -m bench.run
+
+memory-report: $(VENV)/.with-tests  ## Compare estimates of memory with what llama.cpp took, into docs/memory.md
+	$(BIN)/python -m scripts.memory_report --write
 
 MINUTES ?= 10
 soak: $(VENV)/.with-tests  ## Pulls, cancels, restarts and calls for MINUTES minutes, and whether anything leaks
@@ -79,7 +87,7 @@ $(CHECKS)/.schemas: tests/conformance/schemas.mjs
 	$(NODE) $< $(CHECKS)/@modelcontextprotocol/conformance/dist/index.js $@
 
 conformance: $(VENV)/.with-tests $(CHECKS)/.schemas  ## The official checks, from npm (not on Linux x64: NODE=… names a Node.js 22)
-	$(BIN)/python -m pytest tests/test_stdio.py tests/test_stdio_transport.py
+	$(BIN)/python -m pytest tests/transports
 	$(BIN)/python -m tests.conformance.run
 
 # Debian's, which `browser-test` installs; elsewhere BROWSER=path names a Chromium.
@@ -93,7 +101,7 @@ $(DEBIAN_BROWSER):
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium-headless-shell fonts-inter
 
 $(VENV)/.with-browser: $(VENV)/.with-linters
-	$(BIN)/python -m pip install --quiet --group browser
+	$(PIP) $(PINS) --group browser
 	@touch $@
 
 $(CLIENT)/.host.js: tests/browser/host.js
@@ -110,6 +118,23 @@ browser-test: $(PAGE)  ## Test the dashboard in a real browser (Debian, as root:
 screenshots: $(PAGE)  ## Take the pictures of the dashboard, docs/dashboard-light.png and docs/dashboard-dark.png
 	$(BIN)/python -m scripts.screenshots
 
+lowest: $(VENV)/.with-dist  ## Run the tests on the lowest versions that pyproject.toml allows
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable . --group test
+	.venv-lowest/bin/python -m pytest --numprocesses=auto --dist=worksteal
+
+constraints:  ## Pin the newest versions in constraints.txt
+	rm -rf .venv-newest
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-newest/bin/python -m pip install --quiet --editable . --group dev
+	@echo '# Versions of CI and of `make`: what was tried together last. Written by `make constraints`.' > constraints.txt
+	.venv-newest/bin/python -m pip freeze --exclude-editable >> constraints.txt
+	rm -rf .venv-newest
+
+version: $(BIN)/python  ## Write the version of pyproject.toml into server.json and the bundle's manifest
+	$(BIN)/python -m scripts.stamp_version
+
 bundle:  ## Build and validate the bundle for Claude Desktop (needs Node.js; fetches the official tool from npm)
 	rm -rf dist/bundle dist/mcp-ollama-manager.mcpb
 	mkdir -p dist/bundle
@@ -121,4 +146,4 @@ dist-check: bundle $(VENV)/.with-dist  ## Try wheel, sdist, bundle and the READM
 	$(BIN)/python -m scripts.dist_check
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist $(CHECKS) $(CLIENT)
+	rm -rf $(VENV) .venv-lowest .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist $(CHECKS) $(CLIENT)

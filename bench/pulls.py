@@ -20,7 +20,7 @@ from mcp import Client
 
 from bench.backend import answer, serve_for_ever
 from mcp_ollama import OllamaSettings, build_server
-from mcp_ollama.ollama.registry import Registry
+from mcp_ollama.sources.registry import Registry
 
 LINES = 1_000_000
 MODEL_BYTES = LINES * 32_768

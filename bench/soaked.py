@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from mcp_ollama.cli import main
+from mcp_ollama.cli.main import main
 
 
 def run() -> int:

@@ -7,9 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mcp_ollama.ollama.client import OllamaClient
-    from mcp_ollama.ollama.errors import ModelError, OllamaError
-    from mcp_ollama.provider import (
+    from mcp_ollama.agents.provider import (
         ProviderHealthStatus,
         agent_from_config,
         create_ollama_model,
@@ -17,7 +15,9 @@ if TYPE_CHECKING:
         detect_ollama_model,
         ollama_health_check,
     )
-    from mcp_ollama.server import build_server
+    from mcp_ollama.ollama.client import OllamaClient
+    from mcp_ollama.ollama.errors import ModelError, OllamaError
+    from mcp_ollama.server.server import build_server
     from mcp_ollama.settings import OllamaSettings
 
     __version__: str
@@ -42,13 +42,13 @@ _HOMES = {
     "OllamaClient": "mcp_ollama.ollama.client",
     "OllamaError": "mcp_ollama.ollama.errors",
     "OllamaSettings": "mcp_ollama.settings",
-    "ProviderHealthStatus": "mcp_ollama.provider",
-    "agent_from_config": "mcp_ollama.provider",
-    "build_server": "mcp_ollama.server",
-    "create_ollama_model": "mcp_ollama.provider",
-    "create_ollama_model_async": "mcp_ollama.provider",
-    "detect_ollama_model": "mcp_ollama.provider",
-    "ollama_health_check": "mcp_ollama.provider",
+    "ProviderHealthStatus": "mcp_ollama.agents.provider",
+    "agent_from_config": "mcp_ollama.agents.provider",
+    "build_server": "mcp_ollama.server.server",
+    "create_ollama_model": "mcp_ollama.agents.provider",
+    "create_ollama_model_async": "mcp_ollama.agents.provider",
+    "detect_ollama_model": "mcp_ollama.agents.provider",
+    "ollama_health_check": "mcp_ollama.agents.provider",
 }
 
 

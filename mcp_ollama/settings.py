@@ -1,6 +1,5 @@
 """What the operator chose: arguments, else `MCP_OLLAMA_*` variables, else defaults. No `.env` is read."""
 
-import math
 import re
 from typing import Annotated, Any, Literal, Self
 
@@ -16,8 +15,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from mcp_ollama.ollama.client import OllamaClient
-from mcp_ollama.ollama.hosts import SHARED_API_KEY_VARIABLE, address_from_environment, key_for, parse_host
+from mcp_ollama.ollama.addresses import SHARED_API_KEY_VARIABLE, address_from_environment, key_for, parse_host
 
 PREFIX = "MCP_OLLAMA_"
 
@@ -131,20 +129,6 @@ class OllamaSettings(BaseSettings):
             return cls(**given)
         except ValidationError as error:
             raise ValueError("; ".join(_complaint(problem) for problem in error.errors(include_url=False))) from error
-
-    def client(self, *, base_url: str | None = None, at_most: float = math.inf) -> OllamaClient:
-        """Make a client of the server, with the key and the headers.
-
-        Args:
-            base_url: Another address of the same server.
-            at_most: Seconds for one request, where these settings allow more.
-        """
-        return OllamaClient(
-            base_url or self.base_url,
-            min(self.timeout, at_most),
-            api_key=self.plain_api_key(),
-            headers=self.plain_headers(),
-        )
 
     def plain_headers(self) -> dict[str, str]:
         """Give the headers as they go over the wire."""

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.readme import README, ROOT, Start, commands, fences, install_links, links, start_of
+from scripts.readme import CLIENTS, README, ROOT, Start, commands, fences, install_links, links, start_of
 
 NAME = "mcp-ollama-manager"
 DIST = ROOT / "dist"
@@ -95,18 +95,18 @@ def check_environment(uv: str, python: Path, wheel: Path, place: Path) -> None:
 
 
 def check_readme(bin_folder: Path) -> None:
-    """Every snippet and link of the README starts the wheel, and the first call says what is wrong without Ollama."""
-    text = README.read_text(encoding="utf-8")
+    """Check that every snippet and link of the clients page starts the wheel and answers without Ollama."""
+    text = CLIENTS.read_text(encoding="utf-8")
     starts = {f"link {link[:40]}…": start for link, start in install_links(text).items()}
     for fence in fences(text):
         if fence.language in HOST_BLOCKS and NAME in fence.text and ("command" in fence.text or " -- " in fence.text):
             starts[fence.under] = start_of(fence.language, fence.text)
-    expect(len(starts) >= 12, f"only {len(starts)} ways in were found in the README")
+    expect(len(starts) >= 12, f"only {len(starts)} ways in were found in docs/clients.md")
     for under, start in starts.items():
         expect(start.command == ("uvx", NAME), f"{under}: starts {start.command}")
         answer = first_call(start, path=bin_folder)
         expect(answer["status"] in {"ok", "degraded", "down"}, f"{under}: {answer}")
-        done("README", f"{under}: uvx --from WHEEL {NAME}, health says {answer['status']}")
+        done("clients", f"{under}: uvx --from WHEEL {NAME}, health says {answer['status']}")
 
 
 def check_bundle(uv: str, place: Path) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
+CLIENTS = ROOT / "docs" / "clients.md"
 
 
 @dataclass(frozen=True)
@@ -107,5 +108,8 @@ def _installed(link: str) -> Start:
 
 
 def _start(entry: Mapping[str, Any]) -> Start:
-    arguments: Sequence[str] = entry.get("args", [])
-    return Start((entry["command"], *arguments), entry.get("env", {}))
+    command: str | Sequence[str] = entry["command"]
+    if isinstance(command, str):
+        arguments: Sequence[str] = entry.get("args", [])
+        return Start((command, *arguments), entry.get("env", {}))
+    return Start(tuple(command), entry["environment"])  # OpenCode

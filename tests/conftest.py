@@ -10,22 +10,27 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import certifi
+import hypothesis
 import pytest
 from jsonschema import Draft202012Validator
 
-from mcp_ollama.context import Patience
+from mcp_ollama.models.app import Timeouts
 from mcp_ollama.simulator import RunningSimulator, Simulator, serve
 from mcp_ollama.tools.spec import ToolSpec
-from tests.host import Era, Host, built, host, own_port
+from tests.support.client import Era, Host, built, host, own_port
 
-QUICK = Patience(report=0.01, retry=0.002)
+# A busy machine draws slowly; how long one example may take says nothing there.
+hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("suite")
+
+QUICK = Timeouts(progress_interval=0.01, retry=0.002)
 
 
 class Connect(Protocol):
     """Opens a conversation with a new server; keywords are settings."""
 
     def __call__(
-        self, *tools: ToolSpec, patience: Patience = QUICK, **settings: Any
+        self, *tools: ToolSpec, timeouts: Timeouts = QUICK, **settings: Any
     ) -> AbstractAsyncContextManager[Host]: ...
 
 
@@ -112,10 +117,7 @@ def nowhere() -> Generator[str]:
 def connect(running: RunningSimulator, era: Era) -> Connect:
     """Opens conversations with servers over the simulator, which is their registry, too."""
 
-    def connect(*tools: ToolSpec, patience: Patience = QUICK, **settings: Any) -> AbstractAsyncContextManager[Host]:
-        server = (built.__wrapped__ if tools else built)(patience, **settings)
-        for tool in tools:
-            server.offer(tool)
-        return host(server, era)
+    def connect(*tools: ToolSpec, timeouts: Timeouts = QUICK, **settings: Any) -> AbstractAsyncContextManager[Host]:
+        return host(built(timeouts, *tools, **settings), era)
 
     return connect

@@ -12,12 +12,23 @@ from mcp import Client
 from mcp.types import CallToolResult, ResourceTemplateReference, TextContent
 
 from mcp_ollama import tools
-from mcp_ollama.context import MAX_ANSWER_TEXT, Patience
+from mcp_ollama.models.app import Timeouts
+from mcp_ollama.server.results import MAX_ANSWER_TEXT
 from mcp_ollama.simulator import Simulator, serve
 from tests.conftest import Connect
-from tests.host import Host, built, own_port
+from tests.support.client import Host, built, own_port
 
-HASTY = Patience(answer=3, check=0.5, look=0.3, unload=0.2, cancel=0.5, updates=0.5, ask=0.2, report=0.01, heartbeat=1)
+HASTY = Timeouts(
+    call=3,
+    check=0.5,
+    health_extra=0.3,
+    unload=0.2,
+    cancel=0.5,
+    updates=0.5,
+    elicitation=0.2,
+    progress_interval=0.01,
+    progress_keepalive=1,
+)
 TOOLS = {spec.name: spec for spec in tools.ALL}
 ARGUMENTS = sorted({name for spec in tools.ALL for name in signature(spec.run).parameters} - {"call"} | {"other", ""})
 
@@ -137,7 +148,7 @@ async def test_no_answer_of_a_hostile_ollama_breaks_the_server_or_floods_a_host(
     kind: str, simulator: Simulator, connect: Connect
 ):
     simulator.respond("*", body=BODIES[kind], content_type="application/json")
-    async with connect(patience=HASTY) as host:
+    async with connect(timeouts=HASTY) as host:
         for tool, arguments in ASKED:
             result = await host.client.call_tool(tool, arguments)
             text = result.content[0]

@@ -20,7 +20,7 @@ from mcp import Client
 from mcp.types import TextContent
 
 from mcp_ollama import OllamaClient, OllamaSettings, build_server
-from mcp_ollama.inventory import find_model
+from mcp_ollama.models.lookup import find_model
 from mcp_ollama.ollama.names import ModelName
 
 URL = os.environ.get("MCP_OLLAMA_LIVE_URL", "")

@@ -58,7 +58,7 @@ HEAVY = ("mcp", "mcp_types", "pydantic_ai", "openai", "httpx", "starlette", "uvi
     [
         ("import mcp_ollama", ()),
         ("from mcp_ollama import OllamaClient", ()),
-        ("import mcp_ollama.cli", ()),
+        ("import mcp_ollama.cli.main", ()),
         ("from mcp_ollama import build_server; build_server()", ("mcp", "mcp_types", "httpx", "starlette", "uvicorn")),
     ],
 )
@@ -69,3 +69,15 @@ def test_an_import_costs_only_what_it_needs(statement: str, allowed: tuple[str, 
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True, cwd=ROOT
     )
     assert ended.stdout.split() == []
+
+
+def test_check_of_a_server_imports_no_mcp_sdk() -> None:
+    program = (
+        "import sys; from mcp_ollama.cli.main import main; main(['--check', '--base-url', 'http://127.0.0.1:9']); "
+        "sys.exit(' '.join({'mcp', 'mcp_types', 'starlette', 'uvicorn'} & set(sys.modules)))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+    )
+    assert ended.stdout.startswith("down: ")
+    assert ended.stderr.strip() == ""

@@ -1,6 +1,6 @@
 """Ollama's management API, one method per endpoint."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
@@ -8,11 +8,12 @@ from urllib.parse import quote
 import anyio
 from pydantic import BaseModel, ValidationError
 
+from mcp_ollama.ollama.addresses import address_from_environment, key_for, parse_host
 from mcp_ollama.ollama.connection import Body, Connection
+from mcp_ollama.ollama.error_messages import answer_error
 from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError, OllamaStatusError
-from mcp_ollama.ollama.failures import answer_error
-from mcp_ollama.ollama.hosts import address_from_environment, key_for, parse_host
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.ndjson import read_progress
 from mcp_ollama.ollama.schemas import (
     InstalledModel,
     InstalledModels,
@@ -26,7 +27,6 @@ from mcp_ollama.ollama.schemas import (
     Status,
     Version,
 )
-from mcp_ollama.ollama.streams import read_progress
 
 if TYPE_CHECKING:
     import httpx
@@ -113,34 +113,34 @@ class OllamaClient:
         """List the models in memory; one that is still being loaded is not among them (`GET /api/ps`)."""
         return (await self._ask(RunningModels, "GET", "/api/ps")).models or []
 
-    async def get_model_info(self, model_name: str) -> ModelInfo:
+    async def get_model_info(self, model_name: ModelName | str) -> ModelInfo:
         """Ask for all that the server knows of a model (`POST /api/show`).
 
         Raises:
             InvalidModelName: Before any request.
             ModelNotFoundError: It is not installed.
         """
-        name = ModelName.for_pull(model_name).short
+        name = _short(model_name)
         return await self._ask(ModelInfo, "POST", "/api/show", {"model": name}, model=name)
 
-    async def delete_model(self, model_name: str) -> bool:
+    async def delete_model(self, model_name: ModelName | str) -> bool:
         """Delete a model; False when there was no such model (`DELETE /api/delete`).
 
         A loaded model stays in memory and can then no longer be unloaded by name: unload it first.
         """
-        name = ModelName.for_pull(model_name).short
+        name = _short(model_name)
         try:
             await self._connection.call("DELETE", "/api/delete", {"model": name}, model=name)
         except ModelNotFoundError:
             return False
         return True
 
-    async def copy_model(self, source: str, destination: str) -> None:
+    async def copy_model(self, source: ModelName | str, destination: ModelName | str) -> None:
         """Give a model a second name; an existing `destination` is overwritten (`POST /api/copy`)."""
-        names = {"source": ModelName.parse(source).short, "destination": ModelName.parse(destination).short}
+        names = {"source": _short(source, ModelName.parse), "destination": _short(destination, ModelName.parse)}
         await self._connection.call("POST", "/api/copy", names, model=names["source"])
 
-    async def load_model(self, model_name: str, keep_alive: str | float | None = None) -> None:
+    async def load_model(self, model_name: ModelName | str, keep_alive: str | float | None = None) -> None:
         """Load a model into memory and wait until it is there (`POST /api/generate`, else `/api/embed`).
 
         There is no timeout: a large model takes minutes. Cancelling the call aborts the load.
@@ -150,7 +150,7 @@ class OllamaClient:
             keep_alive: How long it stays after its last use: a Go duration (`5m`), seconds, or -1 for ever;
                 None is the server's own setting.
         """
-        name = ModelName.for_pull(model_name).short
+        name = _short(model_name)
         body: Body = {"model": name} | ({} if keep_alive is None else {"keep_alive": keep_alive})
         try:
             await self._connection.call("POST", "/api/generate", body, model=name, patient=True)
@@ -159,9 +159,9 @@ class OllamaClient:
                 raise
             await self._connection.call("POST", "/api/embed", body, model=name, patient=True)
 
-    async def unload_model(self, model_name: str) -> None:
+    async def unload_model(self, model_name: ModelName | str) -> None:
         """Ask the server to drop a model from memory; ps tells when it has (`POST /api/generate`)."""
-        name = ModelName.for_pull(model_name).short
+        name = _short(model_name)
         await self._connection.call("POST", "/api/generate", {"model": name, "keep_alive": 0}, model=name)
 
     async def has_blob(self, digest: str) -> bool:
@@ -197,7 +197,7 @@ class OllamaClient:
 
     def pull_model(
         self,
-        model_name: str,
+        model_name: ModelName | str,
         stream: bool = True,  # noqa: FBT001, FBT002 - as in Ollama's own clients
         *,
         insecure: bool = False,
@@ -217,24 +217,24 @@ class OllamaClient:
             InvalidModelName: Before any request.
             OllamaStreamError: The download failed; `retryable` says whether to call again.
         """
-        name = ModelName.for_pull(model_name).short
+        name = _short(model_name)
         return self._job("/api/pull", {"model": name, "insecure": insecure}, name, stream=stream)
 
     def push_model(
         self,
-        model_name: str,
+        model_name: ModelName | str,
         stream: bool = True,  # noqa: FBT001, FBT002 - as in Ollama's own clients
         *,
         insecure: bool = False,
     ) -> AsyncGenerator[Progress]:
         """Upload a model to the registry in its name (`POST /api/push`); arguments as in `pull_model`."""
-        name = ModelName.parse(model_name).short
+        name = _short(model_name, ModelName.parse)
         return self._job("/api/push", {"model": name, "insecure": insecure}, name, stream=stream)
 
     def create_model(
         self,
-        model_name: str,
-        from_model: str,
+        model_name: ModelName | str,
+        from_model: ModelName | str,
         *,
         system: str | None = None,
         template: str | None = None,
@@ -245,9 +245,9 @@ class OllamaClient:
         Ollama pulls `from_model` when it is not installed, and accepts unknown parameters in silence.
         An existing `model_name` is overwritten.
         """
-        name = ModelName.parse(model_name).short
+        name = _short(model_name, ModelName.parse)
         wishes = {"system": system, "template": template, "parameters": dict(parameters or {}) or None}
-        body: Body = {"model": name, "from": ModelName.for_pull(from_model).short}
+        body: Body = {"model": name, "from": _short(from_model)}
         body |= {key: value for key, value in wishes.items() if value is not None}
         return self._job("/api/create", body, name, stream=True)
 
@@ -259,7 +259,7 @@ class OllamaClient:
                     if stream:
                         yield last
         except OllamaError as error:
-            raise self._connection.discreet(error) from error.__cause__
+            raise self._connection.redact(error) from error.__cause__
         if last is not None and not stream:
             yield last
 
@@ -273,6 +273,11 @@ class OllamaClient:
             return answer.model_validate_json(content)
         except ValidationError as error:
             raise answer_error(content, self.base_url, path, error) from error
+
+
+def _short(model: ModelName | str, parse: Callable[[str], ModelName] = ModelName.for_pull) -> str:
+    """Return the name as Ollama reads it; one that is parsed already is not parsed again."""
+    return (model if isinstance(model, ModelName) else parse(model)).short
 
 
 def _second(moment: datetime | None) -> int:

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio.lowlevel import current_token
 
+from mcp_ollama.ollama.addresses import is_loopback
+from mcp_ollama.ollama.error_messages import (
+    sanitize,
+    status_error,
+    tls_failed,
+    unreachable,
+    unusable_environment,
+)
 from mcp_ollama.ollama.errors import OllamaConnectionError, OllamaError, OllamaResponseError, OllamaTimeoutError
-from mcp_ollama.ollama.failures import clean, no_secure_connection, nobody_there, status_error, unusable_environment
-from mcp_ollama.ollama.hosts import is_loopback
 
 if TYPE_CHECKING:
     import httpx
@@ -104,9 +110,9 @@ class Connection:
 
     def _refusal(self, response: "httpx.Response", content: bytes, path: str, model: str) -> OllamaError:
         content = self._without_secrets(content.decode("utf-8", "replace")).encode()
-        return self.discreet(status_error(response.status_code, content, self.base_url, path, model))
+        return self.redact(status_error(response.status_code, content, self.base_url, path, model))
 
-    def discreet(self, error: ErrorT) -> ErrorT:
+    def redact(self, error: ErrorT) -> ErrorT:
         """Take out of an error what is nobody's business: a server may repeat the key or the headers that it got."""
         error.problem, error.next_step = map(self._without_secrets, (error.problem, error.next_step))
         error.args = (f"{error.problem} {error.next_step}".strip(),)
@@ -151,10 +157,10 @@ class Connection:
             ) from error
         except httpx.ConnectError as error:
             if "[SSL" in str(error):
-                raise no_secure_connection(self.base_url, str(error)) from error
-            raise nobody_there(self.base_url) from error
+                raise tls_failed(self.base_url, str(error)) from error
+            raise unreachable(self.base_url) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            why = clean(self._without_secrets(str(error)), 100) or type(error).__name__
+            why = sanitize(self._without_secrets(str(error)), 100) or type(error).__name__
             raise OllamaConnectionError(
                 f"The connection to {self.base_url} broke ({why}).",
                 "Check that Ollama still runs there, then call again.",
@@ -170,7 +176,7 @@ class Connection:
             self._slots = anyio.Semaphore(MAX_CONNECTIONS)
             self._http = new_client(
                 headers=self._headers,
-                verify=trust(self.base_url),
+                verify=tls_context(self.base_url),
                 trust_env=not is_loopback(self.base_url),
                 timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
                 # A request that is cancelled while it waits in the pool for its turn costs httpcore (1.0) a connection
@@ -181,7 +187,7 @@ class Connection:
         return self._http
 
 
-def trust(base_url: str) -> ssl.SSLContext | bool:
+def tls_context(base_url: str) -> ssl.SSLContext | bool:
     """Give the certificates that a server may show; none are loaded for plain http on this machine, to save 20 ms."""
     return False if _is_plain_and_here(base_url) else ssl.create_default_context()
 
@@ -211,7 +217,7 @@ def _direct() -> "httpx.AsyncBaseTransport":
     import httpcore  # noqa: PLC0415 - see _open
     import httpx  # noqa: PLC0415 - see _open
 
-    from mcp_ollama.ollama.chunks import MergingBackend  # noqa: PLC0415 - see _open
+    from mcp_ollama.ollama.coalescing import MergingBackend  # noqa: PLC0415 - see _open
 
     transport = httpx.AsyncHTTPTransport(verify=False)
     # Private, since httpx has no argument for it; the pool itself and its argument are httpcore's public API.

@@ -29,7 +29,7 @@ def _in_utc(moment: datetime | None) -> datetime | None:
 
 
 Moment = Annotated[datetime | None, AfterValidator(_in_utc)]
-MOST_ROWS = 20_000
+MAX_ROWS = 20_000
 """Of anything that a server or a registry lists; a reader of more would need gigabytes."""
 
 
@@ -137,19 +137,19 @@ class Recommendation(Answer):
 class InstalledModels(Answer):
     """The answer of `GET /api/tags`."""
 
-    models: Annotated[list[InstalledModel], Field(max_length=MOST_ROWS, fail_fast=True)] | None
+    models: Annotated[list[InstalledModel], Field(max_length=MAX_ROWS, fail_fast=True)] | None
 
 
 class RunningModels(Answer):
     """The answer of `GET /api/ps`."""
 
-    models: Annotated[list[RunningModel], Field(max_length=MOST_ROWS, fail_fast=True)] | None
+    models: Annotated[list[RunningModel], Field(max_length=MAX_ROWS, fail_fast=True)] | None
 
 
 class Recommendations(Answer):
     """The answer of `GET /api/experimental/model-recommendations`."""
 
-    recommendations: Annotated[list[Recommendation], Field(max_length=MOST_ROWS, fail_fast=True)] | None
+    recommendations: Annotated[list[Recommendation], Field(max_length=MAX_ROWS, fail_fast=True)] | None
 
 
 class OpenAIModels(Answer):
@@ -193,7 +193,7 @@ class Manifest(Answer):
     """A registry manifest (`GET /v2/<namespace>/<model>/manifests/<tag>`)."""
 
     config: Layer
-    layers: Annotated[list[Layer], Field(max_length=MOST_ROWS, fail_fast=True)]
+    layers: Annotated[list[Layer], Field(max_length=MAX_ROWS, fail_fast=True)]
     digest: str = ""
 
     @property

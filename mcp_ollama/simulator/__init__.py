@@ -1,6 +1,6 @@
 """A faithful stand-in for an Ollama server, on a real socket."""
 
-from mcp_ollama.simulator.demo import demo_simulator
+from mcp_ollama.simulator.demo import PULLABLE, demo_simulator
 from mcp_ollama.simulator.faults import (
     Armed,
     Drop,
@@ -16,17 +16,32 @@ from mcp_ollama.simulator.faults import (
     no_space,
     registry_error,
 )
+from mcp_ollama.simulator.hub import (
+    BAD_GATEWAY,
+    RATE_LIMITED,
+    RATE_LIMITED_WITHOUT_TIME,
+    SIGN_IN_PAGE,
+    Hub,
+    HubRepository,
+)
 from mcp_ollama.simulator.manifests import Layer, Manifest, Weights
 from mcp_ollama.simulator.server import RunningSimulator, serve
 from mcp_ollama.simulator.simulator import Simulator
 
 __all__ = [
+    "BAD_GATEWAY",
+    "PULLABLE",
+    "RATE_LIMITED",
+    "RATE_LIMITED_WITHOUT_TIME",
+    "SIGN_IN_PAGE",
     "Armed",
     "Drop",
     "Fail",
     "FakeSuccess",
     "Fault",
     "HeadWindow",
+    "Hub",
+    "HubRepository",
     "Layer",
     "Manifest",
     "Rewind",

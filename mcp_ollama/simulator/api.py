@@ -10,7 +10,7 @@ import anyio
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from mcp_ollama.simulator import chat, endpoints, inference
+from mcp_ollama.simulator import chat, contents, endpoints, inference
 from mcp_ollama.simulator.exchange import TEXT, Exchange, Recorded
 from mcp_ollama.simulator.simulator import Simulator
 from mcp_ollama.simulator.wire import Cut, Refusal, json_or_text
@@ -61,8 +61,12 @@ ROUTES = (
     Route("GET", "/v1/models", endpoints.openai_models),
     Route("POST", "/v1/chat/completions", chat.completions),
     Route("GET", "/v1/models/{model}", endpoints.openai_model),
+    Route("GET", "/api/models", endpoints.hub),
+    Route("GET", "/api/models/{namespace}/{model}", endpoints.hub),
+    Route("GET", "/api/models/{namespace}/{model}/tree/{revision}", endpoints.hub),
     Route("HEAD, GET", "/v2/{namespace}/{model}/manifests/{tag}", endpoints.registry_manifest),
     Route("HEAD, GET", "/v2/{namespace}/{model}/blobs/{digest}", endpoints.registry_blob),
+    Route("GET", "/content/{digest}", contents.content),
 )
 
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
+from mcp_ollama.simulator.hub import HubRepository
 from mcp_ollama.simulator.manifests import Tensor
 from mcp_ollama.simulator.recipes import Recipe
+from mcp_ollama.simulator.shapes import SHAPES
 from mcp_ollama.simulator.simulator import Simulator
 
 _HOUR = 3600.0
@@ -78,11 +80,44 @@ _INSTALLED: Mapping[str, float] = {
 }
 """Hours since each was installed; the others can be pulled."""
 
+PULLABLE = tuple(name for name in _WEIGHTS if name not in _INSTALLED)
+"""The models that can be pulled in the demo, and are not installed."""
+
 _RECOMMENDED = (
     ("llama3.2:1b", "Small and quick, for machines with little memory", 131_072, 1_800_000_000),
     ("qwen3:8b", "Reasons and calls tools", 40_960, 7_500_000_000),
     ("gemma3:4b", "Understands pictures", 131_072, 5_000_000_000),
 )
+
+_REPOSITORIES = (
+    HubRepository(
+        id="unsloth/Qwen3-Coder-30B-A3B-Instruct-GGUF",
+        quantizations={"Q8_0": 32_483_935_392, "Q4_K_M": 18_556_689_568, "Q2_K": 11_258_610_848},
+        split={"BF16": (49_900_000_000, 11_200_000_000)},
+        base_model="Qwen/Qwen3-Coder-30B-A3B-Instruct",
+        downloads=11_047_071,
+        parameter_count=30_532_122_624,
+        context_length=262_144,
+    ),
+    HubRepository(
+        id="bartowski/Qwen2.5-Coder-7B-Instruct-GGUF",
+        quantizations={"Q8_0": 8_098_525_888, "Q6_K": 6_254_199_488, "Q4_K_M": 4_683_073_984, "Q2_K": 3_015_940_032},
+        base_model="Qwen/Qwen2.5-Coder-7B-Instruct",
+        downloads=256_578,
+        parameter_count=7_615_616_512,
+    ),
+    HubRepository(
+        id="ggml-org/gemma-3-4b-it-GGUF",
+        quantizations={"Q8_0": 4_130_226_336, "Q4_K_M": 2_489_757_856},
+        files={"mmproj-model-f16.gguf": 851_251_104},
+        base_model="google/gemma-3-4b-it",
+        license="gemma",
+        downloads=186_325,
+        parameter_count=3_880_099_328,
+        context_length=131_072,
+    ),
+)
+"""What a search finds on Hugging Face."""
 
 
 def demo_simulator() -> Simulator:
@@ -97,6 +132,8 @@ def demo_simulator() -> Simulator:
         if name in _INSTALLED:
             simulator.install(name, modified_at=simulator.now() - _INSTALLED[name] * _HOUR, **recipe)
     simulator.copy("llama3.2:3b", "assistant", modified_at=simulator.now() - _HOUR)
+    for repository in _REPOSITORIES:
+        simulator.registry.publish_repository(repository)
     # An update of a few bytes, with the same weights.
     update: Recipe = {**_recipe("gemma3:4b"), "system": "You are a helpful assistant."}
     simulator.registry.publish("gemma3:4b", **update)
@@ -116,6 +153,7 @@ def _recipe(name: str) -> Recipe:
         "context_length": context,
         "embedding_length": embedding,
         "capabilities": capabilities,
+        "shape": SHAPES.get(name, {}),
         **_TEXTS.get(name, {}),
     }
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from mcp_ollama.simulator import documents
+from mcp_ollama.simulator import contents, documents
 from mcp_ollama.simulator.creations import DIGEST, Creation, read_upload
 from mcp_ollama.simulator.exchange import JSON, PLAIN_JSON, Exchange, Stream
 from mcp_ollama.simulator.library import Installed
@@ -192,7 +192,7 @@ def _openai_model(model: Installed, name: str) -> dict[str, object]:
 async def registry_manifest(simulator: Simulator, exchange: Exchange) -> None:
     """`GET /v2/<namespace>/<model>/manifests/<tag>`, the registry's own protocol."""
     path = exchange.variables
-    manifest = simulator.registry.manifests.get((path["namespace"], path["model"], path["tag"]))
+    manifest = simulator.registry.find(path["namespace"], path["model"], path["tag"])
     if manifest is None:
         await exchange.json({"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}, 404)
         return
@@ -200,11 +200,18 @@ async def registry_manifest(simulator: Simulator, exchange: Exchange) -> None:
     await exchange.reply(manifest.body, media_type=media_type)
 
 
+async def hub(simulator: Simulator, exchange: Exchange) -> None:
+    """`GET /api/models` and below: Hugging Face's API, on the same socket as the registry."""
+    await simulator.registry.hub.answer(exchange)
+
+
 async def registry_blob(simulator: Simulator, exchange: Exchange) -> None:
-    """`GET` and `HEAD /v2/<namespace>/<model>/blobs/<digest>`; only blobs of text have a content."""
+    """`GET` and `HEAD /v2/<namespace>/<model>/blobs/<digest>`; blobs of text and of weights have a content."""
     layer = simulator.registry.blobs.get(exchange.variables["digest"])
-    if layer is None or (exchange.method == "GET" and not layer.text):
+    if layer is None or (exchange.method == "GET" and not layer.text and not layer.weights):
         await exchange.json({"errors": [{"code": "BLOB_UNKNOWN", "message": "blob unknown"}]}, 404)
+    elif exchange.method == "GET" and layer.weights:
+        await contents.deliver(simulator, exchange, layer)
     elif exchange.method == "GET":
         await exchange.reply(layer.text.encode(), media_type="application/octet-stream")
     else:

@@ -34,6 +34,8 @@ class Recipe(TypedDict, total=False):
     license: str
     parameters: Mapping[str, Any]
     messages: Sequence[Mapping[str, str]]
+    shape: Mapping[str, Any]
+    """Keys of the made-up `model_info`, without the family before them."""
     model_info: Mapping[str, Any]
     """Replaces the made-up one; lists are shown only by `verbose`."""
     tensors: Sequence[Tensor]
@@ -81,11 +83,13 @@ def _weights_layers(name: str, recipe: Recipe) -> Iterator[Layer]:
 def _weights(recipe: Recipe) -> Weights:
     given: dict[str, Any] = {field.name: recipe[field.name] for field in fields(Weights) if field.name in recipe}
     weights = Weights(**given)
-    return replace(weights, info=recipe.get("model_info", _model_info(weights)))
+    return replace(weights, info=recipe.get("model_info", _model_info(weights, recipe.get("shape", {}))))
 
 
-def _model_info(weights: Weights) -> dict[str, Any]:
+def _model_info(weights: Weights, shape: Mapping[str, Any]) -> dict[str, Any]:
     family = weights.family
+    # Ahead of the tokenizer, as converters write them.
+    stated = {f"{family}.{key}": value for key, value in shape.items()}
     info: dict[str, Any] = {
         "general.architecture": family,
         "general.file_type": _FILE_TYPES.get(weights.quantization, 0),
@@ -96,6 +100,7 @@ def _model_info(weights: Weights) -> dict[str, Any]:
         f"{family}.block_count": 28,
         f"{family}.context_length": weights.context_length,
         f"{family}.embedding_length": weights.embedding_length,
+        **stated,
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.tokens": [f"<{number}>" for number in range(256)],
     }

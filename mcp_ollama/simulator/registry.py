@@ -4,9 +4,11 @@ from collections import Counter
 from typing import Literal, Unpack
 
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.simulator.manifests import Layer, Manifest
+from mcp_ollama.simulator.delivery import Delivery
+from mcp_ollama.simulator.hub import Hub, HubRepository
+from mcp_ollama.simulator.manifests import Layer, Manifest, sha256
 from mcp_ollama.simulator.recipes import Recipe, build_manifest
-from mcp_ollama.simulator.wire import Refusal
+from mcp_ollama.simulator.wire import Refusal, encode
 
 _LOOPBACK = ("localhost:", "127.0.0.1:")
 
@@ -19,8 +21,10 @@ class Registry:
         self.blobs: dict[str, Layer] = {}
         self.bytes_served: Counter[str] = Counter()
         """Bytes downloaded so far, by digest."""
+        self.delivery = Delivery()
         self.refusing_hosts: set[str] = set()
         """Hosts where nothing listens."""
+        self.hub = Hub()
 
     def publish(self, name: str, **recipe: Unpack[Recipe]) -> Manifest:
         """Put a model, or a new version of it, into the registry."""
@@ -28,6 +32,25 @@ class Registry:
         manifest = build_manifest(parsed.short, recipe)
         self.store(parsed, manifest)
         return manifest
+
+    def publish_repository(self, repository: HubRepository) -> None:
+        """Put a repository on Hugging Face, with a manifest for each quantization that can be pulled."""
+        self.hub.repositories[repository.id] = repository
+        projectors = [
+            Layer(kind="projector", digest=sha256(f"{repository.id} {path}"), size=size)
+            for path, size in repository.files.items()
+            if "mmproj" in path
+        ]
+        for label, size in repository.quantizations.items():
+            self.publish(f"hf.co/{repository.id}:{label}", size_bytes=size, quantization=label, layers=projectors[:1])
+
+    def find(self, namespace: str, model: str, tag: str) -> Manifest | None:
+        """Find the manifest of a model, None when there is none.
+
+        Raises:
+            Refusal: Hugging Face holds it and cannot give it to Ollama.
+        """
+        return self.manifests.get((namespace, model, self.hub.resolve_tag(f"{namespace}/{model}", tag) or tag))
 
     def store(self, name: ModelName, manifest: Manifest) -> None:
         """Keep a manifest and its blobs."""
@@ -47,7 +70,10 @@ class Registry:
         """
         url = f"{name.host}/v2/{name.namespace}/{name.model}/manifests/{name.tag}"
         self._reach("pull model manifest: Get", url, insecure=insecure)
-        manifest = self.manifests.get((name.namespace, name.model, name.tag))
+        try:
+            manifest = self.find(name.namespace, name.model, name.tag)
+        except Refusal as refusal:
+            raise Refusal(f"pull model manifest: {refusal.status}: {encode(refusal.document).decode()}") from refusal
         if manifest is None:
             raise Refusal("pull model manifest: file does not exist")
         return manifest

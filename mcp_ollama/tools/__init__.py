@@ -1,14 +1,14 @@
 """The tools, in the order in which hosts list them."""
 
-from mcp_ollama.tools import deleting, health, library, making, planning, pulls, runtime
+from mcp_ollama.tools import create, delete, health, installed, planning, running, transfers
 from mcp_ollama.tools.spec import ToolSpec
 
 ALL: tuple[ToolSpec, ...] = (
-    *library.TOOLS,
+    *installed.TOOLS,
     *planning.TOOLS,
-    *pulls.TOOLS,
-    *runtime.TOOLS,
-    *making.TOOLS,
-    *deleting.TOOLS,
+    *transfers.TOOLS,
+    *running.TOOLS,
+    *create.TOOLS,
+    *delete.TOOLS,
     *health.TOOLS,
 )

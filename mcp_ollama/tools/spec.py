@@ -1,13 +1,89 @@
-"""A tool as data: the function, and what hosts are told about it."""
+"""A tool as data, and the request that its handler receives; free of the MCP SDK."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from inspect import cleandoc
+from typing import Literal, Protocol
 
-from mcp.types import ToolAnnotations
 from pydantic import BaseModel
 
+from mcp_ollama.models.app import App
 from mcp_ollama.settings import OllamaSettings
+
+Reason = Literal["needs_confirmation", "declined", "cancelled", "timed_out", "changed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestructiveAction:
+    """An action that cannot be undone, and needs the user's consent.
+
+    Args:
+        tool: Name of the tool that performs it.
+        description: Such as "delete llama3.2:3b (a80c4f17acd5), which frees 2.0 GB".
+        past: Its verb as a participle, such as "deleted".
+        target: The identity of what is lost: names and digests.
+        replacement: The identity of what takes its place; consent holds for both together.
+    """
+
+    tool: str
+    description: str
+    past: str
+    target: tuple[str, ...]
+    replacement: tuple[str, ...] = ()
+
+    @property
+    def question(self) -> str:
+        """The text to ask a user; the same for each round, since clients may compare it."""
+        return f"{self.description[:1].upper()}{self.description[1:]}? This cannot be undone."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentResult:
+    """The outcome of asking for consent: without a `reason` the action may start.
+
+    Args:
+        reason: Why the action may not start.
+        confirmation: The token with which the call may be repeated.
+        next_step: A sentence for the model.
+    """
+
+    reason: Reason | None = None
+    confirmation: str | None = None
+    next_step: str | None = None
+
+
+class ReportProgress(Protocol):
+    """Sends a progress notification to the client, when it asked for them."""
+
+    async def __call__(self, progress: float, total: float | None, message: str) -> None:
+        """Send one."""
+
+
+class AskConsent(Protocol):
+    """Asks the user for consent to an action; the action belongs inside the context.
+
+    The token counts as used once the context ends without an exception; after an exception it can be used again.
+    """
+
+    def __call__(self, action: DestructiveAction, token: str) -> AbstractAsyncContextManager[ConsentResult]:
+        """Ask, or check the confirmation token that the call brings."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One tool call, as a handler sees it.
+
+    Args:
+        app: The application that the call is about.
+        report_progress: Sends progress to the client.
+        consent: Asks the user for consent.
+    """
+
+    app: App
+    report_progress: ReportProgress
+    consent: AskConsent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,16 +91,16 @@ class ToolSpec:
     """A tool: its name is the function's, its description the docstring.
 
     Args:
-        run: What it does.
-        title: What a person sees.
-        read_only: It changes nothing.
-        destructive: It can delete or overwrite.
-        idempotent: Calling it again with the same arguments changes nothing more.
-        open_world: It reaches beyond the Ollama server.
-        waits: It waits as long as its `wait_seconds` say; all others are bounded by the server.
-        overwrites: It is destructive only when it overwrites, which it refuses itself where nothing may be deleted.
-        uploads: It hands a model to others; there only when the operator allows pushes.
-        unasked: What a model is told of it where the operator has switched the asking off; else the docstring.
+        run: The handler: `async def name(call: Call, ...) -> Model`; its parameters become the input schema.
+        title: The name that clients show to people.
+        read_only: The tool changes nothing.
+        destructive: The tool can delete or overwrite.
+        idempotent: A second call with the same arguments changes nothing more.
+        open_world: The tool reaches beyond the Ollama server.
+        waits: The handler limits its time by `wait_seconds`; the server limits all others.
+        overwrites: The tool is destructive only when it overwrites; it refuses to where nothing may be deleted.
+        uploads: The tool publishes a model; it exists only when the operator allows pushes.
+        unasked: The description where the operator has disabled confirmations; default: the docstring.
     """
 
     run: Callable[..., Awaitable[BaseModel]]
@@ -40,28 +116,17 @@ class ToolSpec:
 
     @property
     def name(self) -> str:
-        """The name that a model calls it by."""
+        """The name by which a client calls it."""
         return self.run.__name__
 
     def description(self, settings: OllamaSettings) -> str:
-        """Give what a model is told of it."""
+        """Return the description that models read."""
         text = self.run.__doc__ if settings.confirm_delete or self.unasked is None else self.unasked
         return cleandoc(text or "")
 
-    def switched_off_by(self, settings: OllamaSettings) -> str:
-        """Give the variable and its value that leave the tool out; empty when it is there."""
+    def disabled_by(self, settings: OllamaSettings) -> str:
+        """Return the environment variable and value that disable the tool; empty when it is enabled."""
         deletes = self.destructive and not self.overwrites
         if (settings.access == "read-only" and not self.read_only) or (settings.access != "full" and deletes):
             return f"MCP_OLLAMA_ACCESS={settings.access}"
         return "MCP_OLLAMA_ALLOW_PUSH=false" if self.uploads and not settings.allow_push else ""
-
-    @property
-    def annotations(self) -> ToolAnnotations:
-        """MCP's hints: all four, since their defaults are pessimistic."""
-        return ToolAnnotations(
-            title=self.title,
-            read_only_hint=self.read_only,
-            destructive_hint=self.destructive,
-            idempotent_hint=self.idempotent,
-            open_world_hint=self.open_world,
-        )

@@ -4,30 +4,28 @@ from typing import Annotated
 
 import pytest
 from mcp import MCPError
-from mcp.server.lowlevel import NotificationOptions
-from mcp.types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams
+from mcp.types import INVALID_PARAMS
 from pydantic import Field
 
 from mcp_ollama import OllamaSettings, build_server
-from mcp_ollama.server import OllamaServer
-from tests.host import Era, host
+from mcp_ollama.server.prompts import PromptSpec
+from mcp_ollama.server.server import OllamaServer
+from tests.support.client import Era, host
 
 NOWHERE = "http://127.0.0.1:9"
+
+
+def tidy_up(gigabytes: Annotated[float, Field(gt=0)], why: str = "") -> str:
+    """Make room."""
+    if why == "broken":
+        raise RuntimeError("a bug")
+    return f"Free {gigabytes:g} GB."
 
 
 @pytest.fixture
 def server() -> OllamaServer:
     """Our server with a prompt of the tests."""
-    server = build_server(OllamaSettings(base_url=NOWHERE))
-
-    @server.prompt()
-    async def tidy_up(gigabytes: Annotated[float, Field(gt=0)], why: str = "") -> str:
-        """Make room."""
-        if why == "broken":
-            raise RuntimeError("a bug")
-        return f"Free {gigabytes:g} GB."
-
-    return server
+    return build_server(OllamaSettings(base_url=NOWHERE), prompts=[PromptSpec(tidy_up, "Tidy up")])
 
 
 async def test_what_never_changes_may_be_kept_for_an_hour(server: OllamaServer):
@@ -72,14 +70,12 @@ async def test_a_bug_in_a_prompt_is_told_apart_and_its_text_is_hidden(server: Ol
     assert "a bug" not in refused.value.error.message
 
 
-def test_changes_are_announced_exactly_where_they_can_be_subscribed_to():
-    server = build_server(OllamaSettings(base_url=NOWHERE))
-    core = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]
-    served = core.get_request_handler("resources/subscribe") is not None
-    assert vars(server.announced()) == vars(NotificationOptions(resources_changed=served))
-
-    async def subscribe(_: object, __: SubscribeRequestParams) -> EmptyResult:
-        return EmptyResult()
-
-    core.add_request_handler("resources/subscribe", SubscribeRequestParams, subscribe)
-    assert server.announced().resources_changed
+async def test_handshake_declares_changes_of_resources_only(server: OllamaServer):
+    async with host(server, "legacy") as asking:
+        able = asking.client.server_capabilities
+    assert able.resources
+    assert (able.resources.subscribe, able.resources.list_changed) == (True, True)
+    assert able.tools
+    assert able.prompts
+    assert not able.tools.list_changed
+    assert not able.prompts.list_changed

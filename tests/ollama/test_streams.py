@@ -1,356 +1,102 @@
-"""Streams of progress: every line is read, however the network cuts it, and nothing that matters is thinned out."""
+"""Streams of pulls, pushes and creations: when they end, and how they fail."""
 
-import asyncio
-import itertools
-import json
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
+import anyio
+import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import respx
 
-from mcp_ollama.ollama.errors import NotInRegistryError, OllamaError, OllamaResponseError, OllamaStreamError
+from mcp_ollama.ollama.client import OllamaClient
+from mcp_ollama.ollama.errors import (
+    NotInRegistryError,
+    OllamaConnectionError,
+    OllamaTimeoutError,
+)
 from mcp_ollama.ollama.schemas import Progress
-from mcp_ollama.ollama.streams import MAX_LINE_BYTES, read_progress
-
-Picture = tuple[str, str, int, int]
-
-LAYER = f"sha256:{'ab' * 32}"
-OTHER = f"sha256:{'cd' * 32}"
-SUCCESS = b'{"status":"success"}'
-
-
-async def in_pieces(pieces: Iterable[bytes]) -> AsyncGenerator[bytes]:
-    for piece in pieces:
-        yield piece
-
-
-def read(*pieces: bytes) -> tuple[list[Picture], OllamaError | None]:
-    """What a stream that arrives in these pieces tells, and how it fails."""
-
-    async def follow() -> OllamaError | None:
-        try:
-            async for told in read_progress(in_pieces(pieces), "m:latest"):
-                seen.append((told.status, told.digest, told.total, told.completed))  # noqa: PERF401 - kept on failure
-        except OllamaError as error:
-            return error
-        return None
-
-    seen: list[Picture] = []
-    return seen, asyncio.run(follow())
-
-
-def line(status: str = "pulling abababababab", **fields: object) -> bytes:
-    """A line as Ollama writes it: no spaces, its fields in this order, those that are 0 left out."""
-    return json.dumps({"status": status, **fields}, separators=(",", ":")).encode()
-
-
-def layer(completed: int, digest: str = LAYER, total: int = 100) -> bytes:
-    """A line of a layer that is being downloaded."""
-    counted: dict[str, Any] = {"completed": completed} if completed else {}
-    return line(digest=digest, total=total, **counted)
-
-
-def body(*lines: bytes) -> bytes:
-    return b"".join(each + b"\n" for each in lines)
-
-
-def failure(*pieces: bytes) -> OllamaError:
-    error = read(*pieces)[1]
-    assert error
-    return error
-
-
-def _written(status: str, fields: dict[str, object]) -> bytes:
-    return line(status, **fields)
-
-
-fields = st.fixed_dictionaries(
-    {},
-    optional={
-        "digest": st.sampled_from([LAYER, OTHER]),
-        "total": st.sampled_from([1, 100]),
-        "completed": st.integers(0, 3) | st.integers(-(2**70), 2**70),
-    },
-)
-statuses = st.sampled_from(["pulling manifest", "pulling a", "pulling \u2028 b", "verifying sha256 digest", ""])
-odd_lines = [b"", b"\r", b' { "status" : "pulling a" , "completed" : 5 } \r', '{"status":"\u2028é"}'.encode()]
-lines = st.lists(
-    st.builds(_written, statuses, fields) | st.sampled_from([*map(layer, range(4)), *odd_lines]), max_size=20
-)
-ends = st.sampled_from(
-    [
-        SUCCESS,
-        b"",
-        b'{"error":"boom"}',
-        b'{"error":{"message":"boom"}}',
-        layer(5)[:-1],
-        layer(5).replace(b":5}", b":05}"),
-        b"<html>",
-        b'{"status":"\xff","completed":1}',
-    ]
-)
-
-
-def last_of_each_run(pictures: Sequence[Picture]) -> list[Picture]:
-    """What remains when of all successive lines that differ in `completed` alone the last one is kept."""
-    return [list(run)[-1] for _, run in itertools.groupby(pictures, lambda picture: picture[:3])]
-
-
-def one_by_one(whole: bytes) -> tuple[list[Picture], str]:
-    """Read a body the slow and simple way: the pictures up to the first line that ends it, and how it ends."""
-    seen: list[Picture] = []
-    *ended, last = map(bytes.strip, whole.split(b"\n"))
-    if last.startswith(b"{") and not last.endswith(b"}"):
-        last = b""
-    for each in filter(None, [*ended, last]):
-        try:
-            fields: dict[str, Any] = json.loads(each)
-        except ValueError:
-            return seen, "not JSON"
-        if fields.get("error"):
-            return seen, "error"
-        seen.append(_picture(fields))
-    return seen, "success" if seen and seen[-1][0] == "success" else "cut short"
-
-
-def _picture(fields: dict[str, Any]) -> Picture:
-    completed = max(-(2**63), min(fields.get("completed", 0), 2**63 - 1))
-    return fields["status"], fields.get("digest", ""), fields.get("total", 0), completed
-
-
-ENDINGS = {
-    "success": (type(None), ""),
-    "error": (OllamaStreamError, "Ollama reports: boom."),
-    "not JSON": (OllamaResponseError, "The server sent a line that is not Ollama's JSON"),
-    "cut short": (OllamaStreamError, "Ollama ended the job on m:latest without saying that it succeeded."),
-}
-
-
-@given(lines, ends, lines, st.lists(st.integers(0, 2000)), st.sampled_from([b"\n", b"\r\n"]), st.booleans())
-def test_however_a_stream_is_cut_it_tells_the_same(
-    before: list[bytes], end: bytes, after: list[bytes], cuts: list[int], line_end: bytes, closed: bool
-) -> None:
-    whole = line_end.join([*before, end, *after, *([SUCCESS] if closed else [])])
-    edges = [0, *sorted(cut for cut in cuts if cut < len(whole)), len(whole)]
-    seen, error = read(*(whole[start:stop] for start, stop in itertools.pairwise(edges)))
-    expected, ending = one_by_one(whole)
-    assert last_of_each_run(seen) == last_of_each_run(expected)
-    rest = iter(expected)
-    assert all(picture in rest for picture in seen)
-    kind, problem = ENDINGS[ending]
-    assert type(error) is kind
-    assert str(error or "").startswith(problem)
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 10_000])
-def test_a_line_ends_at_its_line_feed_and_nowhere_else(size: int) -> None:
-    whole = body('{"status":"a\u2028b\u2029c\x85d\x0be"}'.replace("\x0b", "\\u000b").encode(), SUCCESS)
-    pieces = [whole[start : start + size] for start in range(0, len(whole), size)]
-    assert read(*pieces) == ([("a\u2028b\u2029c\x85d\x0be", "", 0, 0), ("success", "", 0, 0)], None)
-
-
-@pytest.mark.parametrize(
-    "whole",
-    [
-        body(line("pulling manifest"), SUCCESS),
-        body(line("pulling manifest"), SUCCESS)[:-1],
-        body(line("pulling manifest"), SUCCESS).replace(b"\n", b"\r\n"),
-        body(b"", line("pulling manifest"), b"", b" ", b"\t\r", SUCCESS, b"", b""),
-        b"\r\n\r\n" + body(line("pulling manifest"), SUCCESS).replace(b"\n", b"\r\n\r\n"),
-    ],
-    ids=["as it should be", "no line feed at the end", "CRLF", "blank lines", "blank lines with CRLF"],
-)
-def test_line_ends_of_every_kind_are_understood(whole: bytes) -> None:
-    assert read(whole) == ([("pulling manifest", "", 0, 0), ("success", "", 0, 0)], None)
-
-
-@pytest.mark.parametrize("whole", [b"", b"\n", b" \r\n", body(line("writing manifest"))])
-def test_a_stream_without_success_at_its_end_has_failed(whole: bytes) -> None:
-    error = failure(whole)
-    assert type(error) is OllamaStreamError
-    assert error.problem == "Ollama ended the job on m:latest without saying that it succeeded."
-    assert error.retryable
-
-
-def test_success_counts_only_as_the_last_word() -> None:
-    assert isinstance(failure(body(SUCCESS, layer(1))), OllamaStreamError)
-
-
-@pytest.mark.parametrize(
-    ("error", "problem"),
-    [
-        ('"boom"', "Ollama reports: boom."),
-        ('{"message":"boom","type":"api_error"}', "Ollama reports: boom."),
-        ('{"code":5}', "Ollama reports: {'code': 5}."),
-        ('["boom"]', "Ollama reports: ['boom']."),
-        ('"\\u001b[0m"', "Ollama reports: an error without a text."),
-        ('"pull model manifest: file does not exist"', "The registry has no m:latest."),
-    ],
-)
-def test_an_error_line_is_raised_in_whatever_form_it_comes(error: str, problem: str) -> None:
-    seen, raised = read(body(line("pulling manifest"), f'{{"error":{error}}}'.encode(), SUCCESS))
-    assert seen == [("pulling manifest", "", 0, 0)]
-    assert type(raised) is (NotInRegistryError if "has no m:latest" in problem else OllamaStreamError)
-    assert raised.problem == problem
-
-
-@pytest.mark.parametrize("error", ["null", '""'])
-def test_an_empty_error_is_none(error: str) -> None:
-    assert read(body(f'{{"status":"success","error":{error}}}'.encode())) == ([("success", "", 0, 0)], None)
-
-
-def test_a_line_that_is_cut_off_is_the_end_of_the_stream() -> None:
-    seen, error = read(body(line("pulling manifest")), layer(5)[:-9])
-    assert seen == [("pulling manifest", "", 0, 0)]
-    assert isinstance(error, OllamaStreamError)
-    assert error.retryable
-    assert "without saying that it succeeded" in error.problem
-
-
-@pytest.mark.parametrize(
-    ("bad", "shown"),
-    [
-        (b"<!DOCTYPE html><html><body>504 Gateway Time-out</body></html>", "'<a web page>'"),
-        (b"Internal\x1b[31m Server\x00 Error", "'Internal Server Error'"),
-        (b'{"status":"\xff"}', '\'{"status":"\N{REPLACEMENT CHARACTER}"}\''),
-        (b'{"status":pulling}', "'{\"status\":pulling}'"),
-        (b'{"status":"\\ud800"}', "ud800"),
-        (b'{"status":1}', "'{\"status\":1}'"),
-        (b'{"completed":1.5}', "1.5"),
-        (b'{"completed":1e400}', "1e400"),
-        (b'{"completed":"many"}', "many"),
-        (b"[]", "'[]'"),
-        (b"null", "'null'"),
-        (b'{"a":' + b"[" * 10_000 + b"]" * 10_000 + b"}", "[[["),
-        (b"x" * 100_000, "xxx"),
-    ],
-    ids=lambda value: repr(value[:20]),
-)
-def test_a_line_that_is_not_ollamas_is_shown_in_short(bad: bytes, shown: str) -> None:
-    for whole in (body(bad, SUCCESS), body(line("pulling manifest"), bad), bad):
-        error = failure(whole)
-        assert type(error) is OllamaResponseError
-        assert not error.retryable
-        assert error.problem.startswith("The server sent a line that is not Ollama's JSON: ")
-        assert shown in error.problem
-        assert len(str(error)) < 300
-        assert str(error).isprintable()
-
-
-@pytest.mark.parametrize("ended", [False, True], ids=["without end", "with an end"])
-def test_a_line_of_20_megabytes_is_not_kept(ended: bool) -> None:
-    taken = 0
-
-    def pieces() -> Iterable[bytes]:
-        nonlocal taken
-        yield body(line("pulling manifest"))
-        for _ in range(80):
-            taken += 250_000
-            yield b" " * 250_000
-        yield b"\n"
-
-    whole = [b" " * 20_000_000 + b"\n"] if ended else pieces()
-    error = failure(*whole) if ended else asyncio.run(_first_failure(whole))
-    assert type(error) is OllamaResponseError
-    assert f"more than {MAX_LINE_BYTES:,} bytes" in error.problem
-    assert taken <= MAX_LINE_BYTES + 250_000
-
-
-async def _first_failure(pieces: Iterable[bytes]) -> OllamaError:
-    with pytest.raises(OllamaError) as caught:
-        async for _ in read_progress(in_pieces(pieces), "m:latest"):
-            pass
-    return caught.value
-
-
-def test_a_long_line_that_is_still_allowed_is_read() -> None:
-    status = "x" * (MAX_LINE_BYTES - 100)
-    assert read(body(line(status)), body(SUCCESS))[0][0][0] == status
-
-
-def test_lines_without_a_status_are_those_of_an_old_puller() -> None:
-    old = b'{"digest":"%s","total":100,"completed":%d}'
-    whole = body(*(old % (digest.encode(), done) for done in (1, 2) for digest in (LAYER, OTHER)), SUCCESS)
-    seen, error = read(whole)
-    assert error is None
-    assert seen[:-1] == [("", digest, 100, done) for done in (1, 2) for digest in (LAYER, OTHER)]
-
-
-@pytest.mark.parametrize("number", [-1, -(2**63), 2**63, 2**64, 10**100])
-def test_numbers_are_given_on_as_they_are_as_far_as_go_can_count(number: int) -> None:
-    whole = body(line(total=number, completed=number), SUCCESS)
-    known = min(number, 2**63 - 1)
-    assert read(whole)[0][0] == ("pulling abababababab", "", known, known)
-
-
-def test_nulls_mean_what_is_left_out() -> None:
-    whole = body(b'{"status":null,"digest":null,"total":null,"completed":null}', SUCCESS)
-    assert read(whole)[0][0] == ("", "", 0, 0)
-
-
-def test_unknown_fields_of_a_line_are_kept() -> None:
-    async def first() -> Progress:
-        return await anext(read_progress(in_pieces([body(b'{"status":"x","speed":7}')]), "m"))
-
-    assert asyncio.run(first()).model_extra == {"speed": 7}
-
-
-def test_of_a_run_that_arrives_at_once_only_the_last_line_is_given_on() -> None:
-    whole = body(*(layer(done) for done in range(1, 1001)), SUCCESS)
-    assert read(whole)[0] == [("pulling abababababab", LAYER, 100, 1000), ("success", "", 0, 0)]
-
-
-def test_lines_that_arrive_one_by_one_are_all_given_on() -> None:
-    seen, _ = read(*(body(layer(done)) for done in (1, 2, 2, 1)), body(SUCCESS))
-    assert [picture[3] for picture in seen] == [1, 2, 2, 1, 0]
-
-
-def test_a_line_that_shows_fewer_bytes_than_before_still_counts() -> None:
-    assert read(body(layer(90), layer(10), SUCCESS))[0][0][3] == 10
-
-
-@pytest.mark.parametrize(
-    "different",
-    [
-        layer(2, digest=OTHER),
-        layer(2, total=101),
-        layer(0),
-        line("pulling somethingels", digest=LAYER, total=100, completed=2),
-        line("verifying sha256 digest"),
-    ],
-    ids=["layer", "total", "no completed", "status", "phase"],
-)
-def test_a_run_ends_where_anything_but_the_bytes_changes(different: bytes) -> None:
-    seen, error = read(body(layer(1), different, layer(3), SUCCESS))
-    assert error is None
-    assert len(seen) == 4
-
-
-@pytest.mark.parametrize("before", [0, 1, 5])
-@pytest.mark.parametrize("after", [0, 1, 5])
-def test_an_error_within_a_run_is_never_passed_over(before: int, after: int) -> None:
-    hidden = layer(7).replace(b'"status":', b'"error":"boom","status":')
-    whole = body(*[layer(1)] * before, hidden, *[layer(9)] * after, SUCCESS)
-    assert failure(whole).problem == "Ollama reports: boom."
-    assert failure(body(*[layer(1)] * before, hidden, hidden, *[layer(9)] * after, SUCCESS))
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        layer(5)[:-1],
-        layer(5) + b"}",
-        layer(5).replace(b":5}", b":05}"),
-        layer(5).replace(b":5}", b":}"),
-        layer(5).replace(b":5}", b":-5x}"),
-        layer(5).replace(b":5}", b":" + b"9" * 5000 + b"}"),
-        layer(5).replace(b":5}", ":\u0665}".encode()),
-        layer(5).replace(b'"status"', b'"status'),
-    ],
-    ids=["no brace", "two braces", "leading zero", "no number", "letter", "5000 digits", "other digits", "no quote"],
-)
-def test_a_malformed_line_within_a_run_is_never_passed_over(bad: bytes) -> None:
-    for around in ((layer(1), bad, layer(9)), (bad, layer(9)), (bad, bad, layer(9)), (layer(1), bad)):
-        assert type(failure(body(*around, SUCCESS))) is OllamaResponseError
+from tests.ollama.endpoints import BASE_URL, STREAM, STREAMED, failure, statuses
+from tests.support.raw_server import answering, http
+
+
+class Endless(httpx.AsyncByteStream):
+    """A pull that goes on until somebody closes it."""
+
+    closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b'{"status":"pulling manifest"}\n'
+        await anyio.sleep_forever()
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+# Closing the connection is the only way to tell Ollama that it shall stop.
+async def test_stream_left_early_closes_its_connection() -> None:
+    body = Endless()
+    client = OllamaClient(BASE_URL, transport=httpx.MockTransport(lambda request: httpx.Response(200, stream=body)))
+    with anyio.fail_after(5):
+        async with aclosing(client.pull_model("m")) as stream:
+            assert (await anext(stream)).status == "pulling manifest"
+            assert not body.closed
+        assert body.closed
+
+
+async def test_stream_cancelled_while_waiting_closes_its_connection() -> None:
+    body = Endless()
+    client = OllamaClient(BASE_URL, transport=httpx.MockTransport(lambda request: httpx.Response(200, stream=body)))
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            async for _ in client.pull_model("m"):
+                tasks.cancel_scope.cancel()
+        assert body.closed
+
+
+async def test_stream_has_no_timeout_between_lines() -> None:
+    second_line = anyio.Event()
+
+    async def lines() -> AsyncGenerator[bytes]:
+        yield b'{"status":"pulling manifest"}\n'
+        await second_line.wait()
+        yield b'{"status":"success"}\n'
+
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, content=lines()))
+    client = OllamaClient(BASE_URL, timeout=0.001, transport=transport)
+    seen: list[str] = []
+    with anyio.fail_after(5):
+        async for line in client.pull_model("m"):
+            seen.append(line.status)
+            with anyio.move_on_after(0.01):
+                await anyio.sleep_forever()
+            second_line.set()
+    assert seen == STREAMED
+
+
+async def test_slow_refusal_of_a_pull_times_out() -> None:
+    refusal = http(b'{"error":', status="500 Internal Server Error", length=100)
+    async with answering(refusal) as server, OllamaClient(server.base_url, timeout=0.05) as client:
+        assert isinstance(await failure(statuses(client.pull_model("m"))), OllamaTimeoutError)
+
+
+async def test_broken_stream_yields_the_lines_before_the_break() -> None:
+    seen: list[str] = []
+
+    async def follow(stream: AsyncIterator[Progress]) -> None:
+        async for line in stream:
+            seen.append(line.status)  # noqa: PERF401 - what came before the break counts
+
+    answer = http(STREAM.splitlines(keepends=True)[0], length=1000)
+    async with answering(answer, keep_alive=False) as server, OllamaClient(server.base_url) as client:
+        error = await failure(follow(client.pull_model("m")))
+    assert type(error) is OllamaConnectionError
+    assert seen == ["pulling manifest"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_error_line_within_a_stream_is_raised(stream: bool, wire: respx.MockRouter, client: OllamaClient) -> None:
+    body = '{"status":"pulling manifest"}\n{"error":"pull model manifest: file does not exist"}\n'
+    wire.post("/api/pull").respond(200, text=body)
+    error = await failure(statuses(client.pull_model("m", stream=stream)))
+    assert type(error) is NotInRegistryError
+    assert error.problem == "The registry has no m:latest."

@@ -156,7 +156,7 @@ def test_the_registry_serves_raw_manifests_and_sizes(simulator: Simulator, clien
     model, system = manifest.layers
     assert client.head(f"/v2/user/m/blobs/{model.digest}").headers["content-length"] == "1234"
     assert client.get(f"/v2/user/m/blobs/{system.digest}").text == "be brief"
-    assert client.get(f"/v2/user/m/blobs/{model.digest}").status_code == 404
+    assert client.get(f"/v2/user/m/blobs/{sha256('absent')}").status_code == 404
     simulator.registry.withdraw("user/m:v1")
     assert client.get("/v2/user/m/manifests/v1").status_code == 404
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from mcp_ollama.context import Patience
+from mcp_ollama.models.app import Timeouts
 from mcp_ollama.simulator import Simulator
 from tests.conftest import Connect
-from tests.host import Host, own_port
+from tests.support.client import Host, own_port
 
 NAMES = frozenset(
     [
@@ -120,7 +120,7 @@ async def test_a_secret_in_clear_text_over_the_network_is_warned_of(
 async def test_a_server_that_never_answers_is_told_in_time(
     settings: dict[str, Any], hung: str, connect: Connect
 ) -> None:
-    async with connect(base_url=hung, patience=Patience(check=0.1 if not settings else 8), **settings) as host:
+    async with connect(base_url=hung, timeouts=Timeouts(check=0.1 if not settings else 8), **settings) as host:
         report, checks = await examined(host)
     assert report["status"] == "down"
     assert states(checks) == {"address": "ok", "reachable": "fail"}
@@ -129,7 +129,7 @@ async def test_a_server_that_never_answers_is_told_in_time(
 
 async def test_a_server_that_hangs_on_its_models_is_down(simulator: Simulator, connect: Connect) -> None:
     simulator.delay("/api/ps", 30)
-    async with connect(patience=Patience(check=0.6)) as host:
+    async with connect(timeouts=Timeouts(check=0.6)) as host:
         report, checks = await examined(host)
     assert (report["status"], report["installed"], "loaded" in report) == ("down", 0, False)
     assert (checks["models"]["status"], checks["openai_api"]["status"]) == ("fail", "ok")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mcp_ollama.context import Patience
+from mcp_ollama.models.app import Timeouts
 from mcp_ollama.simulator import Simulator
 from tests.conftest import Connect
 
@@ -229,7 +229,7 @@ async def test_updates_that_take_too_long_are_told_to_be_unknown(simulator: Simu
     simulator.install("slow:1", size_bytes=MB)
     simulator.install("cloudy:120b-cloud", remote_host="https://ollama.com:443", remote_model="cloudy:120b")
     simulator.delay("/v2/library/slow/manifests/1", 5)
-    async with connect(patience=Patience(updates=0.3)) as call:
+    async with connect(timeouts=Timeouts(updates=0.3)) as call:
         answer = await call("check_updates")
     states = {row["model"]: row["state"] for row in answer["models"]}
     assert states == {"slow:1": "unknown", "cloudy:120b-cloud": "remote"}

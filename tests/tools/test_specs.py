@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from mcp_ollama import tools
-from mcp_ollama.context import Patience
 from mcp_ollama.tools.spec import ToolSpec
-from tests.host import built
+from tests.support.client import listed_tools
 
 READ_ONLY, DESTRUCTIVE, IDEMPOTENT, OPEN = "read_only", "destructive", "idempotent", "open_world"
 HINTS = {
@@ -38,7 +37,7 @@ every_tool = pytest.mark.parametrize("spec", tools.ALL, ids=lambda spec: spec.na
 
 
 async def listed(spec: ToolSpec) -> dict[str, Any]:
-    every = await built(Patience(), allow_push=True).list_tools()
+    every = await listed_tools(allow_push=True)
     (tool,) = (tool for tool in every if tool.name == spec.name)
     return tool.model_dump(by_alias=True, exclude_none=True)
 
@@ -123,6 +122,6 @@ async def test_a_number_says_what_it_counts(spec: ToolSpec) -> None:
 
 
 async def test_the_whole_list_is_short() -> None:
-    every = await built(Patience(), allow_push=True).list_tools()
+    every = await listed_tools(allow_push=True)
     text = json.dumps([tool.model_dump(by_alias=True, exclude_none=True, mode="json") for tool in every])
     assert len(text.encode()) < 20_000

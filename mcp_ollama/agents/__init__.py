@@ -1,0 +1,1 @@
+"""Pydantic AI: agent specifications, models and their HTTP client."""

@@ -1,0 +1,292 @@
+"""Pydantic AI on an Ollama server: find a model, check its health, describe it as an agent, build it.
+
+`pydantic_ai` (the extra `[pydantic-ai]`) is imported when a model or an agent is built, and by nothing else.
+"""
+
+import json
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from pydantic import BaseModel
+
+from mcp_ollama.agents.http_client import new_agent_client
+from mcp_ollama.agents.spec import configuration, is_cloud, no_chat_model_installed, wire_profile
+from mcp_ollama.models.app import build_client
+from mcp_ollama.models.catalog import Catalog
+from mcp_ollama.models.facts import capabilities_of
+from mcp_ollama.ollama.addresses import openai_base_url, parse_host
+from mcp_ollama.ollama.client import OllamaClient
+from mcp_ollama.ollama.errors import (
+    ModelError,
+    OllamaConnectionError,
+    OllamaError,
+    OllamaStatusError,
+)
+from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.settings import OllamaSettings
+
+if TYPE_CHECKING:
+    from pydantic_ai import Agent
+    from pydantic_ai.models.ollama import OllamaModel
+
+INSTALL = "pip install 'mcp-ollama-manager[pydantic-ai]'"
+
+HEALTH_SECONDS = 10
+"""A server that needs longer for one request is not well, whatever its settings allow."""
+
+# What Pydantic AI and the OpenAI client want where there is no key. Without it they would take ollama.com's key
+# out of the environment and send it to whatever address this is.
+_NO_KEY = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderHealthStatus:
+    """Whether agents can use an Ollama server.
+
+    Args:
+        connected: Something answers there that speaks Ollama's or OpenAI's protocol.
+        model_detected: A chat model is installed that an agent can use.
+        model_id: Its name, as Ollama lists it.
+        base_url: Address of the OpenAI-compatible API, with `/v1`.
+        provider_type: What answers; where nothing does, what was looked for.
+        error: What is wrong and what to do, as a sentence; None when all is well.
+    """
+
+    connected: bool = True
+    model_detected: bool = False
+    model_id: str | None = None
+    base_url: str
+    provider_type: Literal["ollama", "openai-compatible", "unknown"] = "ollama"
+    error: str | None = None
+
+
+async def detect_ollama_model(
+    base_url: str | None = None,
+    timeout: float = 10,  # noqa: ASYNC109 - of each request, and it becomes one of our errors
+    *,
+    api_key: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> str | None:
+    """Find the newest installed chat model, ties by name (`GET /api/tags`, `POST /api/show`).
+
+    Args:
+        base_url: The Ollama server, with or without `/v1`; None is the environment's.
+        timeout: Seconds for one request.
+        api_key: Sent to this server alone; the environment's is used only when `base_url` is None.
+        headers: Further request headers.
+
+    Returns:
+        Its name as Ollama lists it; None when no chat model is installed.
+
+    Raises:
+        ModelError: The server cannot be asked.
+    """
+    with _telling(None):
+        ollama = OllamaClient(base_url, timeout, api_key=api_key, headers=headers)
+    with _telling(None, ollama.base_url):
+        async with ollama:
+            return await _newest_chat_model(Catalog(ollama))
+
+
+async def _newest_chat_model(catalog: Catalog) -> str | None:
+    damaged = None
+    for model in await catalog.ollama.list_models():
+        known = (await catalog.facts([model]))[model.digest]
+        if "completion" in capabilities_of(model, known):
+            if known or model.remote_host:
+                return model.name
+            # It is listed but cannot be shown.
+            damaged = damaged or model.name
+    return damaged
+
+
+async def ollama_health_check(settings: OllamaSettings | None = None) -> ProviderHealthStatus:
+    """Check that agents can use the server; never raises, never loads a model, asks `/api/version` first.
+
+    Args:
+        settings: None reads the environment. A `model_name` that was chosen must be installed and for chats; else
+            any chat model will do.
+    """
+    try:
+        settings = settings or OllamaSettings.load()
+    except ValueError as error:
+        return ProviderHealthStatus(base_url="", connected=False, provider_type="unknown", error=str(error))
+    status = ProviderHealthStatus(base_url=openai_base_url(settings.base_url))
+    async with build_client(settings, limit=HEALTH_SECONDS) as ollama:
+        try:
+            await ollama.get_version()
+        except OllamaConnectionError as error:
+            return replace(status, connected=False, error=str(error))
+        except OllamaError as error:
+            return replace(await _as_something_else(status, ollama), error=str(error))
+        try:
+            catalog = Catalog(ollama)
+            told = await configuration(catalog, settings, await _wanted(catalog, settings))
+        except (OllamaError, ValueError) as error:
+            return replace(status, error=str(error))
+    return replace(status, model_detected=True, model_id=told["metadata"]["ollama"]["model"])
+
+
+async def _as_something_else(status: ProviderHealthStatus, ollama: OllamaClient) -> ProviderHealthStatus:
+    try:
+        await ollama.check_openai_api()
+    except OllamaError:
+        return replace(status, connected=False, provider_type="unknown")
+    return replace(status, provider_type="openai-compatible")
+
+
+async def _wanted(catalog: Catalog, settings: OllamaSettings, *, detect: bool = True) -> str:
+    """Give the name that somebody chose, else the newest chat model's, else the default."""
+    if not detect or "model_name" in settings.model_fields_set:
+        return settings.model_name
+    name = await _newest_chat_model(catalog)
+    if name is None:
+        raise no_chat_model_installed(settings.base_url)
+    return name
+
+
+def create_ollama_model(
+    model_name: str | None = None,
+    settings: OllamaSettings | None = None,
+    auto_detect: bool = False,  # noqa: FBT001, FBT002 - as in the asynchronous form
+) -> "OllamaModel":
+    """Make a Pydantic AI model without asking the server anything.
+
+    What the model can do is therefore unknown: `create_ollama_model_async` asks, and so gets thinking and
+    structured output right.
+
+    Args:
+        model_name: The model; None is the settings' `model_name`.
+        settings: None reads the environment.
+        auto_detect: Not here.
+
+    Raises:
+        ModelError: The name or a setting is wrong, or `auto_detect` is set.
+        ImportError: Pydantic AI is not installed; the text names the command.
+    """
+    if auto_detect:
+        problem = "create_ollama_model asks no server, so it cannot detect a model: await create_ollama_model_async()."
+        raise ModelError(problem, model_name, {"error": "auto_detect"})
+    with _telling(model_name):
+        settings = settings or OllamaSettings.load()
+        name = settings.model_name if model_name is None else model_name
+        ModelName.for_pull(name)
+    profile = wire_profile(cloud=is_cloud(name, "", settings.base_url))
+    return _model(name, settings.base_url, profile, settings)
+
+
+async def create_ollama_model_async(
+    model_name: str | None = None,
+    settings: OllamaSettings | None = None,
+    auto_detect: bool = True,  # noqa: FBT001, FBT002 - part of the contract
+    test_connection: bool = True,  # noqa: FBT001, FBT002 - part of the contract
+) -> "OllamaModel":
+    """Make a Pydantic AI model for an installed model, with a profile made of what the server says of it.
+
+    Args:
+        model_name: The model; None is the settings' `model_name` when one was chosen.
+        settings: None reads the environment.
+        auto_detect: Take the newest installed chat model when none was chosen.
+        test_connection: Make sure that the server answers and has this chat model; no model is loaded for that.
+
+    Raises:
+        ModelError: The server cannot be asked, or the model is not installed or none for chats.
+        ImportError: Pydantic AI is not installed; the text names the command.
+    """
+    with _telling(model_name):
+        settings = settings or OllamaSettings.load()
+    with _telling(model_name, settings.base_url):
+        async with build_client(settings) as ollama:
+            catalog = Catalog(ollama)
+            name = await _wanted(catalog, settings, detect=auto_detect) if model_name is None else model_name
+            if not test_connection:
+                return create_ollama_model(name, settings)
+            told = (await configuration(catalog, settings, name))["metadata"]["ollama"]
+    return _model(name, settings.base_url, told["profile"], settings)
+
+
+def agent_from_config(document: Mapping[str, Any] | str, **overrides: Any) -> "Agent[Any, Any]":
+    """Build the agent that a document of `ollama://config/pydantic-ai` describes, with all repairs of its profile.
+
+    The environment need not name the server. A key or headers are sent only when it does, to that server.
+
+    Args:
+        document: The resource's text, or the object in it.
+        overrides: As for `Agent.from_spec`: `toolsets`, `output_type`, `instructions`, `model_settings`, …
+
+    Raises:
+        ModelError: It is not such a document.
+        ImportError: Pydantic AI is not installed; the text names the command.
+    """
+    with _telling(None):
+        spec = json.loads(document) if isinstance(document, str) else document
+        if not isinstance(spec, Mapping):
+            raise ValueError("The document is no JSON object.")  # noqa: TRY004 - it becomes one of our errors
+        spec = dict(cast("Mapping[str, Any]", spec))
+    if "model" not in overrides:
+        overrides["model"] = _described_model(spec)
+    with _extra():
+        from pydantic_ai import Agent  # noqa: PLC0415 - the extra
+    with _telling(None):
+        return Agent.from_spec(spec, **overrides)
+
+
+class _Description(BaseModel):
+    """What `metadata.ollama` of a document must have."""
+
+    model: str
+    base_url: str
+    profile: dict[str, Any]
+
+
+def _described_model(spec: Mapping[str, Any]) -> "OllamaModel":
+    try:
+        told = _Description.model_validate(spec["metadata"]["ollama"])
+        base_url = parse_host(told.base_url)
+    except (KeyError, TypeError, ValueError) as error:
+        problem = "This is no document of ollama://config/pydantic-ai: its metadata.ollama is missing or incomplete."
+        raise ModelError(problem, None, {"error": repr(error)}) from error
+    with _telling(told.model):
+        settings = OllamaSettings.load()
+    # A document must not be able to send the key to an address of its own.
+    return _model(told.model, base_url, told.profile, settings if settings.base_url == base_url else None)
+
+
+def _model(name: str, base_url: str, profile: Mapping[str, Any], settings: OllamaSettings | None) -> "OllamaModel":
+    with _extra():
+        from openai import AsyncOpenAI  # noqa: PLC0415 - the extra
+        from pydantic_ai.models.ollama import OllamaModel  # noqa: PLC0415 - the extra
+        from pydantic_ai.providers.ollama import OllamaProvider  # noqa: PLC0415 - the extra
+
+    key = (settings.plain_api_key() if settings else None) or _NO_KEY
+    headers = {"Authorization": f"Bearer {key}"} | (settings.plain_headers() if settings else {})
+    with _telling(name, base_url):
+        http = new_agent_client(base_url, headers)
+    client = AsyncOpenAI(base_url=openai_base_url(base_url), api_key=key, http_client=http)
+    return OllamaModel(name, provider=OllamaProvider(openai_client=client), profile=cast("Any", profile))
+
+
+@contextmanager
+def _telling(model_name: str | None, base_url: str | None = None) -> Generator[None]:
+    """Turn what goes wrong into a ModelError, chained from its cause."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except (OllamaError, RecursionError, ValueError) as error:
+        details: dict[str, object] = {"error": error.problem if isinstance(error, OllamaError) else str(error)}
+        if base_url:
+            details["url"] = base_url
+        if isinstance(error, OllamaStatusError):
+            details["status_code"] = error.status_code
+        raise ModelError(str(error), model_name, details) from error
+
+
+@contextmanager
+def _extra() -> Generator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(f"This needs Pydantic AI, which is not installed: {INSTALL}") from error

@@ -1,0 +1,1 @@
+"""The command: serve, check, demo, client configuration."""

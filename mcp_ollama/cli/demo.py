@@ -1,0 +1,25 @@
+"""`--demo`: the server over a simulated Ollama, on a machine without one."""
+
+from typing import TYPE_CHECKING
+
+from mcp_ollama.cli.output import print_note
+from mcp_ollama.server.server import build_server
+from mcp_ollama.settings import REGISTRIES
+from mcp_ollama.simulator import PULLABLE, demo_simulator, serve
+from mcp_ollama.sources.registry import Registry
+
+if TYPE_CHECKING:
+    from mcp_ollama.cli.main import Serve
+    from mcp_ollama.settings import OllamaSettings
+
+
+def serve_demo(settings: "OllamaSettings", transport: "Serve") -> int:
+    """Serve a simulated Ollama server and its registry on the transport, and return the exit status."""
+    note = f"This is a demo with a simulated Ollama server; it can pull {', '.join(PULLABLE)}."
+    print_note(note)
+    with serve(demo_simulator()) as running:
+        simulated = settings.model_copy(update={"base_url": running.base_url})
+        registry = Registry((), dict.fromkeys(REGISTRIES, running.base_url))
+        server = build_server(simulated, registry=registry)
+        server.instructions = f"{server.instructions} {note}"
+        return transport(server, simulated)

@@ -1,0 +1,105 @@
+"""The application: everything that lives as long as the server does, without any protocol."""
+
+import math
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from mcp_ollama.models.catalog import Catalog
+from mcp_ollama.models.events import Changes, Publish
+from mcp_ollama.models.loading import Loads
+from mcp_ollama.models.transfers import Transfers
+from mcp_ollama.ollama.client import OllamaClient
+from mcp_ollama.settings import REGISTRIES, OllamaSettings
+from mcp_ollama.sources.registry import Registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Limits of time, in seconds.
+
+    Args:
+        call: Limit for a tool call that does not wait for a transfer or a load; clients time out after 60.
+        check: One request of `health`; four of them and `health_extra` stay under `call`.
+        health_extra: All further checks of `health`, side by side.
+        unload: Until a model that is to be deleted has left memory.
+        cancel: Until a cancelled transfer has ended.
+        confirmation_ttl: Lifetime of a confirmation token.
+        elicitation: Limit for the user to answer a question; not part of `call`.
+        progress_interval: Between two progress notifications while bytes move (four a second at most).
+        progress_keepalive: The same while none move; some clients give up on a call that reports nothing.
+        retry: Before the second attempt of a transfer; further pauses grow from it.
+        load: Until a model is in memory; Ollama gives up sooner.
+        updates: All registry lookups of `check_updates` together.
+    """
+
+    call: float = 40
+    check: float = 7
+    health_extra: float = 5
+    unload: float = 10
+    cancel: float = 35
+    confirmation_ttl: float = 600
+    elicitation: float = 120
+    progress_interval: float = 0.34
+    progress_keepalive: float = 5
+    retry: float = 1
+    load: float = 3600
+    updates: float = 35
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One Ollama server with its settings, and the work in progress on it."""
+
+    settings: OllamaSettings
+    timeouts: Timeouts
+    ollama: OllamaClient
+    registry: Registry
+    catalog: Catalog
+    transfers: Transfers
+    loads: Loads
+    changes: Changes
+
+
+def build_client(settings: OllamaSettings, *, base_url: str | None = None, limit: float = math.inf) -> OllamaClient:
+    """Build a client of the server of these settings, with its key and headers.
+
+    Args:
+        settings: Address, timeout, key and headers.
+        base_url: Another address of the same server.
+        limit: Seconds for one request, where the settings allow more.
+    """
+    return OllamaClient(
+        base_url or settings.base_url,
+        min(settings.timeout, limit),
+        api_key=settings.plain_api_key(),
+        headers=settings.plain_headers(),
+    )
+
+
+@asynccontextmanager
+async def open_app(
+    settings: OllamaSettings,
+    registry: Registry | None = None,
+    timeouts: Timeouts | None = None,
+    publish: Publish | None = None,
+) -> AsyncGenerator[App]:
+    """Start the application: the first request opens the first connection, the end closes all."""
+    ollama = build_client(settings)
+    registry = registry or Registry((*REGISTRIES, *settings.registries))
+    timeouts = timeouts or Timeouts()
+    changes = Changes(publish)
+    transfers = Transfers(
+        ollama,
+        registry,
+        stall_seconds=settings.stall_seconds,
+        retry_seconds=timeouts.retry,
+        changed=changes.transfer_changed,
+    )
+    loads = Loads(ollama, longest=timeouts.load, changed=changes.running_changed)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(registry.aclose)
+        stack.push_async_callback(ollama.aclose)
+        await stack.enter_async_context(transfers.running())
+        await stack.enter_async_context(loads.running())
+        yield App(settings, timeouts, ollama, registry, Catalog(ollama), transfers, loads, changes)

@@ -1,0 +1,126 @@
+"""What is installed, with what `/api/show` says of each model, remembered by digest."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import anyio
+
+from mcp_ollama.models.concurrency import for_each
+from mcp_ollama.models.facts import Facts, facts_of
+from mcp_ollama.models.lookup import find_model, nearest_names
+from mcp_ollama.ollama.client import OllamaClient
+from mcp_ollama.ollama.error_messages import sanitize
+from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
+from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
+
+REPAIR = "pull_model repairs one that comes from a registry; delete_model removes it."
+
+
+@dataclass(slots=True)
+class Catalog:
+    """The installed models of one server.
+
+    The same digest is the same manifest, so what is remembered never grows stale.
+
+    Args:
+        ollama: The server.
+        most: How many digests are remembered.
+    """
+
+    ollama: OllamaClient
+    most: int = 2000
+    _facts: dict[str, Facts] = field(default_factory=dict[str, Facts])
+
+    async def find(self, model: ModelName | str) -> tuple[InstalledModel, list[InstalledModel]]:
+        """Find an installed model by name; gives all the others, too.
+
+        Raises:
+            InvalidModelName: Ollama would refuse the name.
+            ModelNotFoundError: It is not installed; the sentence names the nearest that are.
+        """
+        name = ModelName.for_pull(model) if isinstance(model, str) else model
+        models = await self.ollama.list_models()
+        found = find_installed(name, models)
+        return found, [one for one in models if one is not found]
+
+    async def is_still(self, model: InstalledModel) -> bool:
+        """Tell whether the very model that was found is still there, and not another under its name."""
+        now = find_model(ModelName.for_pull(model.name), await self.ollama.list_models())
+        return now is not None and now.digest == model.digest
+
+    async def info(self, model: InstalledModel) -> ModelInfo:
+        """Ask for all that the server says of a model, and remember its facts.
+
+        Raises:
+            ModelNotFoundError: It is listed, and that is all.
+        """
+        try:
+            info = await self.ollama.get_model_info(model.name)
+        except ModelNotFoundError as error:
+            raise damaged(model) from error
+        self._remember(model.digest, facts_of(info))
+        return info
+
+    async def facts(self, models: Iterable[InstalledModel], within: float = 10) -> dict[str, Facts | None]:
+        """Give the facts of each model by digest, None where `/api/show` cannot tell within so many seconds.
+
+        Cloud models are not asked after: the server would ask ollama.com.
+        """
+        wanted = {model.digest: model for model in models}
+        missing = [model for digest, model in wanted.items() if digest not in self._facts and not model.remote_host]
+        if missing:
+            await self._ask_all(missing, within)
+        return {digest: self._facts.get(digest) for digest in wanted}
+
+    async def _ask_all(self, models: list[InstalledModel], within: float) -> None:
+        async def ask(model: InstalledModel) -> None:
+            try:
+                await self.info(model)
+            except (OllamaError, InvalidModelName):
+                # A damaged model is listed but cannot be shown; what /api/tags says of it has to do.
+                return
+
+        with anyio.move_on_after(within):
+            await for_each(models, ask)
+
+    def _remember(self, digest: str, facts: Facts) -> None:
+        if not digest:
+            return
+        while len(self._facts) >= self.most:
+            del self._facts[next(iter(self._facts))]
+        self._facts[digest] = facts
+
+
+def find_installed(name: ModelName, models: list[InstalledModel]) -> InstalledModel:
+    """Find a model among the installed ones.
+
+    Raises:
+        ModelNotFoundError: It is not installed; the sentence names the nearest that are.
+    """
+    found = find_model(name, models)
+    if found is None:
+        raise _not_installed(name, models)
+    return found
+
+
+def damaged(model: InstalledModel) -> ModelNotFoundError:
+    """Build the error for a model that is listed, while the server says that there is no such model."""
+    if model.remote_host:
+        problem = f"{model.name} is listed, but {sanitize(model.remote_host, 100)} does not know it any more."
+        repair = "delete_model removes it."
+    else:
+        problem = f"{model.name} is listed, but its files are damaged or missing."
+        repair = REPAIR
+    return ModelNotFoundError(problem, repair, model=model.name)
+
+
+def _not_installed(name: ModelName, models: list[InstalledModel]) -> ModelNotFoundError:
+    if nearest := nearest_names(name, models):
+        shown = " or ".join(sanitize(one, 100) for one in nearest)
+        next_step = f"Did you mean {shown}? See list_models, or pull it with pull_model."
+    elif models:
+        next_step = "See list_models for the installed ones, or pull it with pull_model."
+    else:
+        next_step = "No model is installed yet: pull one with pull_model."
+    return ModelNotFoundError(f"The model {name.short} is not installed.", next_step, model=name.short)

@@ -1,0 +1,144 @@
+"""The checks of `health` that look further than whether the server answers."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal
+
+import anyio
+from pydantic import BaseModel
+
+from mcp_ollama.models.app import App
+from mcp_ollama.models.catalog import REPAIR
+from mcp_ollama.models.concurrency import for_each
+from mcp_ollama.models.formatting import join_limited
+from mcp_ollama.models.lookup import find_named
+from mcp_ollama.models.running import processor_of
+from mcp_ollama.ollama.error_messages import sanitize
+from mcp_ollama.ollama.errors import (
+    InvalidModelName,
+    OllamaConnectionError,
+    OllamaError,
+    OllamaResponseError,
+    OllamaStatusError,
+)
+from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
+
+SHORT_CONTEXT = 4096
+"""What Ollama gives a model on a machine with little video memory: an agent's instructions alone may fill it."""
+MAX_MODELS = 200
+_ASKED_FOR = ModelName.parse("llama3.2")
+
+
+class Check(BaseModel):
+    """One thing that was looked at, and how to mend it."""
+
+    name: str
+    status: Literal["ok", "warn", "fail", "unknown"]
+    detail: str
+    fix: str | None = None
+
+
+async def look_further(app: App, models: Sequence[InstalledModel], running: Sequence[RunningModel]) -> list[Check]:
+    """Make all of them at once, each in a few seconds."""
+    slow: dict[str, Callable[[], Awaitable[Check]]] = {
+        "registry": lambda: _registry(app),
+        "cloud": lambda: _cloud(app, models),
+        "damaged": lambda: _damaged(app, models),
+    }
+    found = {name: _too_slow(name) for name in slow}
+
+    async def look(name: str) -> None:
+        with anyio.move_on_after(app.timeouts.health_extra):
+            found[name] = await slow[name]()
+
+    await for_each(slow, look)
+    return [found["registry"], _memory(running), _context(models, running), found["cloud"], found["damaged"]]
+
+
+def _too_slow(name: str) -> Check:
+    detail = "There was no answer in the few seconds that health takes."
+    return Check(name=name, status="unknown", detail=detail, fix="Call again when the server is less busy.")
+
+
+async def _registry(app: App) -> Check:
+    host = _ASKED_FOR.host
+    try:
+        await app.registry.get_manifest(_ASKED_FOR)
+    except OllamaConnectionError as error:
+        return Check(
+            name="registry",
+            # The server has an internet access and a proxy of its own, even on the same machine.
+            status="unknown",
+            detail=f"{error.problem} The server itself may reach it.",
+            fix="If pulls fail, check the internet access of the server (name look-up, proxy).",
+        )
+    except OllamaError:
+        # It has answered, whatever it says of that model.
+        pass
+    return Check(name="registry", status="ok", detail=f"{host} answers.")
+
+
+def _memory(running: Sequence[RunningModel]) -> Check:
+    places = {"cpu": "wholly", "mixed": "partly"}
+    slow = [f"{_shown(one)} ({places[place]})" for one in running if (place := processor_of(one)) in places]
+    if not slow:
+        return Check(name="memory", status="ok", detail="No loaded model runs on the CPU.")
+    fix = (
+        "Use a smaller model or quantization, a shorter context, or unload_model others; without a GPU this is normal."
+    )
+    return Check(name="memory", status="warn", detail=f"On the CPU, and so slow: {join_limited(slow)}.", fix=fix)
+
+
+def _context(models: Sequence[InstalledModel], running: Sequence[RunningModel]) -> Check:
+    short = [
+        f"{_shown(one)} ({one.context_length:,} of {trained:,} tokens)"
+        for one in running
+        if 0 < one.context_length <= SHORT_CONTEXT < (trained := _trained(one, models))
+    ]
+    if not short:
+        return Check(name="context", status="ok", detail="No loaded model has a context cut short.")
+    fix = "Set OLLAMA_CONTEXT_LENGTH on the server, or make a variant with create_model and the parameter num_ctx."
+    detail = f"Loaded with a short context, in which agents lose their instructions: {join_limited(short)}."
+    return Check(name="context", status="warn", detail=detail, fix=fix)
+
+
+def _trained(one: RunningModel, models: Sequence[InstalledModel]) -> int:
+    found = find_named(one.name, models)
+    return found.details.context_length if found else 0
+
+
+async def _cloud(app: App, models: Sequence[InstalledModel]) -> Check:
+    remote = [_shown(one) for one in models if one.remote_host]
+    try:
+        disabled = await app.ollama.is_cloud_disabled()
+    except OllamaStatusError as error:
+        detail = "Whether cloud models are switched off is not told by this server."
+        fix = "Update Ollama: 0.16.2 was the first to tell." if error.status_code == 404 else error.problem
+        return Check(name="cloud", status="unknown", detail=detail, fix=fix)
+    except OllamaError as error:
+        return Check(name="cloud", status="unknown", detail=error.problem, fix=error.next_step or "Call again.")
+    if disabled and remote:
+        fix = "Switch the cloud on in Ollama's settings (or OLLAMA_NO_CLOUD off), or delete_model them."
+        detail = f"Cloud models are switched off on this server, but installed: {join_limited(remote)}."
+        return Check(name="cloud", status="warn", detail=detail, fix=fix)
+    return Check(name="cloud", status="ok", detail=f"Cloud models are switched {'off' if disabled else 'on'}.")
+
+
+async def _damaged(app: App, models: Sequence[InstalledModel]) -> Check:
+    damaged: list[str] = []
+
+    async def look(model: InstalledModel) -> None:
+        try:
+            await app.ollama.get_model_info(model.name)
+        except (OllamaStatusError, OllamaResponseError, InvalidModelName):
+            damaged.append(_shown(model))
+
+    await for_each([one for one in models if not one.remote_host][:MAX_MODELS], look)
+    if not damaged:
+        return Check(name="damaged", status="ok", detail="Every installed model can be shown.")
+    detail = f"Listed, but not usable: {join_limited(sorted(damaged))}."
+    return Check(name="damaged", status="warn", detail=detail, fix=REPAIR)
+
+
+def _shown(model: InstalledModel | RunningModel) -> str:
+    return sanitize(model.name, 100)

@@ -1,0 +1,101 @@
+"""What `/api/show` says of a model, read without I/O."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
+
+_WEIGHTS = re.compile(r"^FROM .*sha256[-:]([0-9a-f]{64})\s*$", re.MULTILINE)
+_WHOLE = re.compile(r"[0-9]{1,15}|[0-9](\.[0-9]{1,15})?e\+[0-9]{2}")  # Go writes a million as 1e+06
+_PARAMETER = re.compile(r"^(\S+)\s+(.*)$")
+_MAX_LICENSE_NAME = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The part of `/api/show` that is remembered; it holds for every model of the same digest.
+
+    Args:
+        capabilities: In Ollama's words: `completion`, `tools`, `vision`, `embedding`, `thinking`, …
+        context_length: Tokens that the model was trained for; None when unknown.
+        weights: SHA-256 (64 hex digits) of the weights blob; None when the server does not name it.
+    """
+
+    capabilities: tuple[str, ...]
+    context_length: int | None
+    weights: str | None
+
+
+def facts_of(info: ModelInfo) -> Facts:
+    """Read the facts from a `/api/show` answer."""
+    weights = _WEIGHTS.search(info.modelfile)
+    return Facts(tuple(sorted(info.capabilities)), trained_context(info), weights[1] if weights else None)
+
+
+def capabilities_of(model: InstalledModel, facts: Facts | None) -> list[str]:
+    """Return the capabilities from `/api/show`; from `/api/tags`, which misses some, only without facts."""
+    return list(facts.capabilities) if facts else sorted(model.capabilities)
+
+
+def trained_context(info: ModelInfo) -> int | None:
+    """Read the context length in tokens that the model was trained for; None when unknown."""
+    known = info.model_info or {}
+    length = known.get(f"{known.get('general.architecture')}.context_length")
+    return length if isinstance(length, int) and length > 0 else None
+
+
+def configured_context(parameters: Mapping[str, object]) -> int | None:
+    """Read the context length that the model's own `num_ctx` parameter sets; None when it sets none."""
+    value = parameters.get("num_ctx")
+    return int(float(value)) if isinstance(value, str) and _WHOLE.fullmatch(value) else None
+
+
+def parameter_count(info: ModelInfo) -> int | None:
+    """Read the number of weights; None when unknown."""
+    count = (info.model_info or {}).get("general.parameter_count")
+    return count if isinstance(count, int) and count > 0 else None
+
+
+def license_name(info: ModelInfo) -> str | None:
+    """Return the GGUF's own short name of the licence, else the first line of its text, at most 80 characters."""
+    known = (info.model_info or {}).get("general.license")
+    texts = info.license if isinstance(info.license, list) else [info.license or ""]
+    first = next((line.strip() for line in "\n".join(texts).splitlines() if line.strip()), "")
+    name = known if isinstance(known, str) and known else first
+    return name[:_MAX_LICENSE_NAME] or None
+
+
+def parse_parameters(text: str) -> dict[str, str | list[str]]:
+    """Parse the `parameters` text of `/api/show`: a name and a value per line; repeated names become a list.
+
+    The values stay texts, as Ollama prints them, without the quotes and escapes of strings.
+    """
+    found: dict[str, str | list[str]] = {}
+    for name, value in sorted(_parameter_lines(text)):
+        match found.get(name):
+            case None:
+                found[name] = value
+            case list(values):
+                values.append(value)
+            case first:
+                found[name] = [first, value]
+    return found
+
+
+def _parameter_lines(text: str) -> Iterable[tuple[str, str]]:
+    for line in text.splitlines():
+        if match := _PARAMETER.match(line.strip()):
+            yield match[1], _unquote(match[2])
+
+
+def _unquote(value: str) -> str:
+    # Go's quotes are JSON's except for a few rare escapes.
+    if len(value) < 2 or value[0] != '"' or value[-1] != '"':
+        return value
+    try:
+        # JSON accepts half a surrogate pair; UTF-8 does not.
+        return str(json.loads(value)).encode("utf-8", "replace").decode()
+    except ValueError:
+        return value[1:-1]

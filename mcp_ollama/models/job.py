@@ -1,0 +1,244 @@
+"""One pull or push: how it stands, when its stream has stalled, and how it is closed."""
+
+import logging
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Literal
+
+import anyio
+from pydantic import BaseModel
+
+from mcp_ollama.models.background import BackgroundTask
+from mcp_ollama.models.progress import Meter, describe
+from mcp_ollama.ollama.error_messages import sanitize
+from mcp_ollama.ollama.errors import OllamaError, OllamaTimeoutError
+from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.schemas import Progress
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["pull", "push"]
+State = Literal[
+    "queued",
+    "manifest",
+    "downloading",
+    "uploading",
+    "verifying",
+    "writing",
+    "retrying",
+    "cancelling",
+    "done",
+    "failed",
+    "cancelled",
+]
+
+MAX_PATIENCE_SECONDS = 30.0
+"""How long a stream that must not be closed yet is waited for; with a small `stall_seconds`, half of that."""
+MAX_LINE = 119
+MAX_STATUS = 200
+
+_STATES: dict[str, State] = {
+    "manifest": "manifest",
+    "verifying": "verifying",
+    "writing": "writing",
+    "done": "writing",
+}
+"""By the phase that a line is about; a layer's bytes go up or down."""
+
+
+class Transfer(BaseModel):
+    """How a pull or push stands."""
+
+    kind: Kind
+    model: str
+    state: State
+    status: str
+    completed_bytes: int
+    total_bytes: int | None = None
+    percent: float | None = None
+    bytes_per_second: int | None = None
+    eta_seconds: float | None = None
+    elapsed_seconds: float
+    attempts: int
+    queue_position: int | None = None
+    error: str | None = None
+    next_step: str | None = None
+
+
+class TransferList(BaseModel):
+    """Transfers: those that run or wait, in order, and those that ended within an hour."""
+
+    transfers: list[Transfer]
+
+
+class Job(BackgroundTask):
+    """One pull or push, from the queue to its end."""
+
+    def __init__(self, kind: Kind, name: ModelName, *, insecure: bool, stall_seconds: float) -> None:
+        super().__init__()
+        self.kind: Kind = kind
+        self.name = name
+        self.insecure = insecure
+        self.meter = Meter()
+        self.state: State = "queued"
+        self.status = "waiting for its turn"
+        self.attempts = 0
+        self.cancelling = anyio.Event()
+        self.max_completed_bytes = 0
+        self._stall_seconds = stall_seconds
+        self._patience = min(MAX_PATIENCE_SECONDS, stall_seconds / 2)
+        self._said: str = ""
+        self._deadline = time.monotonic()
+        self._decided = _set_event()
+
+    def is_for(self, kind: Kind, name: ModelName) -> bool:
+        """Tell whether it moves that model in that direction, however the name is spelt."""
+        return self.kind == kind and self.name.key == name.key
+
+    def line(self, queue_position: int | None = None) -> str:
+        """Say how it stands, in one line for a person."""
+        line = describe(self.name.short, self.state, self.meter)
+        if queue_position is not None:
+            line += f", number {queue_position} in line"
+        elif self.state == "retrying":
+            line += f": {self.status}"
+        return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…"
+
+    def snapshot(self, queue_position: int | None = None) -> Transfer:
+        """Give how it stands, as data."""
+        meter, moving = self.meter, self.state in ("downloading", "uploading")
+        return Transfer(
+            kind=self.kind,
+            model=self.name.short,
+            state=self.state,
+            status=self.status,
+            completed_bytes=meter.completed_bytes,
+            total_bytes=meter.total_bytes,
+            percent=meter.percent,
+            bytes_per_second=meter.bytes_per_second if moving else None,
+            eta_seconds=meter.eta_seconds if moving else None,
+            elapsed_seconds=round(self.elapsed_seconds, 1),
+            attempts=self.attempts,
+            queue_position=queue_position,
+            error=self.error.problem if self.error else None,
+            next_step=self.error.next_step or None if self.error else None,
+        )
+
+    @property
+    def is_current(self) -> bool:
+        """Whether another call can join it: it is in progress, or its failure has not been reported yet."""
+        return self.has_unreported_error if self.finished.is_set() else not self.cancelling.is_set()
+
+    def finish(self, state: State, status: str, error: OllamaError | None = None) -> None:
+        """End it, once and for all."""
+        self.state, self.status = state, status
+        self.end(error)
+
+    def cancel(self, timeouts: float = MAX_PATIENCE_SECONDS) -> None:
+        """Ask it to end; one that waits in line ends at once.
+
+        Args:
+            timeouts: Seconds to wait at most while closing its stream would crash Ollama.
+        """
+        self._patience = min(self._patience, timeouts)
+        self.cancelling.set()
+        if self.state == "queued":
+            self.finish("cancelled", "cancelled before it began")
+        elif not self.finished.is_set():
+            self.state, self.status = "cancelling", "waiting for Ollama to let go"
+
+    async def attempt(self, lines: AsyncGenerator[Progress], is_alive: Callable[[], Awaitable[bool]]) -> None:
+        """Read one stream to its `success`.
+
+        Raises:
+            OllamaError: It did not get there; when it was closed because of a stall or a cancel, a timeout.
+        """
+        self.attempts += 1
+        self._decided = _set_event()
+        self._touch("manifest", "connecting")
+        closed = True
+        problem: OllamaError | None = None
+        # The watch lives as long as its stream does, so that it can never close the next one.
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch, group.cancel_scope, is_alive)
+            try:
+                async with aclosing(lines):
+                    async for progress in lines:
+                        self._note(progress)
+                closed = False
+            except OllamaError as error:
+                problem = error
+            group.cancel_scope.cancel()
+        if problem or closed:
+            raise problem or self._stall()
+
+    async def pause(self, seconds: float, error: OllamaError) -> None:
+        """Wait before the next attempt, saying why; a cancel ends the wait."""
+        self.state, self.status, self._said = "retrying", error.problem, ""
+        with anyio.move_on_after(seconds):
+            await self.cancelling.wait()
+
+    async def _watch(self, stream: anyio.CancelScope, is_alive: Callable[[], Awaitable[bool]]) -> None:
+        """Close the stream when somebody cancels, or when it stalls."""
+        while not self._must_close():
+            with anyio.move_on_after(self._deadline - time.monotonic()):
+                await self.cancelling.wait()
+            # Hashing many gigabytes tells nothing new for minutes: only a dead server is a stall then.
+            if self._must_close() and self.state == "verifying" and await is_alive():
+                self._deadline = time.monotonic() + self._stall_seconds
+            if self._must_close():
+                await self._wait_until_decided()
+        stream.cancel()
+
+    def _must_close(self) -> bool:
+        return self.cancelling.is_set() or time.monotonic() >= self._deadline
+
+    async def _wait_until_decided(self) -> None:
+        # A line with a digest but no total means that Ollama still asks for the blob's size on behalf of
+        # another client of the same blob. Leaving now would crash the whole server (ollama#17370).
+        with anyio.move_on_after(self._patience):
+            await self._decided.wait()
+        if not self._decided.is_set():
+            logger.warning("Closing the %s of %s before Ollama knew the size of its layer.", self.kind, self.name)
+
+    def _stall(self) -> OllamaTimeoutError:
+        what = "No new bytes" if self.max_completed_bytes else "Nothing"
+        return OllamaTimeoutError(
+            f"{what} of {self.name} came for {self._stall_seconds:g} s.",
+            "Check the internet access of the machine that Ollama runs on, then call again:"
+            " what was transferred is kept.",
+        )
+
+    def _note(self, progress: Progress) -> None:
+        if progress.total or not progress.digest:
+            self._decided.set()
+        elif self._decided.is_set():
+            self._decided = anyio.Event()
+        before = self.meter.completed_bytes
+        phase = self.meter.update(progress, time.monotonic())
+        now = self.meter.completed_bytes
+        if now > before:
+            # What was there before is no progress.
+            self.max_completed_bytes = max(self.max_completed_bytes, now)
+        state = _STATES.get(phase, "downloading" if self.kind == "pull" else "uploading")
+        if self.kind == "push" and 0 < progress.total <= progress.completed:
+            # The registry makes a blob of the parts, which takes it a while.
+            state = "verifying"
+        # In a stall the lines of a layer go on, unchanged.
+        if now > before or state != self.state or phase != "layer":
+            self._touch(state, progress.status)
+
+    def _touch(self, state: State, status: str) -> None:
+        self._deadline = time.monotonic() + self._stall_seconds
+        if self.cancelling.is_set():
+            return
+        self.state = state
+        if status != self._said:
+            self._said, self.status = status, sanitize(status, MAX_STATUS)
+
+
+def _set_event() -> anyio.Event:
+    event = anyio.Event()
+    event.set()
+    return event

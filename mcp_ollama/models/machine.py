@@ -1,0 +1,95 @@
+"""Memory of the machine that Ollama runs on: seen from here, or stated by the operator."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import anyio
+from anyio import to_thread
+
+from mcp_ollama.models.hardware import PROBE_SECONDS, Gpu, Ram, System, read_gpus, read_ram
+from mcp_ollama.models.sizes import parse_size
+
+Origin = Literal["machine", "machine_assumed", "operator"]
+"""How the memory is known: Ollama is proved to run here, is assumed to, or the operator states it."""
+
+_ITEM = re.compile(r"(?:(?P<kind>gpu|ram)\s*:\s*)?(?P<size>[\d.]+\s*[a-z]+)(?:\s*,\s*|\s+|$)", re.IGNORECASE)
+_STATEMENT = re.compile(rf"(?:{_ITEM.pattern.replace('?P<kind>', '').replace('?P<size>', '')})+", re.IGNORECASE)
+_EXAMPLES = "24GB, 24GB,24GB, gpu:24GB ram:64GB or ram:32GB"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Memory that models can use.
+
+    Attributes:
+        gpus: The GPUs; empty when models run on the CPU; None when they are unknown.
+        ram: The RAM; None when it is unknown.
+        origin: How it is known.
+    """
+
+    gpus: tuple[Gpu, ...] | None
+    ram: Ram | None
+    origin: Origin
+
+
+def parse_memory(text: str) -> Memory:
+    """Parse the operator's statement of memory, `MCP_OLLAMA_MEMORY`.
+
+    A size without a kind is a GPU, or of the kind before it: `gpu:24GB,24GB ram:64GB` has two GPUs. GB is 1024³ bytes.
+
+    Raises:
+        ValueError: It is not such a statement.
+    """
+    text = text.strip()
+    if not _STATEMENT.fullmatch(text):
+        raise ValueError(f"{text[:80]!r} is not a statement of memory: use {_EXAMPLES}.")
+    sizes: dict[str, list[int]] = {"gpu": [], "ram": []}
+    kind = "gpu"
+    for item in _ITEM.finditer(text):
+        kind = (item["kind"] or kind).lower()
+        sizes[kind].append(parse_size(item["size"], binary=True))
+    if len(sizes["ram"]) > 1:
+        raise ValueError(f"{text[:80]!r} states the RAM more than once: use {_EXAMPLES}.")
+    gpus = tuple(Gpu(f"GPU {number}", size, size) for number, size in enumerate(sizes["gpu"]))
+    return Memory(gpus, next((Ram(size, size) for size in sizes["ram"]), None), "operator")
+
+
+async def read_memory(origin: Origin = "machine", system: System | None = None) -> Memory:
+    """Read the memory of this machine; each part within 2 s, and unknown when it cannot be read.
+
+    Args:
+        origin: How it is known that Ollama runs here.
+        system: Where the operating system is looked at.
+    """
+    system = system or System()
+    gpus: list[Gpu] | None = None
+    ram: Ram | None = None
+
+    async def probe_gpus() -> None:
+        nonlocal gpus
+        gpus = await run_probe(lambda: read_gpus(system))
+
+    async def probe_ram() -> None:
+        nonlocal ram
+        ram = await run_probe(lambda: read_ram(system))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(probe_gpus)
+        group.start_soon(probe_ram)
+    return Memory(None if gpus is None else tuple(gpus), ram, origin)
+
+
+async def run_probe(probe: Callable[[], T]) -> T | None:
+    """Run a blocking look at this machine in a thread; None when it fails or takes over 2 s.
+
+    A sleeping GPU or a dead network drive can block a plain read for minutes; its thread is then abandoned.
+    """
+    try:
+        with anyio.fail_after(PROBE_SECONDS):
+            return await to_thread.run_sync(probe, abandon_on_cancel=True)
+    except (OSError, ValueError, LookupError):
+        return None

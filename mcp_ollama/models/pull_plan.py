@@ -1,0 +1,128 @@
+"""What a pull would download, and whether it fits on the disk."""
+
+import re
+import shutil
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from mcp_ollama.models.app import App
+from mcp_ollama.models.formatting import format_bytes
+from mcp_ollama.models.lookup import find_model
+from mcp_ollama.ollama.addresses import is_loopback
+from mcp_ollama.ollama.error_messages import sanitize
+from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
+from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.schemas import InstalledModel, Manifest
+from mcp_ollama.sources.registry import MAX_LOOKUPS, present_blobs
+
+_BLOB_OF_MODEL = re.compile(r"^FROM (.+[/\\]blobs[/\\]sha256-[0-9a-f]{64})\s*$", re.MULTILINE)
+
+
+class LayerPlan(BaseModel):
+    """A part of a model; no `present` means that nobody knows."""
+
+    digest: str
+    kind: str
+    size_bytes: int
+    present: bool | None = None
+
+
+class PullPlan(BaseModel):
+    """What a pull would do; what is left out is not known, and a warning says why."""
+
+    model: str
+    exists: bool
+    installed: bool
+    up_to_date: bool | None = None
+    total_bytes: int | None = None
+    present_bytes: int | None = None
+    download_bytes: int | None = None
+    layers: list[LayerPlan] = []
+    disk_free_bytes: int | None = None
+    fits_on_disk: bool | None = None
+    warnings: list[str] = []
+
+
+async def plan_pull(app: App, name: ModelName) -> PullPlan:
+    """Compare the registry's manifest with what the server has (`HEAD /api/blobs/<digest>`).
+
+    Raises:
+        OllamaError: The server or the registry cannot be asked.
+    """
+    models = await app.ollama.list_models()
+    found = find_model(name, models)
+    # Ollama asks a registry in the spelling of what is installed.
+    name = ModelName.parse(found.name) if found else name
+    plan = PullPlan(model=name.short, exists=True, installed=found is not None)
+    try:
+        manifest = await app.registry.get_manifest(name)
+    except ModelNotFoundError as error:
+        plan.exists, plan.warnings = False, [str(error)]
+        return plan
+    plan.up_to_date = found.digest == manifest.digest if found else None
+    plan.total_bytes = manifest.total_bytes
+    present = set(manifest.blobs) if plan.up_to_date else await present_blobs(app.ollama, manifest)
+    _note_layers(plan, manifest, present)
+    if name.is_cloud:
+        plan.warnings.append("It runs on ollama.com: what is fetched is only a reference to it.")
+    await _note_disk(app, plan, models)
+    return plan
+
+
+def bytes_of(manifest: Manifest, digests: set[str]) -> int:
+    """Sum the sizes of some blobs of a manifest."""
+    return sum(layer.size for digest, layer in manifest.blobs.items() if digest in digests)
+
+
+def _note_layers(plan: PullPlan, manifest: Manifest, present: set[str] | None) -> None:
+    layers = sorted(manifest.blobs.values(), key=lambda layer: -layer.size)
+    plan.layers = [
+        LayerPlan(
+            digest=layer.digest.removeprefix("sha256:")[:12],
+            kind=sanitize(layer.kind, 40),
+            size_bytes=layer.size,
+            present=None if present is None else layer.digest in present,
+        )
+        for layer in layers[:MAX_LOOKUPS]
+    ]
+    if present is None:
+        why = "too many to ask" if len(layers) > MAX_LOOKUPS else "and the server does not tell"
+        plan.warnings.append(f"It has {len(layers)} parts, {why} which of them it has already.")
+    else:
+        plan.present_bytes = bytes_of(manifest, present)
+        plan.download_bytes = manifest.total_bytes - plan.present_bytes
+
+
+async def _note_disk(app: App, plan: PullPlan, models: list[InstalledModel]) -> None:
+    plan.disk_free_bytes = await _free_bytes(app, models)
+    if plan.disk_free_bytes is None:
+        plan.warnings.append("How much disk is free is not known: where the server keeps its models cannot be seen.")
+    elif plan.download_bytes is not None:
+        plan.fits_on_disk = plan.download_bytes <= plan.disk_free_bytes
+        if not plan.fits_on_disk:
+            short = format_bytes(plan.download_bytes - plan.disk_free_bytes)
+            plan.warnings.append(f"The disk lacks {short}: list_models with sort=size shows what is large.")
+
+
+async def _free_bytes(app: App, models: list[InstalledModel]) -> int | None:
+    """Measure the disk that the models lie on; None unless one of its blobs can be seen from here.
+
+    An address of this machine may well lead into a container or a tunnel.
+    """
+    local = next((one for one in models if not one.remote_host), None)
+    if local is None or not is_loopback(app.settings.base_url):
+        return None
+    try:
+        info = await app.ollama.get_model_info(local.name)
+    except (OllamaError, InvalidModelName):
+        return None
+    named = _BLOB_OF_MODEL.search(info.modelfile)
+    return _free_beside(Path(named[1])) if named else None
+
+
+def _free_beside(blob: Path) -> int | None:
+    try:
+        return shutil.disk_usage(blob.parent).free if blob.is_file() else None
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,1 @@
+"""Finding a model to pull: sources, ranking, and the quantization that fits."""

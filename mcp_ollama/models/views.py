@@ -1,0 +1,233 @@
+"""Installed models as tools and resources show them: a row of a list, and a card of one model."""
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from mcp_ollama.models.catalog import Catalog
+from mcp_ollama.models.facts import (
+    Facts,
+    capabilities_of,
+    configured_context,
+    facts_of,
+    license_name,
+    parameter_count,
+    parse_parameters,
+)
+from mcp_ollama.models.formatting import format_timestamp, join_limited
+from mcp_ollama.models.lookup import find_running, identity
+from mcp_ollama.ollama.error_messages import sanitize
+from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
+
+MAX_TEXT = 8_000
+"""Characters of a model's own text (licence, template, …) in one answer."""
+MAX_PARAMETERS = 1_000
+"""Characters of a model's parameters in one answer; real ones have a few hundred."""
+MAX_WORD = 80
+"""Characters of a field that holds a word or two in real models, but anything in a hostile one."""
+
+Text = Literal["modelfile", "template", "system", "license", "messages", "model_info"]
+Order = Literal["modified", "size", "name"]
+
+
+class ModelRow(BaseModel):
+    """An installed model. `context_length` is what it was trained for, in tokens."""
+
+    name: str
+    size_bytes: int
+    modified_at: str | None = None
+    digest: str
+    family: str | None = None
+    parameter_size: str | None = None
+    quantization: str | None = None
+    context_length: int | None = None
+    capabilities: list[str]
+    loaded: bool
+    remote: bool
+
+
+class ModelList(BaseModel):
+    """A page of the installed models; `total_size_bytes` counts each digest once."""
+
+    models: list[ModelRow]
+    total_count: int
+    matched_count: int
+    next_offset: int | None = None
+    total_size_bytes: int
+    next_step: str | None = None
+
+
+class ModelCard(ModelRow):
+    """One model. The context lengths are in tokens: trained, set by its own num_ctx, and as loaded now."""
+
+    parameter_count: int | None = None
+    configured_context_length: int | None = None
+    loaded_context_length: int | None = None
+    parameters: dict[str, str | list[str]]
+    license_name: str | None = None
+    requires: str | None = None
+    parent_model: str | None = None
+    remote_host: str | None = None
+    texts: dict[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownModel:
+    """What the server says of one installed model: its rows of `/api/tags` and `/api/ps`, and `/api/show`."""
+
+    model: InstalledModel
+    info: ModelInfo
+    loaded: RunningModel | None
+
+
+async def list_models(
+    catalog: Catalog,
+    contains: str = "",
+    capability: str = "",
+    sort: Order = "modified",
+    limit: int = 50,
+    offset: int = 0,
+) -> ModelList:
+    """Build a page of the installed models.
+
+    Args:
+        catalog: The models.
+        contains: Only names that contain this text, in any case.
+        capability: Only models with this capability.
+        sort: Newest first, largest first, or by name.
+        limit: Most rows.
+        offset: Rows to skip.
+    """
+    models = await catalog.ollama.list_models()
+    running = {identity(one) for one in await catalog.ollama.list_running_models()}
+    wanted, able = contains.lower(), capability.strip().lower()
+    matched = [model for model in models if wanted in model.name.lower()] if wanted else models
+    facts: dict[str, Facts | None] = {}
+    next_step = None
+    if able:
+        candidates, facts = matched, await catalog.facts(matched)
+        matched = [one for one in matched if able in capabilities_of(one, facts.get(one.digest))]
+        next_step = _incomplete_note(candidates, facts) or (
+            None if matched else _no_match_note(able, candidates, facts)
+        )
+    page = (sorted(matched, key=_ORDERS[sort]) if sort in _ORDERS else matched)[offset : offset + limit]
+    if not able:
+        facts = await catalog.facts(page)
+    end = offset + len(page)
+    return ModelList(
+        models=[model_row(model, facts.get(model.digest), running) for model in page],
+        total_count=len(models),
+        matched_count=len(matched),
+        next_offset=end if end < len(matched) else None,
+        total_size_bytes=sum({model.digest or model.name: model.size for model in models}.values()),
+        next_step=next_step,
+    )
+
+
+_ORDERS: dict[str, Callable[[InstalledModel], Any]] = {
+    "size": lambda model: (-model.size, model.name),
+    "name": lambda model: model.name,
+}
+"""Sort keys; the server's own order is newest first."""
+
+
+def _incomplete_note(models: list[InstalledModel], facts: Mapping[str, Facts | None]) -> str | None:
+    """Name the models that may be missing, since only `/api/show` knows all capabilities."""
+    unread = [sanitize(one.name, 100) for one in models if not one.remote_host and not facts.get(one.digest)]
+    if not unread:
+        return None
+    return f"What {join_limited(unread)} can do could not be read in full: call again, or see health."
+
+
+def _no_match_note(capability: str, models: list[InstalledModel], facts: Mapping[str, Facts | None]) -> str:
+    known = sorted({word for one in models for word in capabilities_of(one, facts.get(one.digest))})
+    return sanitize(f"None has the capability {capability[:40]!r}. There are: {', '.join(known) or 'none'}.")
+
+
+def model_row(model: InstalledModel, facts: Facts | None, running: Collection[tuple[str, str]]) -> ModelRow:
+    """Build the row of a model.
+
+    Args:
+        model: Its row of `/api/tags`.
+        facts: What `/api/show` said; None where it could not be read.
+        running: The `identity` of each loaded model.
+    """
+    return ModelRow(
+        name=model.name,
+        size_bytes=model.size,
+        modified_at=format_timestamp(model.modified_at),
+        digest=model.digest[:12],
+        family=_word(model.details.family),
+        parameter_size=_word(model.details.parameter_size),
+        quantization=_word(model.details.quantization_level),
+        context_length=(facts.context_length if facts else None) or model.details.context_length or None,
+        capabilities=capabilities_of(model, facts),
+        loaded=bool(running) and identity(model) in running,
+        remote=bool(model.remote_host),
+    )
+
+
+async def show_model(catalog: Catalog, name: ModelName | str) -> ShownModel:
+    """Read all that the server says of an installed model.
+
+    Raises:
+        InvalidModelName: Ollama would refuse the name.
+        ModelNotFoundError: It is not installed, or damaged.
+    """
+    found, _ = await catalog.find(name)
+    info = await catalog.info(found)
+    running = await catalog.ollama.list_running_models()
+    return ShownModel(found, info, next(iter(find_running(found, running)), None))
+
+
+def model_card(shown: ShownModel, texts: Mapping[str, str] | None = None) -> ModelCard:
+    """Build the card of a model, with the long texts that were asked for."""
+    model, info, loaded = shown.model, shown.info, shown.loaded
+    parameters = parse_parameters(info.parameters)
+    row = model_row(model, facts_of(info), {identity(model)} if loaded else ())
+    return ModelCard(
+        **row.model_dump(exclude={"digest"}),
+        digest=model.digest,
+        parameter_count=parameter_count(info),
+        configured_context_length=configured_context(parameters),
+        loaded_context_length=loaded.context_length or None if loaded else None,
+        parameters=_bounded(parameters),
+        license_name=license_name(info),
+        requires=_word(info.requires),
+        parent_model=_word(info.details.parent_model),
+        remote_host=_word(info.remote_host or model.remote_host),
+        texts=dict(texts) if texts else None,
+    )
+
+
+def quote_text(name: Text, info: ModelInfo) -> str:
+    """Return one of the model's own texts, cut with a mark."""
+    match name:
+        case "license":
+            text = info.license if isinstance(info.license, str) else "\n".join(info.license or [])
+        case "messages":
+            text = "\n".join(f"{message.role}: {message.content}" for message in info.messages or [])
+        case "model_info":
+            known = {key: value for key, value in (info.model_info or {}).items() if value is not None}
+            text = json.dumps(known, ensure_ascii=False, separators=(",", ":"))
+        case _:
+            text = getattr(info, name)
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}\n[cut here: {len(text):,} characters in all]"
+
+
+def _word(text: str) -> str | None:
+    return text[:MAX_WORD] or None
+
+
+def _bounded(parameters: Mapping[str, str | list[str]]) -> dict[str, str | list[str]]:
+    """Keep parameters up to a limit: a hostile model may have any number of them."""
+    left, kept = MAX_PARAMETERS, dict[str, str | list[str]]()
+    for name, value in parameters.items():
+        if (size := len(json.dumps((name, value)))) <= left:
+            left -= size
+            kept[name] = value
+    return kept

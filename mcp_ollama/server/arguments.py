@@ -1,0 +1,97 @@
+"""Parameters of a function as a JSON schema, and arguments of a client checked against them."""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from inspect import Parameter, signature
+from typing import Any, cast, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic_core import from_json
+
+from mcp_ollama.server.json_schema import CompactJsonSchema
+
+_MAX_PROBLEMS = 5
+
+
+class _Arguments(BaseModel):
+    # Built when a tool is first listed or called, since that takes 1 ms per tool of the server's start.
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+
+class InvalidArgumentsError(ValueError):
+    """Arguments that do not fit the parameters; the text is a sentence for the model."""
+
+
+class Parameters:
+    """The parameters of a function that clients fill in.
+
+    Args:
+        function: Its annotations are types that pydantic knows, with `Field` for descriptions and limits.
+        skip: Number of leading parameters that the server fills in.
+    """
+
+    def __init__(self, function: Callable[..., object], *, skip: int = 0) -> None:
+        self._function = function
+        self._skip = skip
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the schema of the arguments, an object without further properties."""
+        schema = self._model.model_json_schema(schema_generator=CompactJsonSchema)
+        schema.setdefault("properties", {})
+        return schema
+
+    def validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments as the function takes them, without those that are left out.
+
+        Raises:
+            InvalidArgumentsError: Some are unknown, missing or malformed.
+        """
+        fields = self._model.model_fields
+        given = {
+            name: _decoded(value, fields[name].annotation) if name in fields else value
+            for name, value in arguments.items()
+            # Clients send null for what they leave out; a required or unknown one stays, and is refused.
+            if value is not None or name not in fields or fields[name].is_required()
+        }
+        try:
+            checked = self._model.model_validate(given)
+        except ValidationError as error:
+            raise InvalidArgumentsError(_explain(error, self._function.__name__, list(fields))) from error
+        return {name: getattr(checked, name) for name in checked.model_fields_set}
+
+    @cached_property
+    def _model(self) -> type[BaseModel]:
+        hints = get_type_hints(self._function, include_extras=True)
+        parameters = list(signature(self._function).parameters.values())[self._skip :]
+        fields = {
+            one.name: (hints[one.name], ... if one.default is Parameter.empty else one.default) for one in parameters
+        }
+        return create_model(self._function.__name__, __base__=_Arguments, **cast("dict[str, Any]", fields))
+
+
+def _decoded(value: Any, annotation: Any) -> Any:
+    """Return a list or object that a client has sent as a text of JSON, as Claude Desktop does."""
+    if annotation is str or not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+        return value
+    try:
+        return from_json(value)
+    except ValueError:
+        return value
+
+
+def _explain(error: ValidationError, function: str, known: list[str]) -> str:
+    """Return one line about the arguments that do not fit, and their possible values."""
+    problems: list[str] = []
+    unknown = False
+    for problem in error.errors(include_url=False, include_input=False, include_context=False)[:_MAX_PROBLEMS]:
+        where = ".".join(str(part)[:60] for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            unknown = True
+            problems.append(f"there is no argument {where!r}")
+        elif problem["type"] == "missing":
+            problems.append(f"the argument {where!r} is missing")
+        else:
+            text = problem["msg"].removeprefix("Input ").removeprefix("Value error, ")
+            problems.append(f"{where} {text[:1].lower()}{text[1:]}")
+    hint = f" (there is: {', '.join(known) or 'none'})" if unknown else ""
+    return f"{function} was not called: {'; '.join(problems)}{hint}."

@@ -1,0 +1,153 @@
+"""Prompts that a person starts: each names the tools, and a plan that works."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any
+
+from mcp import MCPError
+from mcp.types import INVALID_PARAMS, GetPromptResult, Prompt, PromptArgument, PromptMessage, TextContent
+from pydantic import Field
+
+from mcp_ollama.server.arguments import InvalidArgumentsError, Parameters
+from mcp_ollama.server.results import protocol_errors
+
+_ASK = "Change nothing before I have agreed."
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSpec:
+    """A prompt as data: its name is the function's, its description the docstring.
+
+    Args:
+        render: Returns the text; its parameters become the prompt's arguments.
+        title: The name that clients show to people.
+    """
+
+    render: Callable[..., str]
+    title: str
+
+
+class PromptRegistry:
+    """The prompts of a server.
+
+    Args:
+        specs: All prompts, in the order in which clients list them.
+    """
+
+    def __init__(self, specs: Sequence[PromptSpec]) -> None:
+        self._prompts = {spec.render.__name__: _RegisteredPrompt(spec) for spec in specs}
+
+    def definitions(self) -> list[Prompt]:
+        """Return the entries of `prompts/list`."""
+        return [prompt.definition for prompt in self._prompts.values()]
+
+    def get(self, name: str, arguments: Mapping[str, str]) -> GetPromptResult:
+        """Return a prompt with its arguments filled in.
+
+        Raises:
+            MCPError: The prompt is unknown, its arguments do not fit, or its function has a bug.
+        """
+        if name not in self._prompts:
+            raise MCPError(INVALID_PARAMS, f"Unknown prompt: {name[:100]}")
+        with protocol_errors(f"rendering prompt {name}"):
+            return self._prompts[name].get(arguments)
+
+
+class _RegisteredPrompt:
+    def __init__(self, spec: PromptSpec) -> None:
+        self._spec = spec
+        self._parameters = Parameters(spec.render)
+
+    @cached_property
+    def definition(self) -> Prompt:
+        schema = self._parameters.json_schema()
+        arguments = [
+            PromptArgument(name=name, description=one.get("description"), required=name in schema.get("required", ()))
+            for name, one in schema["properties"].items()
+        ]
+        return Prompt(
+            name=self._spec.render.__name__,
+            title=self._spec.title,
+            description=self._spec.render.__doc__,
+            arguments=arguments,
+        )
+
+    def get(self, arguments: Mapping[str, Any]) -> GetPromptResult:
+        definition = self.definition
+        required = [one.name for one in definition.arguments or () if one.required]
+        if missing := [name for name in required if name not in arguments]:
+            raise MCPError(INVALID_PARAMS, f"The prompt {definition.name} needs {', '.join(missing)}.")
+        try:
+            given = self._parameters.validate(arguments)
+        except InvalidArgumentsError as error:
+            raise MCPError(INVALID_PARAMS, str(error)) from error
+        text = TextContent(type="text", text=self._spec.render(**given))
+        return GetPromptResult(description=definition.description, messages=[PromptMessage(role="user", content=text)])
+
+
+def choose_a_model(
+    task: Annotated[str, Field(description="What it is for, such as: summarise German e-mails.", max_length=2000)],
+    memory: Annotated[str, Field(description="Memory there is for it, such as: 8 GB.", max_length=100)] = "",
+) -> str:
+    """Find the best model for a task, installed or not."""
+    room = f"\nMemory for it: {memory}" if memory else ""
+    return (
+        f"Find the Ollama model that fits this task best.\nTask: {task}{room}\n\n"
+        "1. list_models with the capability that the task needs (tools, vision, embedding, thinking): look at "
+        "size, context_length and quantization of what is installed.\n"
+        "2. recommend_models (with max_memory_bytes, when the memory is known) for what is not.\n"
+        "3. plan_pull for the best one that is not installed: its download_bytes, and whether it fits on disk.\n"
+        "4. Give me one first choice and one alternative, each with size, context length and the reason. "
+        f"{_ASK} Then pull_model, and load_model to see that it runs on the GPU."
+    )
+
+
+def free_disk_space(
+    gigabytes: Annotated[float, Field(description="How much is needed.", gt=0, le=100_000)],
+) -> str:
+    """Find models that can go."""
+    return (
+        f"Free {gigabytes:g} GB on the disk of the Ollama server.\n\n"
+        "1. list_models with sort=size; list_running_models for what is in use.\n"
+        "2. Prefer models that are old, large, superseded by another one, and not loaded. Two names with the same "
+        "digest share their weights: deleting one of them frees nothing.\n"
+        f"3. Give me a list that adds up to {gigabytes:g} GB, each with its size and why it can go. {_ASK}\n"
+        "4. delete_model for each that I agree to; its frees_bytes is what really becomes free. Stop when it is "
+        "enough, and tell me the sum."
+    )
+
+
+def update_models() -> str:
+    """See which models have an update, and fetch those that are wanted."""
+    return (
+        "Update the models of the Ollama server.\n\n"
+        "1. check_updates: tell me which are outdated, with the download_bytes and the reason of each. When "
+        "complete is false, say which could not be looked up, and why.\n"
+        f"2. {_ASK}\n"
+        "3. pull_model for each that I want, one after the other; while its state is not done, call it again. "
+        "list_pulls shows all of them.\n"
+        "4. check_updates once more for those, and tell me the result."
+    )
+
+
+def diagnose() -> str:
+    """Find out what is wrong with the Ollama server, and how to mend it."""
+    return (
+        "Find out what is wrong with the Ollama server.\n\n"
+        "1. health: go through its checks in their order; each that is not ok has a fix.\n"
+        "2. When it is reachable: list_pulls for failed downloads, list_running_models for models on the CPU or "
+        "with a short context, list_models for what is there.\n"
+        "3. For a model that answers badly or slowly: show_model (context lengths, capabilities) and load_model "
+        "(where it runs).\n"
+        f"4. Tell me what is wrong, in order of weight, and the fix of each. {_ASK}"
+    )
+
+
+ALL = (
+    PromptSpec(choose_a_model, "Choose a model"),
+    PromptSpec(free_disk_space, "Free disk space"),
+    PromptSpec(update_models, "Update models"),
+    PromptSpec(diagnose, "Diagnose"),
+)
+"""The prompts, in the order in which clients list them."""

@@ -1,0 +1,115 @@
+"""Results and errors of MCP, made from what handlers return and raise.
+
+Expected errors are `OllamaError` and `InvalidModelName`; any other exception is a bug, whose text only the log gets.
+"""
+
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+from mcp import MCPError
+from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, CallToolResult, TextContent
+from pydantic import BaseModel
+from pydantic_core import from_json
+
+from mcp_ollama.models.errors import FailedError
+from mcp_ollama.ollama.errors import (
+    InvalidModelName,
+    ModelError,
+    ModelNotFoundError,
+    OllamaError,
+    OllamaResponseError,
+    OllamaStatusError,
+)
+
+logger = logging.getLogger(__name__)
+
+EXPECTED_ERRORS = (OllamaError, InvalidModelName)
+MAX_ERROR_TEXT = 600
+MAX_ANSWER_TEXT = 150_000
+"""Characters of an answer: 200 models have 60,000, and a model with all its long texts has as many."""
+META = "io.github.mcp-ollama-manager"
+"""Prefix of the keys under which an error carries data for programs, in `_meta`."""
+
+
+def to_compact_json(answer: BaseModel) -> str:
+    """Format an answer as JSON without nulls and spaces.
+
+    Raises:
+        OllamaResponseError: The text is longer than any that an Ollama server causes.
+    """
+    text = answer.model_dump_json(exclude_none=True)
+    if len(text) > MAX_ANSWER_TEXT:
+        raise OllamaResponseError(
+            f"The answer would have {len(text):,} characters, because the server's own is not what Ollama's would be.",
+            "Check with health that the address is an Ollama server, or ask for less.",
+        )
+    return text
+
+
+def success(answer: BaseModel) -> CallToolResult:
+    """Return an answer as structured content and, for clients that read only text, as the same JSON.
+
+    Raises:
+        OllamaResponseError: The answer is too long.
+    """
+    text = to_compact_json(answer)
+    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=from_json(text))
+
+
+def failure(sentence: str, meta: dict[str, Any] | None = None) -> CallToolResult:
+    """Return an error result; its data is in `_meta`, since clients validate structured content even of errors."""
+    return CallToolResult(content=[TextContent(type="text", text=_truncate(sentence))], is_error=True, _meta=meta)
+
+
+def failure_from(error: OllamaError | InvalidModelName) -> CallToolResult:
+    """Return an expected error as a sentence for the model, with data for programs."""
+    data: dict[str, Any] = {"kind": type(error).__name__}
+    if isinstance(error, OllamaStatusError):
+        data["status_code"] = error.status_code
+    if isinstance(error, ModelNotFoundError):
+        data["model"] = error.model
+    meta: dict[str, Any] = {f"{META}/error": data}
+    if isinstance(error, FailedError):
+        meta[f"{META}/transfer"] = error.outcome.model_dump(mode="json", exclude_none=True)
+    return failure(str(error), meta)
+
+
+def timeout_sentence(seconds: float) -> str:
+    """Return the sentence for a call that Ollama kept from ending in time."""
+    return f"The Ollama server is too slow: no end within {seconds:g} s. See health"
+
+
+@contextmanager
+def protocol_errors(what: str, uri: str | None = None, *, seconds: float | None = None) -> Generator[None]:
+    """Convert what a resource, a prompt or a completion raises into an error of the protocol.
+
+    Args:
+        what: The action that failed in a bug, such as "reading resource ollama://models".
+        uri: The resource, for the data of its errors.
+        seconds: Limit for Ollama's answers.
+
+    Raises:
+        MCPError: Anything failed.
+    """
+    data = {"uri": uri} if uri else None
+    try:
+        with anyio.fail_after(seconds):
+            yield
+    except MCPError:
+        raise
+    except (ModelNotFoundError, ModelError, InvalidModelName) as error:
+        raise MCPError(INVALID_PARAMS, _truncate(str(error)), data) from error
+    except OllamaError as error:
+        raise MCPError(INTERNAL_ERROR, _truncate(str(error)), data) from error
+    except TimeoutError as error:
+        raise MCPError(INTERNAL_ERROR, f"{timeout_sentence(seconds or 0)}.", data) from error
+    except Exception as error:
+        logger.exception("Unexpected exception while %s", what)
+        raise MCPError(INTERNAL_ERROR, f"Error {what}", data) from error
+
+
+def _truncate(sentence: str) -> str:
+    return sentence if len(sentence) <= MAX_ERROR_TEXT else f"{sentence[: MAX_ERROR_TEXT - 1]}…"

@@ -1,0 +1,95 @@
+"""Tools as clients see them: names, schemas, and which of them the operator has disabled."""
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, get_type_hints
+
+from mcp import MCPError
+from mcp.types import INVALID_PARAMS, CallToolResult, TextContent, Tool, ToolAnnotations
+
+from mcp_ollama.server.arguments import Parameters
+from mcp_ollama.server.json_schema import summary_schema
+from mcp_ollama.server.results import failure
+from mcp_ollama.settings import OllamaSettings
+from mcp_ollama.tools.spec import ToolSpec
+
+
+class RegisteredTool:
+    """A tool of this server; its schemas are built on first use.
+
+    Args:
+        spec: The tool as data.
+        settings: The operator's settings, on which its description depends.
+    """
+
+    def __init__(self, spec: ToolSpec, settings: OllamaSettings) -> None:
+        self.spec = spec
+        self.parameters = Parameters(spec.run, skip=1)
+        self._settings = settings
+
+    @cached_property
+    def definition(self) -> Tool:
+        """The entry of `tools/list`."""
+        spec = self.spec
+        return Tool(
+            name=spec.name,
+            title=spec.title,
+            description=spec.description(self._settings),
+            input_schema=self.parameters.json_schema(),
+            output_schema=summary_schema(get_type_hints(spec.run)["return"]),
+            annotations=_annotations(spec),
+        )
+
+
+class ToolRegistry:
+    """The tools that the operator's settings allow, and the names of the others.
+
+    Args:
+        specs: All tools, in the order in which clients list them.
+        settings: The operator's settings.
+    """
+
+    def __init__(self, specs: Sequence[ToolSpec], settings: OllamaSettings) -> None:
+        self._disabled = {spec.name: setting for spec in specs if (setting := spec.disabled_by(settings))}
+        self._tools = {spec.name: RegisteredTool(spec, settings) for spec in specs if spec.name not in self._disabled}
+
+    def definitions(self) -> list[Tool]:
+        """Return the entries of `tools/list`."""
+        return [tool.definition for tool in self._tools.values()]
+
+    def input_schema(self, name: str) -> dict[str, Any] | None:
+        """Return the schema of a tool's arguments; None for an unknown or disabled tool."""
+        return self._tools[name].definition.input_schema if name in self._tools else None
+
+    def find(self, name: str) -> RegisteredTool | CallToolResult:
+        """Return a tool, or the error result that names the setting which disables it.
+
+        Raises:
+            MCPError: The tool is unknown.
+        """
+        if name in self._disabled:
+            return failure(self._disabled_sentence(name))
+        if name not in self._tools:
+            raise MCPError(INVALID_PARAMS, f"Unknown tool: {name[:100]}")
+        return self._tools[name]
+
+    def with_disabled_tools(self, error: CallToolResult) -> CallToolResult:
+        """Return an error result that also names the setting of each disabled tool which its text recommends."""
+        text = "".join(block.text for block in error.content if isinstance(block, TextContent))
+        disabled = [self._disabled_sentence(name) for name in self._disabled if re.search(rf"\b{name}\b", text)]
+        return failure(" ".join([text, *disabled]), error.meta) if disabled else error
+
+    def _disabled_sentence(self, name: str) -> str:
+        return f"{name} is switched off by the operator ({self._disabled[name]})."
+
+
+def _annotations(spec: ToolSpec) -> ToolAnnotations:
+    """Return MCP's hints: all four, since their defaults are pessimistic."""
+    return ToolAnnotations(
+        title=spec.title,
+        read_only_hint=spec.read_only,
+        destructive_hint=spec.destructive,
+        idempotent_hint=spec.idempotent,
+        open_world_hint=spec.open_world,
+    )

@@ -1,0 +1,1 @@
+"""Where models come from: registries, the heads of weights files, Hugging Face."""

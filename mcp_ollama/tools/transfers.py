@@ -1,0 +1,120 @@
+"""Downloads and uploads: start, wait for, list and cancel them."""
+
+from typing import Annotated
+
+import anyio
+from pydantic import Field
+
+from mcp_ollama.models.allow_list import parse_allowed_name
+from mcp_ollama.models.app import App
+from mcp_ollama.models.errors import FailedError, RefusedError
+from mcp_ollama.models.job import Job, Kind, Transfer, TransferList
+from mcp_ollama.models.progress_reports import wait_for_transfer
+from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.tools.spec import Call, ToolSpec
+
+Model = Annotated[str, Field(description="Model to pull, such as llama3.2:3b or hf.co/user/repo:Q4_K_M.")]
+OwnModel = Annotated[str, Field(description="Installed model, named for where it goes, such as yourname/llama3.2:3b.")]
+WaitSeconds = Annotated[
+    float | None,
+    Field(
+        ge=0, le=3600, description="Longest wait for the end; 0 returns at once. Left out: the operator's, mostly 45."
+    ),
+]
+Insecure = Annotated[
+    bool, Field(description="Plain http to the registry; only for hosts that the operator has named for it.")
+]
+
+
+async def pull_model(
+    call: Call,
+    model: Model,
+    wait_seconds: WaitSeconds = None,
+    insecure: Insecure = False,  # noqa: FBT002
+) -> Transfer:
+    """Download a model, or update it, or keep waiting for a download under way.
+
+    The download belongs to the server: it goes on when this call ends, is cut off or cancelled, and resumes by
+    itself after a failure. When the answer's state is not yet done, call again with the same model to keep
+    waiting. Only cancel_pull stops it. It replaces a variant that was made here under the same name.
+    """
+    app = call.app
+    name = parse_allowed_name(app.settings, model, insecure=insecure)
+    job = app.transfers.start("pull", name, insecure=insecure)
+    return await _follow(call, app, job, wait_seconds)
+
+
+async def push_model(
+    call: Call,
+    model: OwnModel,
+    wait_seconds: WaitSeconds = None,
+    insecure: Insecure = False,  # noqa: FBT002
+) -> Transfer:
+    """Upload an installed model to the registry in its name, or keep waiting for an upload under way.
+
+    Others may then be able to download it: ask the user first. The upload goes on when this call ends; call again
+    with the same model to keep waiting. Only cancel_pull with kind push stops it. To give a model the name of your
+    account, copy it first.
+    """
+    app = call.app
+    name = parse_allowed_name(app.settings, model, insecure=insecure)
+    job = app.transfers.current("push", name)
+    if job is None:
+        installed, _ = await app.catalog.find(name)
+        job = app.transfers.start("push", name, insecure=insecure, total_bytes=installed.size)
+    return await _follow(call, app, job, wait_seconds)
+
+
+async def list_pulls(call: Call) -> TransferList:
+    """List downloads and uploads: running, waiting, and ended within the last hour, with progress and errors."""
+    return TransferList(transfers=call.app.transfers.snapshots())
+
+
+async def cancel_pull(
+    call: Call,
+    model: Annotated[str, Field(description="Model whose transfer to stop, named as when it was started.")],
+    kind: Annotated[Kind, Field(description="What to stop.")] = "pull",
+) -> Transfer:
+    """Stop a download (or an upload). What was transferred is kept: pulling again goes on from there."""
+    app = call.app
+    name = ModelName.for_pull(model)
+    job = app.transfers.find(kind, name)
+    if job is None:
+        other: Kind = "push" if kind == "pull" else "pull"
+        found = app.transfers.is_under_way(other, name)
+        next_step = f"There is a {other}: call again with kind {other}." if found else "list_pulls shows what is."
+        raise RefusedError(f"No {kind} of {name} is under way.", next_step)
+    if not job.finished.is_set():
+        job.cancel()
+        with anyio.move_on_after(app.timeouts.cancel):
+            await job.finished.wait()
+    return app.transfers.snapshot(job)
+
+
+async def _follow(call: Call, app: App, job: Job, wait_seconds: float | None) -> Transfer:
+    await wait_for_transfer(
+        app.transfers,
+        job,
+        call.report_progress,
+        seconds=app.settings.pull_wait if wait_seconds is None else wait_seconds,
+        interval=app.timeouts.progress_interval,
+        keepalive=app.timeouts.progress_keepalive,
+    )
+    transfer = app.transfers.snapshot(job)
+    if job.error:
+        raise FailedError(f"The {job.kind} of {job.name} failed: {job.error.problem}", job.error.next_step, transfer)
+    if not job.finished.is_set():
+        how = "cancel_pull" if job.kind == "pull" else f"cancel_pull with kind {job.kind}"
+        transfer.next_step = (
+            f"The {job.kind} goes on by itself. Call {job.kind}_model with the same model again to keep waiting; "
+            f"{how} stops it."
+        )
+    return transfer
+
+
+TOOLS = (
+    ToolSpec(run=pull_model, title="Pull a model", idempotent=True, open_world=True, waits=True),
+    ToolSpec(run=push_model, title="Push a model", idempotent=True, open_world=True, waits=True, uploads=True),
+    ToolSpec(run=list_pulls, title="List pulls", read_only=True, idempotent=True),
+    ToolSpec(run=cancel_pull, title="Cancel a pull", idempotent=True),
+)

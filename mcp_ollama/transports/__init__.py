@@ -1,0 +1,1 @@
+"""Bytes in, bytes out, process exit: stdio and Streamable HTTP."""

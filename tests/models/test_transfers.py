@@ -1,0 +1,399 @@
+"""The jobs themselves: the line they wait in, what is remembered of them, and what a bug does to them."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from mcp_ollama.models.events import Change, Changes
+from mcp_ollama.models.job import MAX_LINE, Job
+from mcp_ollama.models.transfers import KEPT, MAX_OPEN, Transfers
+from mcp_ollama.ollama.client import OllamaClient
+from mcp_ollama.ollama.errors import OllamaError
+from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.schemas import Layer, Manifest, Progress
+from mcp_ollama.simulator import Fail, RunningSimulator, Simulator, Stall
+from mcp_ollama.sources.registry import MAX_LOOKUPS, Registry
+
+ONE, OTHER = ModelName.parse("one"), ModelName.parse("other")
+
+
+@asynccontextmanager
+async def working(
+    base_url: str, registry: Registry | None = None, *, kept_seconds: float = 3600
+) -> AsyncGenerator[Transfers]:
+    """Work on transfers with a server."""
+    known = registry or Registry((), {"registry.ollama.ai": base_url})
+    async with OllamaClient(base_url) as ollama:
+        transfers = Transfers(ollama, known, stall_seconds=0.1, retry_seconds=0.002, kept_seconds=kept_seconds)
+        with anyio.fail_after(20):
+            async with transfers.running():
+                yield transfers
+        await known.aclose()
+
+
+def idle() -> Transfers:
+    """Transfers that nobody works on."""
+    return Transfers(OllamaClient("http://127.0.0.1:1"), Registry(()))
+
+
+async def test_all_spellings_of_a_name_are_one_pull() -> None:
+    transfers = idle()
+    first = transfers.start("pull", ModelName.parse("llama3.2"))
+    for spelling in ("llama3.2:latest", "library/LLAMA3.2", "registry.ollama.ai/library/llama3.2:latest"):
+        assert transfers.start("pull", ModelName.parse(spelling)) is first
+    assert transfers.start("push", ModelName.parse("llama3.2")) is not first
+
+
+async def test_those_in_line_know_their_place_and_move_up() -> None:
+    transfers = idle()
+    jobs = [transfers.start("pull", ModelName.parse(f"m{number}")) for number in range(3)]
+    assert [transfers.place(job) for job in jobs] == [1, 2, 3]
+    assert jobs[2].line(3) == "m2:latest queued, number 3 in line"
+    jobs[0].cancel()
+    assert jobs[0].state == "cancelled"
+    assert [transfers.place(job) for job in jobs] == [None, 1, 2]
+    assert [one.queue_position for one in transfers.snapshots()] == [1, 2, None]
+
+
+async def test_the_line_has_an_end() -> None:
+    transfers = idle()
+    for number in range(MAX_OPEN):
+        transfers.start("pull", ModelName.parse(f"m{number}"))
+    with pytest.raises(OllamaError, match=r"100 transfers are waiting already. Wait for some to end, or stop some"):
+        transfers.start("pull", ONE)
+    assert transfers.start("pull", ModelName.parse("m7")).state == "queued"
+
+
+async def test_only_the_newest_ended_transfers_are_remembered() -> None:
+    transfers = idle()
+    for number in range(KEPT + 10):
+        transfers.start("pull", ModelName.parse(f"m{number}")).cancel()
+    listed = [one.model for one in transfers.snapshots()]
+    assert listed == [f"m{number}:latest" for number in reversed(range(10, KEPT + 10))]
+    assert transfers.find("pull", ModelName.parse("m0")) is None
+
+
+async def test_an_ended_transfer_is_forgotten_in_time(simulator: Simulator, running: RunningSimulator) -> None:
+    simulator.registry.publish("one", size_bytes=1000)
+    async with working(running.base_url, kept_seconds=0) as transfers:
+        job = transfers.start("pull", ONE)
+        await job.finished.wait()
+        assert job.state == "done"
+        assert transfers.snapshots() == []
+
+
+async def test_a_new_pull_takes_the_place_of_the_ended_one() -> None:
+    transfers = idle()
+    transfers.start("pull", ONE).cancel()
+    transfers.start("pull", OTHER).cancel()
+    again = transfers.start("pull", ONE)
+    assert [(one.model, one.state) for one in transfers.snapshots()] == [
+        ("one:latest", "queued"),
+        ("other:latest", "cancelled"),
+    ]
+    assert transfers.find("pull", ONE) is again
+
+
+async def test_a_cancelled_transfer_stays_as_it_ended() -> None:
+    job = idle().start("pull", ONE)
+    job.finish("done", "success")
+    job.cancel()
+    assert (job.state, job.status) == ("done", "success")
+
+
+async def test_transfers_of_two_servers_share_nothing(running: RunningSimulator) -> None:
+    async with working(running.base_url) as one, working(running.base_url) as other:
+        await one.start("pull", ONE).finished.wait()
+        assert other.snapshots() == []
+
+
+async def test_one_pull_runs_at_a_time_and_the_next_begins_as_it_ends(
+    simulator: Simulator, running: RunningSimulator
+) -> None:
+    for name in ("one", "other"):
+        simulator.registry.publish(name, size_bytes=1_000_000, weights=name)
+    held = simulator.faults.add("one", Stall(at=0.5), times=1)
+    async with working(running.base_url) as transfers:
+        first = transfers.start("pull", ONE)
+        second = transfers.start("pull", OTHER)
+        await simulator.until(lambda: held.struck == 1)
+        assert second.state == "queued"
+        assert simulator.in_flight["/api/pull"] <= 1
+        held.release()
+        await first.finished.wait()
+        await second.finished.wait()
+    assert (first.state, second.state) == ("done", "done")
+    blobs = {blob.digest: blob.size for name in ("one", "other") for blob in simulator.model(name).manifest.blobs}
+    assert simulator.registry.bytes_served.total() == sum(blobs.values())
+
+
+class _BrokenRegistry(Registry):
+    async def get_manifest(self, name: ModelName, *, insecure: bool = False) -> Manifest:
+        raise RuntimeError("a bug")
+
+
+class _LateRegistry(Registry):
+    """Answers in the moment in which a transfer ends."""
+
+    end: anyio.Event
+
+    async def get_manifest(self, name: ModelName, *, insecure: bool = False) -> Manifest:
+        with anyio.CancelScope(shield=True):
+            await self.end.wait()
+        # So many that nobody asks which of them are there.
+        layers = [Layer(digest=f"sha256:{number:064x}", size=1000) for number in range(MAX_LOOKUPS + 1)]
+        return Manifest(config=layers[0], layers=layers)
+
+
+class _BrokenClient(OllamaClient):
+    async def _broken(self) -> AsyncGenerator[Progress]:
+        yield Progress(status="pulling manifest")
+        raise RuntimeError("a bug")
+
+    def pull_model(
+        self, model_name: ModelName | str, stream: bool = True, *, insecure: bool = False
+    ) -> AsyncGenerator[Progress]:
+        return self._broken() if str(model_name) == "one:latest" else super().pull_model(model_name, insecure=insecure)
+
+
+async def test_a_bug_in_asking_for_the_size_does_not_end_the_pull(
+    simulator: Simulator, running: RunningSimulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest = simulator.registry.publish("one", size_bytes=1_000_000)
+    async with working(running.base_url, _BrokenRegistry(())) as transfers:
+        job = transfers.start("pull", ONE)
+        await job.finished.wait()
+    assert job.state == "done"
+    assert job.meter.completed_bytes == job.meter.total_bytes == manifest.size
+    assert "Asking for the size of one:latest ended in a bug" in caplog.text
+
+
+async def test_what_comes_in_after_the_end_of_a_pull_changes_nothing_of_it(
+    simulator: Simulator, running: RunningSimulator
+) -> None:
+    simulator.faults.add("*", Fail(text="pull model manifest: 412: newer version"))
+    registry = _LateRegistry(())
+    async with working(running.base_url, registry) as transfers:
+        job = transfers.start("pull", ONE)
+        registry.end = job.finished
+        await job.finished.wait()
+        ended = job.snapshot()
+        # The next in line begins when nothing of the first is left.
+        await transfers.start("pull", OTHER).finished.wait()
+    assert (ended.state, ended.total_bytes) == ("failed", None)
+    assert job.snapshot() == ended
+
+
+async def test_a_bug_in_one_pull_ends_neither_the_others_nor_the_server(
+    simulator: Simulator, running: RunningSimulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulator.registry.publish("other", size_bytes=1000)
+    async with _BrokenClient(running.base_url) as ollama:
+        transfers = Transfers(ollama, _BrokenRegistry(()))
+        with anyio.fail_after(20):
+            async with transfers.running():
+                broken, sound = transfers.start("pull", ONE), transfers.start("pull", OTHER)
+                await sound.finished.wait()
+    assert (broken.state, sound.state) == ("failed", "done")
+    told = transfers.snapshot(broken)
+    assert (told.error, told.next_step) == (
+        "An internal error ended the pull of one:latest.",
+        "The log of this server says more.",
+    )
+    assert "Bug in the pull of one:latest" in caplog.text
+
+
+async def test_a_bug_in_announcing_the_end_of_a_pull_leaves_it_as_it_ended(
+    simulator: Simulator, running: RunningSimulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulator.registry.publish("one", size_bytes=1000)
+    simulator.registry.publish("other", size_bytes=1000)
+
+    async def publish(_: Change) -> None:
+        raise RuntimeError("a bug")
+
+    changes = Changes(publish)
+    async with OllamaClient(running.base_url) as ollama:
+        transfers = Transfers(ollama, Registry(()), changed=changes.transfer_changed)
+        with anyio.fail_after(20):
+            async with transfers.running():
+                jobs = [transfers.start("pull", ONE), transfers.start("pull", OTHER)]
+                await jobs[1].finished.wait()
+        await changes.running_changed(["one:latest"])
+    assert [job.state for job in jobs] == ["done", "done"]
+    assert "Could not send a change notification" in caplog.text
+
+
+async def test_every_transfer_is_told_of_as_it_comes_and_as_it_ends(
+    simulator: Simulator, running: RunningSimulator
+) -> None:
+    simulator.registry.publish("one", size_bytes=9_000_000)
+    held = simulator.faults.add("one", Stall(at=0.5))
+    told: list[tuple[str, str]] = []
+    all_told = anyio.Event()
+
+    async def changed(job: Job) -> None:
+        told.append((job.name.model, job.state if job.finished.is_set() else "under way"))
+        if len(told) == 4:
+            all_told.set()
+
+    async with OllamaClient(running.base_url) as ollama:
+        transfers = Transfers(ollama, Registry(()), changed=changed)
+        with anyio.fail_after(20):
+            async with transfers.running():
+                transfers.start("pull", ONE)
+                await simulator.until(lambda: held.struck == 1)
+                transfers.start("pull", OTHER)
+                await simulator.until(lambda: len(told) == 2)
+                transfers.start("pull", OTHER).cancel()
+                await simulator.until(lambda: len(told) == 3)
+                held.release()
+                await all_told.wait()
+    assert told == [("one", "under way"), ("other", "under way"), ("other", "cancelled"), ("one", "done")]
+
+
+async def test_a_model_of_many_layers_is_not_asked_for_layer_by_layer(
+    simulator: Simulator, running: RunningSimulator
+) -> None:
+    manifest = simulator.registry.publish("one", size_bytes=10_000_000, safetensors=True, tensor_count=100)
+    async with working(running.base_url) as transfers:
+        job = transfers.start("pull", ONE)
+        await job.finished.wait()
+    assert (job.state, job.meter.total_bytes, job.meter.percent) == ("done", manifest.size, 100)
+    assert not [asked for asked in simulator.requests if asked.path.startswith("/api/blobs/")]
+
+
+async def test_a_cloud_model_is_not_looked_up_in_the_registry(simulator: Simulator, running: RunningSimulator) -> None:
+    simulator.registry.publish("gpt-oss:120b-cloud", remote_host="https://ollama.com", remote_model="gpt-oss:120b")
+    async with working(running.base_url) as transfers:
+        job = transfers.start("pull", ModelName.for_pull("gpt-oss:120b-cloud"))
+        await job.finished.wait()
+    assert job.state == "done", job.error
+    assert not [asked for asked in simulator.requests if asked.path.startswith("/v2/")]
+
+
+async def lines_of(*progress: Progress) -> AsyncGenerator[Progress]:
+    for one in progress:
+        yield one
+
+
+async def alive() -> bool:
+    return True
+
+
+async def test_the_words_of_a_server_are_cut_and_cleaned() -> None:
+    job = Job("pull", ModelName.parse("n" * 80 + ":" + "t" * 80), insecure=False, stall_seconds=60)
+    await job.attempt(lines_of(Progress(status="pulling\x1b[31m\n" + "x" * 5000)), alive)
+    assert len(job.status) == 200
+    assert job.status.startswith("pulling x")
+    await job.pause(0, OllamaError("The connection broke. " * 20))
+    assert job.state == "retrying"
+    assert len(job.line()) == MAX_LINE
+    assert job.line().endswith("…")
+
+
+async def test_states_follow_the_lines() -> None:
+    job = Job("push", ONE, insecure=False, stall_seconds=60)
+    seen: list[str] = []
+
+    async def lines() -> AsyncGenerator[Progress]:
+        yield Progress(status="retrieving manifest")
+        for progress in (
+            Progress(status="pushing abc", digest="sha256:abc", total=10, completed=5),
+            Progress(status="pushing manifest"),
+            Progress(status="success"),
+        ):
+            seen.append(job.state)
+            yield progress
+        seen.append(job.state)
+
+    await job.attempt(lines(), alive)
+    assert seen == ["manifest", "uploading", "writing", "writing"]
+
+
+async def test_a_push_is_waited_for_while_the_registry_makes_a_blob_of_it() -> None:
+    job = Job("push", ONE, insecure=False, stall_seconds=0.02)
+    asked: list[str] = []
+
+    async def answer() -> bool:
+        asked.append(job.state)
+        return True
+
+    async def lines() -> AsyncGenerator[Progress]:
+        while len(asked) < 3:
+            yield Progress(status="pushing abc", digest="sha256:abc", total=10, completed=10)
+            await anyio.lowlevel.checkpoint()
+        yield Progress(status="success")
+
+    with anyio.fail_after(10):
+        await job.attempt(lines(), answer)
+    assert asked == ["verifying"] * 3
+
+
+async def test_what_was_there_before_is_no_progress() -> None:
+    job = Job("pull", ONE, insecure=False, stall_seconds=60)
+    layer = Layer(digest=f"sha256:{1:064x}", size=1000)
+    job.meter.set_manifest(Manifest(config=layer, layers=[]), {layer.digest})
+    await job.attempt(lines_of(Progress(status="pulling manifest"), Progress(status="success")), alive)
+    assert (job.meter.completed_bytes, job.max_completed_bytes) == (1000, 0)
+
+
+async def test_a_new_attempt_says_nothing_of_the_last_one() -> None:
+    job = Job("pull", ONE, insecure=False, stall_seconds=60)
+    told: list[str] = []
+
+    async def refused() -> AsyncGenerator[Progress]:
+        told.append(job.status)
+        raise OllamaError("Nobody is there.")
+        yield Progress()
+
+    for _ in range(2):
+        with pytest.raises(OllamaError, match="Nobody is there"):
+            await job.attempt(refused(), alive)
+        await job.pause(0, OllamaError("Nobody is there."))
+    assert told == ["connecting", "connecting"]
+    assert job.status == "Nobody is there."
+
+
+async def test_what_was_well_under_way_is_waited_for_longer(running: RunningSimulator) -> None:
+    transfers = Transfers(OllamaClient(running.base_url), Registry(()), retry_seconds=1)
+    job = Job("pull", ONE, insecure=False, stall_seconds=60)
+    assert [transfers.pause_before(job, count) for count in range(1, 5)] == [
+        1,
+        2,
+        4,
+        8,
+    ]
+    job.max_completed_bytes = 1
+    assert [transfers.pause_before(job, count) for count in range(1, 5)] == [
+        1,
+        5,
+        25,
+        125,
+    ]
+
+
+async def test_after_a_reconnect_the_tensors_that_are_there_still_count() -> None:
+    job = Job("pull", ONE, insecure=False, stall_seconds=60)
+    for total, completed in ((100, 60), (40, 10)):
+        await job.attempt(lines_of(Progress(digest="sha256:model", total=total, completed=completed)), alive)
+    assert (job.meter.completed_bytes, job.meter.total_bytes, job.max_completed_bytes) == (70, 100, 70)
+
+
+async def test_a_plan_that_comes_late_or_after_the_last_layer_changes_no_truth() -> None:
+    first, second, config = (f"sha256:{letter * 64}" for letter in "abc")
+    layers = [{"digest": first, "size": 80}, {"digest": second, "size": 15}]
+    manifest = Manifest.model_validate({"config": {"digest": config, "size": 5}, "layers": layers})
+    unsized = Job("pull", ONE, insecure=False, stall_seconds=60)
+    await unsized.attempt(lines_of(Progress(digest=first)), alive)
+    unsized.meter.set_manifest(manifest, set())
+    assert (unsized.meter.completed_bytes, unsized.meter.total_bytes) == (0, 100)
+    hashing = Job("pull", ONE, insecure=False, stall_seconds=60)
+    await hashing.attempt(
+        lines_of(Progress(digest=first, total=80, completed=79), Progress(status="verifying sha256 digest")), alive
+    )
+    hashing.meter.set_manifest(manifest, set())
+    assert (hashing.meter.completed_bytes, hashing.meter.total_bytes, hashing.meter.percent) == (100, 100, 100)

@@ -1,0 +1,237 @@
+"""Asking the user through the host: whatever goes wrong counts as no, in both protocol eras."""
+
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client, MCPError
+from mcp.types import (
+    METHOD_NOT_FOUND,
+    CallToolResult,
+    CreateMessageResult,
+    ElicitRequestParams,
+    ElicitResult,
+    ErrorData,
+    InputRequiredResult,
+    TextContent,
+)
+
+from mcp_ollama.models.app import Timeouts
+from mcp_ollama.simulator import RunningSimulator, Simulator, Stall
+from tests.support.client import Era, Host, built
+
+MODEL = "llama3.2:3b"
+
+
+class User:
+    """Answers every question in the same way, and remembers it."""
+
+    def __init__(self, answer: ElicitResult | ErrorData | None) -> None:
+        self.answer = answer
+        self.questions: list[str] = []
+        self.forms: list[Any] = []
+
+    async def __call__(self, context: Any, params: ElicitRequestParams) -> ElicitResult | ErrorData:
+        self.questions.append(params.message)
+        self.forms.append(params.model_dump()["requested_schema"])
+        if self.answer is None:
+            await anyio.sleep_forever()
+        assert self.answer is not None
+        return self.answer
+
+
+def said(action: Any, **content: Any) -> User:
+    return User(ElicitResult(action=action, content=content or None))
+
+
+@pytest.fixture(autouse=True)
+def _furnished(simulator: Simulator, running: RunningSimulator) -> None:
+    simulator.install(MODEL, size_bytes=2_000_000_000)
+
+
+async def delete(era: Era, user: User, timeouts: Timeouts | None = None, **more: Any) -> dict[str, Any]:
+    async with Client(built(timeouts or Timeouts()), mode=era, elicitation_callback=user) as client:
+        return await Host(client)("delete_model", model=MODEL, **more)
+
+
+async def test_a_user_who_agrees_is_asked_once_with_name_digest_and_bytes(simulator: Simulator, era: Era):
+    digest = simulator.model(MODEL).manifest.digest
+    user = said("accept", confirm=True)
+    with anyio.fail_after(5):
+        answer = await delete(era, user, confirm="ignored")
+    assert answer["deleted"]
+    assert not simulator.is_installed(MODEL)
+    assert user.questions == [f"Delete llama3.2:3b ({digest[:12]}), which frees 2.0 GB? This cannot be undone."]
+    assert list(user.forms[0]["properties"]) == ["confirm"]
+    assert user.forms[0]["properties"]["confirm"]["type"] == "boolean"
+
+
+@pytest.mark.parametrize(
+    ("user", "reason"),
+    [
+        (said("decline"), "declined"),
+        (said("accept", confirm=False), "declined"),
+        (said("cancel"), "cancelled"),
+    ],
+    ids=["decline", "accept but no", "cancel"],
+)
+async def test_a_user_who_does_not_agree_keeps_the_model(user: User, reason: str, simulator: Simulator, era: Era):
+    with anyio.fail_after(5):
+        answer = await delete(era, user)
+    assert (answer["deleted"], answer["reason"]) == (False, reason)
+    assert "nothing was deleted" in answer["next_step"]
+    assert "confirmation" not in answer
+    assert not simulator.asked("/api/delete")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, {"confirm": "perhaps"}, {"confirm": "yes"}, {"confirm": "true"}, {"confirm": 1}, {"other": True}],
+    ids=repr,
+)
+async def test_an_answer_that_makes_no_sense_is_a_no(content: Any, simulator: Simulator, era: Era):
+    with anyio.fail_after(5):
+        answer = await delete(era, User(ElicitResult(action="accept", content=content)))
+    assert (answer["deleted"], answer["reason"]) == (False, "cancelled")
+    assert not simulator.asked("/api/delete")
+
+
+async def test_client_error_on_asking_leads_to_a_token(simulator: Simulator, era: Era):
+    user = User(ErrorData(code=METHOD_NOT_FOUND, message="no window"))
+    async with Client(built(Timeouts()), mode=era, elicitation_callback=user) as client:
+        if era == "auto":
+            # The question goes no further than the client, which ends the call by itself.
+            with pytest.raises(MCPError, match="no window"):
+                await client.call_tool("delete_model", {"model": MODEL})
+            return
+        answer = await Host(client)("delete_model", model=MODEL)
+        assert (answer["deleted"], answer["reason"]) == (False, "needs_confirmation")
+        assert not simulator.asked("/api/delete")
+        assert (await Host(client)("delete_model", model=MODEL, confirm=answer["confirmation"]))["deleted"]
+
+
+async def test_a_silent_user_is_not_waited_for_without_end(simulator: Simulator, era: Era):
+    user = User(None)
+    with anyio.move_on_after(1):
+        # The newer revisions answer the call with the question: it is the host's own time that passes.
+        answer = await delete(era, user, Timeouts(elicitation=0.2))
+        assert (answer["deleted"], answer["reason"]) == (False, "timed_out")
+    assert user.questions
+    assert not simulator.asked("/api/delete")
+    assert Timeouts().elicitation == 120
+
+
+async def test_the_clock_of_a_call_stands_still_while_its_user_thinks(simulator: Simulator):
+    class Slow(User):
+        async def __call__(self, context: Any, params: ElicitRequestParams) -> ElicitResult | ErrorData:
+            await anyio.sleep(0.5)
+            return await super().__call__(context, params)
+
+    user = Slow(ElicitResult(action="accept", content={"confirm": True}))
+    with anyio.fail_after(5):
+        assert (await delete("legacy", user, Timeouts(call=0.4)))["deleted"]
+
+
+@pytest.mark.parametrize("change", ["replaced", "gone"])
+async def test_a_model_that_changes_while_the_user_thinks_is_not_deleted(change: str, simulator: Simulator, era: Era):
+    class Meanwhile(User):
+        async def __call__(self, context: Any, params: ElicitRequestParams) -> ElicitResult | ErrorData:
+            simulator.library.remove(simulator.model(MODEL))
+            if change == "replaced":
+                simulator.install(MODEL, size_bytes=3_000_000_000)
+            return await super().__call__(context, params)
+
+    user = Meanwhile(ElicitResult(action="accept", content={"confirm": True}))
+    async with Client(built(Timeouts()), mode=era, elicitation_callback=user) as client:
+        result = await client.call_tool("delete_model", {"model": MODEL})
+    if change == "gone" and era == "auto":
+        assert result.is_error
+    else:
+        assert result.structured_content is not None
+        assert (result.structured_content["deleted"], result.structured_content["reason"]) == (False, "changed")
+    assert not simulator.asked("/api/delete")
+
+
+async def rounds(client: Client, **more: Any) -> CallToolResult | InputRequiredResult:
+    result = await client.session.call_tool("delete_model", {"model": MODEL}, allow_input_required=True, **more)
+    assert isinstance(result, CallToolResult | InputRequiredResult)
+    return result
+
+
+def yes(**content: Any) -> dict[str, Any]:
+    return {"consent": ElicitResult(action="accept", content=content or {"confirm": True})}
+
+
+def outcome(result: CallToolResult | InputRequiredResult) -> tuple[bool, str | None]:
+    assert isinstance(result, CallToolResult)
+    assert result.structured_content is not None
+    return result.structured_content["deleted"], result.structured_content.get("reason")
+
+
+TAKEN = {
+    "delete_model": {"model": MODEL},
+    "copy_model": {"source": "other", "destination": MODEL, "overwrite": True},
+    "create_model": {"model": MODEL, "from_model": "other", "overwrite": True},
+}
+
+
+@pytest.mark.parametrize("tool", TAKEN)
+async def test_a_pull_that_begins_while_the_user_thinks_is_not_undone(tool: str, simulator: Simulator, era: Era):
+    simulator.install("other")
+    simulator.registry.publish(MODEL, size_bytes=9_000_000)
+    simulator.faults.add(MODEL, Stall(at=0.5))
+
+    async def agree(context: Any, params: ElicitRequestParams) -> ElicitResult | ErrorData:
+        await Host(client)("pull_model", model=MODEL, wait_seconds=0)
+        return ElicitResult(action="accept", content={"confirm": True})
+
+    with anyio.fail_after(5):
+        async with Client(built(Timeouts()), mode=era, elicitation_callback=agree) as client:
+            assert "is being pulled" in await Host(client).refusal(tool, **TAKEN[tool])
+            simulator.faults.clear()
+    for path in ("/api/delete", "/api/copy", "/api/create"):
+        assert not simulator.asked(path)
+
+
+async def test_an_answer_counts_once(simulator: Simulator):
+    async with Client(built(Timeouts()), elicitation_callback=said("cancel")) as client:
+        question = await rounds(client)
+        assert isinstance(question, InputRequiredResult)
+        state = question.request_state
+        assert outcome(await rounds(client, input_responses=yes(), request_state=state)) == (True, None)
+        simulator.install(MODEL, size_bytes=2_000_000_000)
+        assert outcome(await rounds(client, input_responses=yes(), request_state=state)) == (False, "changed")
+    assert simulator.is_installed(MODEL)
+
+
+async def test_an_answer_that_comes_too_late_or_is_none_deletes_nothing(simulator: Simulator):
+    async with Client(built(Timeouts(confirmation_ttl=0)), elicitation_callback=said("cancel")) as client:
+        question = await rounds(client)
+        assert isinstance(question, InputRequiredResult)
+        late = await rounds(client, input_responses=yes(), request_state=question.request_state)
+        assert outcome(late) == (False, "changed")
+    async with Client(built(Timeouts()), elicitation_callback=said("cancel")) as client:
+        question = await rounds(client)
+        assert isinstance(question, InputRequiredResult)
+        again = await rounds(client, request_state=question.request_state)
+        assert isinstance(again, InputRequiredResult)
+        assert again.input_requests == question.input_requests
+        text = CreateMessageResult(role="user", content=TextContent(type="text", text="yes"), model="m")
+        odd = await rounds(client, input_responses={"consent": text}, request_state=again.request_state)
+        assert outcome(odd) == (False, "cancelled")
+    assert not simulator.asked("/api/delete")
+
+
+async def test_a_yes_that_nobody_asked_for_deletes_nothing(simulator: Simulator):
+    async with Client(built(Timeouts()), elicitation_callback=said("cancel")) as client:
+        assert isinstance(await rounds(client, input_responses=yes()), InputRequiredResult)
+        with pytest.raises(MCPError):
+            await rounds(client, input_responses=yes(), request_state="forged")
+    assert not simulator.asked("/api/delete")
+
+
+async def test_an_operator_can_turn_the_asking_off(simulator: Simulator, era: Era):
+    user = said("decline")
+    async with Client(built(Timeouts(), confirm_delete=False), mode=era, elicitation_callback=user) as client:
+        assert (await Host(client)("delete_model", model=MODEL))["deleted"]
+    assert not user.questions

@@ -1,0 +1,43 @@
+"""The language check finds what it has to find, and nothing else."""
+
+import pytest
+
+from scripts.plain_english import check_markdown, check_python
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""Who is told."""',
+        "x = 1  # nobody reads it",
+        'x = "made anew"',
+        'x = f"{x} was heard"',
+        'def f():\n    """Give the size."""',
+        'class C:\n    """What is left."""',
+    ],
+)
+def test_check_python_banned_word_is_found(source: str):
+    (finding,) = check_python("a.py", f"\n\n{source}\n")
+    assert finding.line >= 3
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""Return the size of what is shared."""',
+        "told = 1",
+        'x = "nobody"  # plain: quoted',
+        'def f():\n    """Return what is told apart."""\n'.replace("told", "kept"),
+    ],
+)
+def test_check_python_plain_text_is_accepted(source: str):
+    assert list(check_python("a.py", source)) == []
+
+
+def test_check_markdown_finding_names_its_line():
+    assert [(one.line, one.word) for one in check_markdown("README.md", "# A\n\nIt is told.\n")] == [(3, "told")]
+
+
+def test_check_markdown_released_changelog_is_left_out():
+    text = "## 0.2.0 (unreleased)\n\n- Plain.\n\n## 0.1.0 (2026-11-20)\n\n- Told.\n"
+    assert list(check_markdown("CHANGELOG.md", text)) == []

@@ -1,0 +1,117 @@
+"""Which requests over HTTP are refused, and what is accepted from clients that are not exact."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.support.wire import MODERN, Wire, call, initialize, request
+from tests.transports.test_http import ACCEPT, TOKEN, bearer, http, url_of
+
+MODERN_HEADERS = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "server/discover"}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Wire]:
+    """A server that a proxy and one further page may reach, at the most talkative log level."""
+    own = {"MCP_OLLAMA_BASE_URL": "http://127.0.0.1:9", "MCP_OLLAMA_HTTP_TOKEN": TOKEN}
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE", "PATH"))}
+    flags = ["--http", "0", "--http-hosts", "nas.example,localhost:6274", "--log-level", "debug"]
+    with Wire([sys.executable, "-m", "mcp_ollama", *flags], forked=True, env=kept | own) as wire:
+        yield wire
+        wire.signal(signal.SIGHUP)
+        assert wire.wait() == 129
+
+
+def port_of(server: Wire) -> int:
+    return httpx.URL(url_of(server)).port or 0
+
+
+def discover(server: Wire, path: str = "/mcp", **headers: str) -> httpx.Response:
+    frame = request(1, "server/discover", modern=True)
+    url = httpx.URL(url_of(server)).join(path)
+    return http.post(url, json=frame, headers=ACCEPT | MODERN_HEADERS | bearer() | headers)
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]"])
+def test_origin_of_own_port_is_accepted(server: Wire, name: str):
+    assert discover(server, Origin=f"http://{name}:{port_of(server)}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["http://127.0.0.1:9999", "http://localhost", "https://[::1]:8443", "http://localhost:80@evil.example", "null", ""],
+)
+def test_origin_of_another_port_is_refused(server: Wire, origin: str):
+    assert discover(server, Origin=origin).status_code == 403
+
+
+@pytest.mark.parametrize("origin", ["https://nas.example", "http://nas.example:80", "http://localhost:6274"])
+def test_origin_that_the_operator_named_is_accepted(server: Wire, origin: str):
+    assert discover(server, Origin=origin).status_code == 200
+
+
+def test_origin_through_a_tunnel_is_accepted_when_it_equals_host(server: Wire):
+    assert discover(server, Origin="http://localhost:9000", Host="localhost:9000").status_code == 200
+    assert discover(server, Origin="http://localhost:9000", Host="localhost:9001").status_code == 403
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "unknown"])
+def test_request_of_another_site_is_refused(server: Wire, site: str):
+    assert discover(server, **{"Sec-Fetch-Site": site}).status_code == 403
+
+
+@pytest.mark.parametrize("site", ["none", "same-origin"])
+def test_request_of_the_own_page_is_accepted(server: Wire, site: str):
+    assert discover(server, **{"Sec-Fetch-Site": site}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:port", "localhost:", "127.0.0.1:70000", "127.0.0.1:0", "[::1", "localhost:80@evil.example", ""]
+)
+def test_host_that_cannot_be_parsed_is_refused(server: Wire, host: str):
+    assert discover(server, Host=host).status_code == 421
+
+
+@pytest.mark.parametrize("path", ["/mcp/", "/", "/other", "/mcp/x"])
+def test_every_path_checks_host(server: Wire, path: str):
+    answer = discover(server, path, Host="evil.example")
+    assert (answer.status_code, "location" in answer.headers) == (421, False)
+
+
+def test_endpoint_with_a_slash_answers_without_a_redirect(server: Wire):
+    assert discover(server, "/mcp/").status_code == 200
+
+
+@pytest.mark.parametrize("accept", [None, "*/*"])
+@pytest.mark.parametrize("modern", [False, True], ids=["handshake", "modern"])
+def test_request_without_accept_is_answered(server: Wire, accept: str | None, modern: bool):
+    frame = request(1, "server/discover", modern=True) if modern else initialize()
+    sent = http.build_request(
+        "POST", url_of(server), json=frame, headers=bearer() | MODERN_HEADERS if modern else bearer()
+    )
+    if accept is None:
+        del sent.headers["accept"]
+    assert http.send(sent).status_code == 200
+
+
+def test_body_with_too_many_values_is_refused(server: Wire):
+    body = b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":[' + b",".join([b"[]"] * 300_000) + b"]}}"
+    headers = ACCEPT | bearer() | {"Content-Type": "application/json"}
+    assert http.post(url_of(server), content=body, headers=headers).status_code == 413
+
+
+def test_log_holds_no_token_confirmation_or_body_at_debug(server: Wire):
+    secret = "s3cret-in-a-body"
+    opened = http.post(url_of(server), json=initialize(), headers=ACCEPT | bearer())
+    session = ACCEPT | bearer() | {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
+    answer = http.post(url_of(server), json=call(1, "show_model", model=secret), headers=session)
+    assert answer.status_code == 200
+    http.post(url_of(server), json={"jsonrpc": "2.0", "method": secret, "params": {"x": secret}}, headers=session)
+    assert "DEBUG" in server.errors
+    assert secret not in server.errors
+    assert TOKEN not in server.errors
+    assert opened.headers["mcp-session-id"] not in server.errors
