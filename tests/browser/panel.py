@@ -21,8 +21,7 @@ from mcp.types import CallToolResult
 from playwright.async_api import Browser, ConsoleMessage, FrameLocator, Locator, Page, Request, Route
 
 from mcp_ollama.simulator import RunningSimulator
-from tests.browser.overview import overview
-from tests.host import Era
+from tests.support.client import Era
 
 FOLDER = Path(__file__).parent
 HTML = files("mcp_ollama").joinpath("server", "dashboard.html").read_text(encoding="utf-8")
@@ -145,7 +144,7 @@ async def panel(
                 "html": HTML,
                 "capabilities": {"serverTools": {}} if capabilities is None else capabilities,
                 "context": context or {},
-                "result": (await overview(client)) if result else None,
+                "result": _dumped(await client.call_tool("open_dashboard")) if result else None,
             }
             await page.evaluate("options => openPanel(options)", given)
             yield opened
@@ -158,13 +157,15 @@ def _caller(panel: Panel) -> Any:
         name, arguments = params["name"], params.get("arguments", {})
         panel.calls.append((name, arguments))
         assert panel.client
-        if name == "open_dashboard":
-            return await overview(panel.client)
         result = await panel.client.call_tool(name, arguments)
         panel.results.append(result)
-        return result.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return _dumped(result)
 
     return call_tool
+
+
+def _dumped(result: CallToolResult) -> dict[str, Any]:
+    return result.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 @asynccontextmanager

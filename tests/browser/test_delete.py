@@ -7,7 +7,7 @@ from playwright.async_api import Browser, expect
 
 from mcp_ollama.simulator import RunningSimulator
 from tests.browser.panel import Panel, over, panel
-from tests.host import Era
+from tests.support.client import Era
 
 NAME = "llama3.2:3b"
 

@@ -29,14 +29,14 @@ async def test_page_of_http_pulls_loads_and_deletes(browser: Browser):
 
 async def test_page_of_http_with_a_token_in_the_fragment_cleans_its_address(browser: Browser):
     with served(MCP_OLLAMA_HTTP_TOKEN=TOKEN) as address:
-        async with http_page(browser, address, f"#token={TOKEN}", TOKEN) as dashboard:
+        async with http_page(browser, address, f"#token={TOKEN}") as dashboard:
             await expect(dashboard.find("#headline")).to_contain_text("6 models")
             assert dashboard.page.url == f"{address}/"
 
 
 async def test_page_of_http_without_its_token_asks_for_it(browser: Browser):
     with served(MCP_OLLAMA_HTTP_TOKEN=TOKEN) as address:
-        async with http_page(browser, address, token=TOKEN) as dashboard:
+        async with http_page(browser, address) as dashboard:
             await expect(dashboard.find("#problem")).to_have_text("Enter the value of MCP_OLLAMA_HTTP_TOKEN.")
             await dashboard.find("#secret").fill("wrong")
             await dashboard.find("#enter").click()

@@ -7,9 +7,8 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from mcp_ollama.simulator import RunningSimulator, Simulator
-from tests.browser.overview import CHANGING
 from tests.browser.panel import HTML, demo, over, panel
-from tests.host import Era
+from tests.support.client import Era
 
 ACTION = ".tools button:visible"
 DRAW_ALL = """async filter => {
@@ -25,6 +24,8 @@ DRAW_ALL = """async filter => {
     return performance.now() - start;
 }"""
 """Removes all rows, then measures how many milliseconds all take to be drawn."""
+
+CHANGING = ["load_model", "unload_model", "pull_model", "cancel_pull", "delete_model"]
 
 
 def test_page_as_shipped_is_small_and_parses_no_markup():

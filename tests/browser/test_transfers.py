@@ -5,7 +5,7 @@ from playwright.async_api import Browser, expect
 
 from mcp_ollama.simulator import RunningSimulator
 from tests.browser.panel import demo, over, panel
-from tests.host import Era
+from tests.support.client import Era
 
 
 async def test_download_in_progress_moves_and_is_cancelled(browser: Browser, era: Era):
