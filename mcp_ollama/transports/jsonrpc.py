@@ -49,10 +49,6 @@ def decode(line: bytes | bytearray) -> types.JSONRPCMessage:
     try:
         return kind.model_validate(frame, by_name=False)
     except ValidationError as error:
-        if kind is types.JSONRPCResponse and request_id is not None:
-            # Without an end, the elicitation that waits for this response would wait until its timeout.
-            malformed = types.ErrorData(code=types.INVALID_REQUEST, message="Malformed result")
-            return types.JSONRPCError(jsonrpc="2.0", id=request_id, error=malformed)
         # The id of a response is one of the server's, and would name another request of the client's.
         answered = request_id if kind is types.JSONRPCRequest else None
         raise InvalidLineError(types.INVALID_REQUEST, "Invalid request", answered) from error

@@ -92,10 +92,3 @@ def test_line_with_too_many_values_is_refused_with_its_id():
 def test_two_megabytes_of_text_are_decoded():
     text = b"a text, with { and [ now and then. " * 60_000
     assert text_in(line_with(text)) == text.decode()
-
-
-@pytest.mark.parametrize("result", [b"null", b"true", b"[]"])
-def test_response_with_a_malformed_result_becomes_an_error_response(result: bytes) -> None:
-    message = decode(b'{"jsonrpc":"2.0","id":7,"result":' + result + b"}")
-    assert isinstance(message, types.JSONRPCError)
-    assert (message.id, message.error.message) == (7, "Malformed result")
