@@ -98,7 +98,12 @@ class ToolRegistry:
 def _meta(spec: ToolSpec) -> dict[str, Any] | None:
     """Return the hints of Anthropic's clients, which defer the tools of MCP servers and search among them."""
     meta: dict[str, Any] = {"anthropic/searchHint": spec.search_hint} if spec.search_hint else {}
-    return meta | ({"anthropic/alwaysLoad": True} if spec.always_load else {}) or None
+    if spec.always_load:
+        meta["anthropic/alwaysLoad"] = True
+    if spec.page:
+        # Some clients read only the flat key, which the extension has deprecated.
+        meta |= {"ui": {"resourceUri": spec.page}, "ui/resourceUri": spec.page}
+    return meta or None
 
 
 def _annotations(spec: ToolSpec) -> ToolAnnotations:

@@ -107,6 +107,7 @@ class ToolSpec:
             the argument only where the setting is true.
         search_hint: Words that a person would use, for clients that search among deferred tools.
         always_load: Clients that defer tools should not defer this one.
+        page: URI of the page that clients with MCP Apps show for its result.
     """
 
     run: Callable[..., Awaitable[BaseModel]]
@@ -121,6 +122,7 @@ class ToolSpec:
     arguments_of: tuple[tuple[str, str], ...] = ()
     search_hint: str = ""
     always_load: bool = False
+    page: str = ""
 
     @property
     def name(self) -> str:
