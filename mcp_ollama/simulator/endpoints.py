@@ -55,7 +55,7 @@ def cloud_tags(simulator: Simulator) -> object:
     """`GET https://ollama.com/api/tags`: the models that run there, by their names without `cloud`."""
     tags = [(model, tag) for namespace, model, tag in simulator.registry.manifests if namespace == "library"]
     names = [f"{model}:{tag}".removesuffix("-cloud").removesuffix(":cloud") for model, tag in tags if "cloud" in tag]
-    return {"models": [{"name": name, "model": name, "size": 0, "digest": "0" * 12, "details": {}} for name in names]}
+    return {"models": [{"name": name, "model": name, "size": 0, "digest": "0" * 12} for name in names]}
 
 
 async def show(simulator: Simulator, exchange: Exchange) -> None:

@@ -139,7 +139,7 @@ async def test_empty_query_shows_recommended_and_popular_models(find: Searching)
         "likely",
         "Reasoning and code generation locally",
     )
-    assert (qwen.fits, qwen.description) == ("unlikely", "Visual understanding\N{REPLACEMENT CHARACTER}locally")
+    assert (qwen.fits, qwen.description) == ("unlikely", "Visual understanding locally")
     assert names(result, "huggingface")[0] == f"huggingface.co/{GATED.id}:Q4_K_M"
     assert report(result, "huggingface").detail is not None
 
