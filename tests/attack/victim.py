@@ -55,7 +55,7 @@ class WatchedPolicy(asyncio.DefaultEventLoopPolicy):
 
 def main() -> int:
     """Serve on stdio, or over HTTP on a free port."""
-    asyncio.set_event_loop_policy(WatchedPolicy(Path(sys.argv[1])))
+    asyncio.set_event_loop_policy(WatchedPolicy(Path(sys.argv[1])))  # pyright: ignore[reportDeprecated]
     registry = Registry((), dict.fromkeys(REGISTRIES, os.environ["ATTACK_REGISTRY"]))
     server = build_server(OllamaSettings.load(), registry=registry)
     if "--http" in sys.argv:
