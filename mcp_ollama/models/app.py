@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mcp_ollama.models.catalog import Catalog
 from mcp_ollama.models.events import Changes, Publish
+from mcp_ollama.models.holds import Holds
 from mcp_ollama.models.loading import Loads
 from mcp_ollama.models.search.clients import SearchClients
 from mcp_ollama.models.transfers import Transfers
@@ -60,6 +61,7 @@ class App:
     transfers: Transfers
     loads: Loads
     changes: Changes
+    holds: Holds
     search_clients: SearchClients
 
 
@@ -106,4 +108,6 @@ async def open_app(
         stack.push_async_callback(search_clients.aclose)
         await stack.enter_async_context(transfers.running())
         await stack.enter_async_context(loads.running())
-        yield App(settings, timeouts, ollama, registry, Catalog(ollama), transfers, loads, changes, search_clients)
+        yield App(
+            settings, timeouts, ollama, registry, Catalog(ollama), transfers, loads, changes, Holds(), search_clients
+        )

@@ -15,6 +15,7 @@ READ_ONLY, DESTRUCTIVE, IDEMPOTENT, OPEN = "read_only", "destructive", "idempote
 HINTS = {
     "list_models": {READ_ONLY, IDEMPOTENT},
     "show_model": {READ_ONLY, IDEMPOTENT},
+    "open_dashboard": {READ_ONLY, IDEMPOTENT},
     "list_running_models": {READ_ONLY, IDEMPOTENT},
     "pull_model": {IDEMPOTENT, OPEN},
     "list_pulls": {READ_ONLY, IDEMPOTENT},
