@@ -30,7 +30,6 @@ HINTS = {
     "load_model": {IDEMPOTENT},
     "unload_model": {IDEMPOTENT},
     "health": {READ_ONLY, IDEMPOTENT, OPEN},
-    "open_dashboard": {READ_ONLY, IDEMPOTENT},
 }
 PLAIN_NUMBERS = {"limit", "offset", "next_offset", "percent", "attempts", "queue_position", "installed", "loaded"}
 FIRST = {"list_models", "show_model", "pull_model", "delete_model", "health"}
