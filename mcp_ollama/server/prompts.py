@@ -125,12 +125,12 @@ def free_disk_space(
     """Find models that can go."""
     return (
         f"Free {size} on the disk of the Ollama server.\n\n"
-        "1. list_models with sort=size; list_running_models for what is in use.\n"
-        "2. Prefer models that are old, large, superseded by another one, and not loaded. Two names with the same "
-        "digest share their weights: deleting one of them frees nothing.\n"
-        f"3. Give me a list that adds up to {size}, each with its size and why it can go. {_ASK}\n"
-        "4. delete_model for each that I agree to; its frees_bytes is what really becomes free. Stop when it is "
-        "enough, and report the sum."
+        f'1. plan_cleanup with free_at_least "{size}": it deletes nothing.\n'
+        "2. Show me its models in their order, each with its bytes and reason, and frees_bytes of all together. "
+        f"{_ASK} Those that I want to keep go into keep of another plan_cleanup.\n"
+        "3. delete_model with models: all names that I agree to, in one call. Its frees_bytes is what really becomes "
+        "free.\n"
+        "4. Report the sum. When it is not enough, start again."
     )
 
 
