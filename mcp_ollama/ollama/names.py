@@ -1,4 +1,4 @@
-"""Model names, read and written exactly as Ollama does (`types/model/name.go`, `internal/modelref`)."""
+"""Model names, parsed and formatted exactly as in Ollama (`types/model/name.go`, `internal/modelref`)."""
 
 import re
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _SHOWN_CHARACTERS = 100
 
 @dataclass(frozen=True, slots=True)
 class ModelName:
-    """A complete model name; make one with `parse` or `for_pull`."""
+    """Complete model name, built by `parse` or `for_pull`."""
 
     host: str
     namespace: str
@@ -27,17 +27,17 @@ class ModelName:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a name as it stands, filling in Ollama's default host, namespace and tag.
+        """Parse a name, with Ollama's default host, namespace and tag.
 
         Raises:
-            InvalidModelName: Ollama would refuse the name.
+            InvalidModelName: Ollama would reject the name.
         """
         rest, tag = text, _TAG
         if _has_tag(text):
             rest, _, tag = text.rpartition(":")
         parts = rest.rsplit("/", 2)
         host, namespace, model = [_HOST, _NAMESPACE, ""][: 3 - len(parts)] + parts
-        # A scheme is read and then forgotten, as Ollama does: only `insecure` makes a pull use http.
+        # As in Ollama, a scheme is parsed and dropped: only `insecure` makes a pull use http.
         before, scheme, after = host.partition("://")
         host = (after or _HOST) if scheme else before
         name = cls(host, namespace, model, tag)
@@ -47,10 +47,10 @@ class ModelName:
 
     @classmethod
     def for_pull(cls, text: str) -> Self:
-        """Read a name as pull and delete do: spaces around it, `:local` and `:cloud` are understood.
+        """Parse a name as pull and delete do: surrounding spaces, `:local` and `:cloud` are allowed.
 
         Raises:
-            InvalidModelName: Ollama would refuse the name.
+            InvalidModelName: Ollama would reject the name.
         """
         base, source = split_source(text)
         if source != "cloud":
@@ -64,7 +64,7 @@ class ModelName:
 
     @property
     def short(self) -> str:
-        """The form in which Ollama lists the model: default host and namespace left out, the tag never."""
+        """Form in which Ollama lists the model: without default host and namespace, always with the tag."""
         name = f"{self.model}:{self.tag}"
         if self.host.lower() != _HOST:
             return f"{self.host}/{self.namespace}/{name}"
@@ -72,7 +72,7 @@ class ModelName:
 
     @property
     def key(self) -> str:
-        """The same text for every spelling that means the same model to Ollama."""
+        """Text that is equal for all spellings of the same model."""
         return self.full.lower()
 
     @property
@@ -86,10 +86,10 @@ class ModelName:
 
 
 def split_source(text: str) -> tuple[str, Literal["cloud", "local"] | None]:
-    """Split what a person wrote into the name and the place where it shall run, when that is said.
+    """Split a text into the name and where the model is to run, when stated.
 
     Raises:
-        InvalidModelName: Nothing is named, or two places are.
+        InvalidModelName: The name is empty, or states two places.
     """
     text = text.strip(_SPACE)
     if not text:
@@ -121,6 +121,6 @@ def _refusal(text: str) -> InvalidModelName:
 
 
 def _shown(text: str) -> str:
-    # repr() leaves no control characters in a text that ends up in terminals and logs.
+    # repr() escapes control characters in texts that reach terminals and logs.
     shown = repr(text)
     return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…"

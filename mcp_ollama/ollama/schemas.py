@@ -1,7 +1,7 @@
-"""What an Ollama server says, in its own words.
+"""Models of the responses of Ollama and of registries.
 
-Fields keep Ollama's names. Unknown fields are kept, since new servers add some; everything that an
-older server leaves out or answers with null has a default.
+Fields keep Ollama's names. Fields that an older server omits or sends as null have a default; unknown fields are
+ignored.
 """
 
 from datetime import UTC, datetime
@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-# Ollama (Go) writes an empty list as null in places, and leaves other fields out: both mean empty.
-Words = Annotated[list[str], BeforeValidator(lambda value: [] if value is None else value)]
-Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+# Ollama (Go) writes some empty lists as null and omits other fields: both mean empty.
+StrList = Annotated[list[str], BeforeValidator(lambda value: [] if value is None else value)]
+NullableStr = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 # Go's numbers end where an int64 does; what is larger is no number of anything.
 Count = Annotated[
     int,
@@ -20,34 +20,34 @@ Count = Annotated[
 ]
 
 
-def _in_utc(moment: datetime | None) -> datetime | None:
-    """Give a moment in UTC, which it is in when it says nothing; None at the ends of time, which have none there."""
+def _to_utc(time: datetime | None) -> datetime | None:
+    """Return the time in UTC, the default zone; None when it cannot be represented there."""
     try:
-        return moment and (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        return time and (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
     except OverflowError:
         return None
 
 
-Moment = Annotated[datetime | None, AfterValidator(_in_utc)]
+UtcDatetime = Annotated[datetime | None, AfterValidator(_to_utc)]
 MAX_ROWS = 20_000
-"""Of anything that a server or a registry lists; a reader of more would need gigabytes."""
+"""Rows of a list from a server or registry; more would need gigabytes."""
 
 
-class Answer(BaseModel):
-    """Anything the server answers; nobody changes it, so that it can be remembered and shared."""
+class OllamaResponse(BaseModel):
+    """Base of all responses; frozen, so that they can be cached and shared."""
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
 
 
-class ModelDetails(Answer):
+class ModelDetails(OllamaResponse):
     """`details` of a model. `context_length` and `embedding_length` come with Ollama 0.30, 0 when unknown."""
 
-    parent_model: Text = ""
-    format: Text = ""
-    family: Text = ""
-    families: Words = Field(default_factory=list[str])
-    parameter_size: Text = ""
-    quantization_level: Text = ""
+    parent_model: NullableStr = ""
+    format: NullableStr = ""
+    family: NullableStr = ""
+    families: StrList = Field(default_factory=list[str])
+    parameter_size: NullableStr = ""
+    quantization_level: NullableStr = ""
     context_length: Count = 0
     embedding_length: Count = 0
 
@@ -55,129 +55,129 @@ class ModelDetails(Answer):
 Details = Annotated[ModelDetails, BeforeValidator(lambda value: {} if value is None else value)]
 
 
-class InstalledModel(Answer):
-    """A row of `GET /api/tags`.
+class InstalledModel(OllamaResponse):
+    """Row of `GET /api/tags`.
 
     `size` is in bytes, over all layers of this one manifest; `digest` is 64 hex digits without a prefix.
-    `capabilities` may miss some that `/api/show` knows of (a template inside the GGUF is not read here).
+    `capabilities` may lack some of `/api/show` (a template inside the GGUF is not read here).
     """
 
     name: str
-    modified_at: Moment = None
+    modified_at: UtcDatetime = None
     size: Count = 0
-    digest: Text = ""
+    digest: NullableStr = ""
     details: Details = ModelDetails()
-    capabilities: Words = Field(default_factory=list[str])
-    remote_model: Text = ""
-    remote_host: Text = ""
+    capabilities: StrList = Field(default_factory=list[str])
+    remote_model: NullableStr = ""
+    remote_host: NullableStr = ""
 
 
-class RunningModel(Answer):
-    """A row of `GET /api/ps`: sizes in bytes of memory; `expires_at` centuries away means forever."""
+class RunningModel(OllamaResponse):
+    """Row of `GET /api/ps`: sizes in bytes of memory; `expires_at` centuries away means forever."""
 
     name: str
     size: Count = 0
     size_vram: Count = 0
-    digest: Text = ""
+    digest: NullableStr = ""
     details: Details = ModelDetails()
-    expires_at: Moment = None
+    expires_at: UtcDatetime = None
     context_length: Count = 0
 
 
-class Message(Answer):
-    """One of the messages that a Modelfile puts before each conversation."""
+class Message(OllamaResponse):
+    """Message of a Modelfile that precedes each conversation."""
 
-    role: Text = ""
-    content: Text = ""
+    role: NullableStr = ""
+    content: NullableStr = ""
 
 
-class ModelInfo(Answer):
-    """The answer of `POST /api/show`. It has neither size nor digest: those are in `GET /api/tags`."""
+class ModelInfo(OllamaResponse):
+    """Response of `POST /api/show`. Size and digest are only in `GET /api/tags`."""
 
     license: str | list[str] | None = None
-    modelfile: Text = ""
-    parameters: Text = ""
-    template: Text = ""
-    system: Text = ""
+    modelfile: NullableStr = ""
+    parameters: NullableStr = ""
+    template: NullableStr = ""
+    system: NullableStr = ""
     details: Details = ModelDetails()
     messages: list[Message] | None = None
     model_info: dict[str, Any] | None = None
-    capabilities: Words = Field(default_factory=list[str])
-    modified_at: Moment = None
-    remote_model: Text = ""
-    remote_host: Text = ""
-    requires: Text = ""
+    capabilities: StrList = Field(default_factory=list[str])
+    modified_at: UtcDatetime = None
+    remote_model: NullableStr = ""
+    remote_host: NullableStr = ""
+    requires: NullableStr = ""
 
 
-class Progress(Answer):
-    """One line of a pull, push or create.
+class Progress(OllamaResponse):
+    """Line of a pull, push or create.
 
     Args:
-        status: What the server does, in its words; `success` is the last.
+        status: The server's own text; `success` is the last.
         digest: The layer: `sha256:` and 64 hex digits; `sha256:model` for all tensors of a safetensors model.
         total: Bytes of that layer, 0 while unknown.
-        completed: Bytes of it that are there; may go backwards, and may end short of `total`.
+        completed: Bytes transferred; may fall, and may end below `total`.
     """
 
-    status: Text = ""
-    digest: Annotated[Text, Field(max_length=200)] = ""
+    status: NullableStr = ""
+    digest: Annotated[NullableStr, Field(max_length=200)] = ""
     total: Count = 0
     completed: Count = 0
 
 
-class Recommendation(Answer):
-    """A row of `GET /api/experimental/model-recommendations` (since Ollama 0.22.1)."""
+class Recommendation(OllamaResponse):
+    """Row of `GET /api/experimental/model-recommendations` (since Ollama 0.22.1)."""
 
     model: str
-    description: Text = ""
+    description: NullableStr = ""
     context_length: Count = 0
     vram_bytes: Count = 0
 
 
-class InstalledModels(Answer):
-    """The answer of `GET /api/tags`."""
+class InstalledModels(OllamaResponse):
+    """Response of `GET /api/tags`."""
 
     models: Annotated[list[InstalledModel], Field(max_length=MAX_ROWS, fail_fast=True)] | None
 
 
-class RunningModels(Answer):
-    """The answer of `GET /api/ps`."""
+class RunningModels(OllamaResponse):
+    """Response of `GET /api/ps`."""
 
     models: Annotated[list[RunningModel], Field(max_length=MAX_ROWS, fail_fast=True)] | None
 
 
-class Recommendations(Answer):
-    """The answer of `GET /api/experimental/model-recommendations`."""
+class Recommendations(OllamaResponse):
+    """Response of `GET /api/experimental/model-recommendations`."""
 
     recommendations: Annotated[list[Recommendation], Field(max_length=MAX_ROWS, fail_fast=True)] | None
 
 
-class OpenAIModels(Answer):
-    """The answer of `GET /v1/models`, as far as it tells that the OpenAI-compatible API is there."""
+class OpenAIModels(OllamaResponse):
+    """Response of `GET /v1/models`, as far as it identifies the OpenAI-compatible API."""
 
     object: Literal["list"]
 
 
-class Version(Answer):
-    """The answer of `GET /api/version`; a development build says `0.0.0`."""
+class Version(OllamaResponse):
+    """Response of `GET /api/version`; `0.0.0` for a development build."""
 
     version: str
 
 
-class Cloud(Answer):
-    """Whether models that run on ollama.com are refused."""
+class Cloud(OllamaResponse):
+    """State of models that run on ollama.com."""
 
     disabled: bool = False
 
 
-class Status(Answer):
-    """The answer of `GET /api/status`."""
+class Status(OllamaResponse):
+    """Response of `GET /api/status`."""
 
     cloud: Cloud
 
 
-class Layer(Answer):
-    """A layer of a registry manifest: `digest` with its `sha256:` prefix, `size` in bytes."""
+class Layer(OllamaResponse):
+    """Layer of a registry manifest: `digest` with its `sha256:` prefix, `size` in bytes."""
 
     digest: Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
     size: Annotated[int, Field(ge=0)]
@@ -185,12 +185,12 @@ class Layer(Answer):
 
     @property
     def kind(self) -> str:
-        """The last word of the media type: `model`, `projector`, `template` and so on."""
+        """Last part of the media type: `model`, `projector`, `template` and so on."""
         return self.mediaType.rpartition(".")[2].removesuffix("+json")
 
 
-class Manifest(Answer):
-    """A registry manifest (`GET /v2/<namespace>/<model>/manifests/<tag>`)."""
+class Manifest(OllamaResponse):
+    """Registry manifest (`GET /v2/<namespace>/<model>/manifests/<tag>`)."""
 
     config: Layer
     layers: Annotated[list[Layer], Field(max_length=MAX_ROWS, fail_fast=True)]
@@ -198,7 +198,7 @@ class Manifest(Answer):
 
     @property
     def blobs(self) -> dict[str, Layer]:
-        """All that a pull fetches, in that order, each digest once."""
+        """Blobs of a pull in its order, each digest once."""
         return {layer.digest: layer for layer in (*self.layers, self.config)}
 
     @property
