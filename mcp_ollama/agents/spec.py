@@ -3,13 +3,12 @@
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from mcp_ollama.models.catalog import Catalog
 from mcp_ollama.models.facts import configured_context, parse_parameters, trained_context
 from mcp_ollama.models.lookup import find_running
 from mcp_ollama.models.selection import best_chat_model
-from mcp_ollama.ollama.addresses import openai_base_url
+from mcp_ollama.ollama.addresses import is_ollama_com, openai_base_url
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName, ModelError, ModelNotFoundError
 from mcp_ollama.ollama.names import ModelName
@@ -128,8 +127,7 @@ def _no_chat_model(model: InstalledModel, info: ModelInfo) -> ModelError:
 
 def is_cloud(model: str, remote_host: str, base_url: str) -> bool:
     """Tell whether a model runs on ollama.com: its name, its `remote_host` or the server's address says so."""
-    on_ollama_com = f".{urlsplit(base_url).hostname}".endswith(".ollama.com")
-    return bool(remote_host) or on_ollama_com or _is_named_for_the_cloud(model)
+    return bool(remote_host) or is_ollama_com(base_url) or _is_named_for_the_cloud(model)
 
 
 def _is_named_for_the_cloud(model: str) -> bool:

@@ -50,6 +50,11 @@ def is_loopback(base_url: str) -> bool:
     return address.is_loopback if address else host == "localhost" or host.endswith(".localhost")
 
 
+def is_ollama_com(base_url: str) -> bool:
+    """Return whether a base URL from `parse_host` is ollama.com itself, where every model is remote."""
+    return f".{urlsplit(base_url).hostname}".endswith(".ollama.com")
+
+
 def address_from_environment(environ: Mapping[str, str] | None = None) -> str:
     """Return the base URL of the first non-empty of `BASE_URL_VARIABLES`, else the default.
 

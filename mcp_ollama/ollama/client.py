@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
 
 import anyio
-from pydantic import BaseModel, ValidationError
+from anyio.lowlevel import checkpoint
+from pydantic import BaseModel
 
-from mcp_ollama.ollama.addresses import address_from_environment, key_for, parse_host
+from mcp_ollama.ollama.addresses import address_from_environment, is_ollama_com, key_for, parse_host
 from mcp_ollama.ollama.connection import Body, Connection
+from mcp_ollama.ollama.decoding import decode
 from mcp_ollama.ollama.error_messages import unexpected_response
 from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError, OllamaStatusError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.ndjson import read_progress
+from mcp_ollama.ollama.sanitizing import Redactor
 from mcp_ollama.ollama.schemas import (
     InstalledModel,
     InstalledModels,
@@ -30,6 +33,12 @@ from mcp_ollama.ollama.schemas import (
 
 if TYPE_CHECKING:
     import httpx
+
+MAX_CACHED_BYTES = 2_000_000
+"""Of /api/tags: a list of some 4,000 models."""
+
+ROWS_PER_TURN = 200
+"""Rows of a list that are validated before other tasks run; some 3 ms."""
 
 ResponseT = TypeVar("ResponseT", bound=BaseModel)
 
@@ -70,8 +79,8 @@ class OllamaClient:
             **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
             **(headers or {}),
         }
-        secrets = {api_key or "", *(headers or {}).values()}
-        self._connection = Connection(self.base_url, timeout, sent, secrets, transport)
+        self._redact = Redactor(api_key, headers)
+        self._connection = Connection(self.base_url, timeout, sent, self._redact, transport)
         # The last response of /api/tags, and its models.
         self._listed: tuple[bytes | None, list[InstalledModel]] = None, []
 
@@ -101,13 +110,29 @@ class OllamaClient:
     async def list_models(self) -> list[InstalledModel]:
         """List the installed models, newest first, equal seconds by name (`GET /api/tags`)."""
         content = await self._connection.call("GET", "/api/tags")
-        if content != self._listed[0]:
-            # Parsing hundreds of models takes longer than the rest of a call, and they seldom change.
-            models = self._read(InstalledModels, content, "/api/tags").models or []
-            # Ollama shuffles models of the same second, so that two consecutive responses may differ.
-            models.sort(key=lambda model: (-_second(model.modified_at), model.name))
-            self._listed = content, models
-        return list(self._listed[1])
+        if content == self._listed[0]:
+            return list(self._listed[1])
+        models = await self._read_models(content)
+        # Ollama shuffles models of the same second, so that two consecutive responses may differ.
+        models.sort(key=lambda model: (-_second(model.modified_at), model.name))
+        # Parsing hundreds of models takes longer than the rest of a call, and they seldom change.
+        self._listed = (content, models) if len(content) <= MAX_CACHED_BYTES else (None, [])
+        return list(models)
+
+    async def _read_models(self, content: bytes) -> list[InstalledModel]:
+        models: list[InstalledModel] = []
+        try:
+            for number, row in enumerate(decode(InstalledModels, content).models or []):
+                if number % ROWS_PER_TURN == ROWS_PER_TURN - 1:
+                    await checkpoint()
+                models.append(InstalledModel.model_validate(row, context=self._redact))
+        except ValueError as error:
+            raise unexpected_response(content, self.base_url, "/api/tags", error) from error
+        return [self._mark_remote(model) for model in models] if is_ollama_com(self.base_url) else models
+
+    def _mark_remote(self, model: InstalledModel) -> InstalledModel:
+        # ollama.com lists its models with their real sizes and without `remote_host`; none is on a disk of the user.
+        return model.model_copy(update={"remote_host": self.base_url, "remote_model": model.name, "size": 0})
 
     async def list_running_models(self) -> list[RunningModel]:
         """List the loaded models, without those still loading (`GET /api/ps`)."""
@@ -153,11 +178,11 @@ class OllamaClient:
         name = _short(model_name)
         body: Body = {"model": name} | ({} if keep_alive is None else {"keep_alive": keep_alive})
         try:
-            await self._connection.call("POST", "/api/generate", body, model=name, timeout=None)
+            await self._connection.call("POST", "/api/generate", body, model=name, unlimited=True)
         except OllamaStatusError as error:
             if "does not support generate" not in str(error):
                 raise
-            await self._connection.call("POST", "/api/embed", body, model=name, timeout=None)
+            await self._connection.call("POST", "/api/embed", body, model=name, unlimited=True)
 
     async def unload_model(self, model_name: ModelName | str) -> None:
         """Unload a model; `list_running_models` shows when it is done (`POST /api/generate`)."""
@@ -253,13 +278,10 @@ class OllamaClient:
 
     async def _stream(self, path: str, body: Body, model: str, *, stream: bool) -> AsyncGenerator[Progress]:
         last: Progress | None = None
-        try:
-            async with self._connection.stream(path, body, model) as chunks:
-                async for last in read_progress(chunks, model):
-                    if stream:
-                        yield last
-        except OllamaError as error:
-            raise self._connection.redact(error) from error.__cause__
+        async with self._connection.stream(path, body, model) as chunks:
+            async for last in read_progress(chunks, model, self._redact):
+                if stream:
+                    yield last
         if last is not None and not stream:
             yield last
 
@@ -270,8 +292,8 @@ class OllamaClient:
 
     def _read(self, response: type[ResponseT], content: bytes, path: str) -> ResponseT:
         try:
-            return response.model_validate_json(content)
-        except ValidationError as error:
+            return decode(response, content, self._redact)
+        except ValueError as error:
             raise unexpected_response(content, self.base_url, path, error) from error
 
 

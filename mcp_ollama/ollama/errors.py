@@ -49,8 +49,8 @@ class OllamaTimeoutError(OllamaConnectionError):
 class OllamaStatusError(OllamaError):
     """HTTP status of 400 or more, or a redirect, which is not followed."""
 
-    def __init__(self, problem: str, next_step: str = "", *, status_code: int) -> None:
-        super().__init__(problem, next_step, retryable=status_code >= 500)
+    def __init__(self, problem: str, next_step: str = "", *, status_code: int, retryable: bool | None = None) -> None:
+        super().__init__(problem, next_step, retryable=status_code >= 500 if retryable is None else retryable)
         self.status_code = status_code
 
 

@@ -1,22 +1,96 @@
-"""Models of the responses of Ollama and of registries.
+"""Models of the responses of Ollama and of registries; the one place where foreign values are made safe.
 
 Fields keep Ollama's names. Fields that an older server omits or sends as null have a default; unknown fields are
-ignored.
+ignored. Every text loses the secrets of the validation context, then its control and bidi characters, and is then
+truncated; every number has a limit.
 """
 
+import math
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+
+from mcp_ollama.ollama.sanitizing import Redactor, clean_line, clean_text
+
+MAX_ROWS = 20_000
+"""Rows of a list from a server or registry; more would need gigabytes."""
+
+MAX_COUNT = 2**63 - 1
+"""Largest int64, which Go cannot exceed."""
+
+MAX_BYTES = 2**50
+"""One pebibyte: no disk of an Ollama server holds more."""
+
+_MAX_WORDS = 100
+_MAX_UINT64 = 2**64 - 1
+
+
+def _redact(text: str, info: ValidationInfo) -> str:
+    redact = cast("Redactor | None", info.context)
+    return redact(text) if redact else text
+
+
+def _empty_if_null(value: object) -> object:
+    return "" if value is None else value
+
+
+def _clean_long_text(text: str, info: ValidationInfo) -> str:
+    return clean_text(_redact(text, info))
+
+
+def _clean_name(text: str, info: ValidationInfo) -> str:
+    return clean_line(_redact(text, info), 600)
+
+
+def _clean_label(text: str, info: ValidationInfo) -> str:
+    return clean_line(_redact(text, info), 200)
+
+
+def _clean_words(words: list[str], info: ValidationInfo) -> list[str]:
+    return [clean_line(_redact(word, info), 80) for word in words[:_MAX_WORDS]]
+
+
+def _clean_value(value: object, info: ValidationInfo) -> Any:
+    """Return a JSON value with safe texts and numbers, as deep as it is nested."""
+    match value:
+        case str():
+            return _clean_long_text(value, info)
+        case bool() | None:
+            return value
+        case int():
+            return max(-MAX_COUNT, min(value, _MAX_UINT64))
+        case float():
+            return value if math.isfinite(value) else None
+        case list():
+            return [_clean_value(item, info) for item in cast("list[object]", value)]
+        case dict():
+            items = cast("dict[str, object]", value).items()
+            return {_clean_label(key, info): _clean_value(item, info) for key, item in items}
+        case _:
+            return value
+
+
+def _read_error(value: object, info: ValidationInfo) -> str:
+    if isinstance(value, dict):
+        message = cast("dict[str, object]", value).get("message")
+        value = message if isinstance(message, str) else cast("object", value)
+    return _redact(value if isinstance(value, str) else repr(value) if value else "", info)
+
 
 # Ollama (Go) writes some empty lists as null and omits other fields: both mean empty.
-StrList = Annotated[list[str], BeforeValidator(lambda value: [] if value is None else value)]
-NullableStr = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
-# Go's numbers end where an int64 does; what is larger is no number of anything.
+StrList = Annotated[
+    list[str], BeforeValidator(lambda value: [] if value is None else value), AfterValidator(_clean_words)
+]
+Name = Annotated[str, AfterValidator(_clean_name)]
+NullableStr = Annotated[str, BeforeValidator(_empty_if_null), AfterValidator(_clean_label)]
+NullableText = Annotated[str, BeforeValidator(_empty_if_null), AfterValidator(_clean_long_text)]
+ErrorText = Annotated[str, BeforeValidator(_read_error)]
+"""The `error` of a response: a string, or the object of the `/v1` endpoints; it is still to be sanitized."""
 Count = Annotated[
     int,
     BeforeValidator(lambda value: 0 if value is None else value),
-    AfterValidator(lambda value: max(-(2**63), min(value, 2**63 - 1))),
+    AfterValidator(lambda value: max(0, min(value, MAX_COUNT))),
 ]
 
 
@@ -29,14 +103,12 @@ def _to_utc(time: datetime | None) -> datetime | None:
 
 
 UtcDatetime = Annotated[datetime | None, AfterValidator(_to_utc)]
-MAX_ROWS = 20_000
-"""Rows of a list from a server or registry; more would need gigabytes."""
 
 
 class OllamaResponse(BaseModel):
     """Base of all responses; frozen, so that they can be cached and shared."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
 
 class ModelDetails(OllamaResponse):
@@ -62,7 +134,7 @@ class InstalledModel(OllamaResponse):
     `capabilities` may lack some of `/api/show` (a template inside the GGUF is not read here).
     """
 
-    name: str
+    name: Name
     modified_at: UtcDatetime = None
     size: Count = 0
     digest: NullableStr = ""
@@ -75,7 +147,7 @@ class InstalledModel(OllamaResponse):
 class RunningModel(OllamaResponse):
     """Row of `GET /api/ps`: sizes in bytes of memory; `expires_at` centuries away means forever."""
 
-    name: str
+    name: Name
     size: Count = 0
     size_vram: Count = 0
     digest: NullableStr = ""
@@ -88,20 +160,20 @@ class Message(OllamaResponse):
     """Message of a Modelfile that precedes each conversation."""
 
     role: NullableStr = ""
-    content: NullableStr = ""
+    content: NullableText = ""
 
 
 class ModelInfo(OllamaResponse):
     """Response of `POST /api/show`. Size and digest are only in `GET /api/tags`."""
 
-    license: str | list[str] | None = None
-    modelfile: NullableStr = ""
-    parameters: NullableStr = ""
-    template: NullableStr = ""
-    system: NullableStr = ""
+    license: Annotated[str | list[str] | None, AfterValidator(_clean_value)] = None
+    modelfile: NullableText = ""
+    parameters: NullableText = ""
+    template: NullableText = ""
+    system: NullableText = ""
     details: Details = ModelDetails()
     messages: list[Message] | None = None
-    model_info: dict[str, Any] | None = None
+    model_info: Annotated[dict[str, Any] | None, AfterValidator(_clean_value)] = None
     capabilities: StrList = Field(default_factory=list[str])
     modified_at: UtcDatetime = None
     remote_model: NullableStr = ""
@@ -120,7 +192,7 @@ class Progress(OllamaResponse):
     """
 
     status: NullableStr = ""
-    digest: Annotated[NullableStr, Field(max_length=200)] = ""
+    digest: NullableStr = ""
     total: Count = 0
     completed: Count = 0
 
@@ -128,16 +200,16 @@ class Progress(OllamaResponse):
 class Recommendation(OllamaResponse):
     """Row of `GET /api/experimental/model-recommendations` (since Ollama 0.22.1)."""
 
-    model: str
+    model: Name
     description: NullableStr = ""
     context_length: Count = 0
     vram_bytes: Count = 0
 
 
 class InstalledModels(OllamaResponse):
-    """Response of `GET /api/tags`."""
+    """Response of `GET /api/tags`; its rows are validated one by one, since there may be thousands."""
 
-    models: Annotated[list[InstalledModel], Field(max_length=MAX_ROWS, fail_fast=True)] | None
+    models: Annotated[list[dict[str, Any]], Field(max_length=MAX_ROWS, fail_fast=True)] | None
 
 
 class RunningModels(OllamaResponse):
@@ -161,7 +233,7 @@ class OpenAIModels(OllamaResponse):
 class Version(OllamaResponse):
     """Response of `GET /api/version`; `0.0.0` for a development build."""
 
-    version: str
+    version: Name
 
 
 class Cloud(OllamaResponse):
@@ -180,7 +252,7 @@ class Layer(OllamaResponse):
     """Layer of a registry manifest: `digest` with its `sha256:` prefix, `size` in bytes."""
 
     digest: Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
-    size: Annotated[int, Field(ge=0)]
+    size: Annotated[int, Field(ge=0, le=MAX_BYTES)]
     mediaType: str = ""  # noqa: N815 - the registry's spelling
 
     @property

@@ -75,7 +75,7 @@ async def test_header_of_the_caller_replaces_ours(wire: respx.MockRouter) -> Non
 @pytest.mark.parametrize("bad", ["sec\nret", "sec\rret", "sec\x00ret", "secrét", "sec\u2028ret"])
 def test_unsendable_key_or_header_is_refused_and_not_repeated(bad: str) -> None:
     for options in ({"api_key": bad}, {"headers": {"Authorization": bad}}):
-        with pytest.raises(ValueError, match="The header Authorization holds characters") as caught:
+        with pytest.raises(ValueError, match="The header Authorization contains characters") as caught:
             OllamaClient(BASE_URL, **options)  # pyright: ignore[reportArgumentType]
         assert "ret" not in str(caught.value)
 
