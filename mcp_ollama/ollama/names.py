@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 from mcp_ollama.ollama.errors import InvalidModelName
+from mcp_ollama.ollama.pasted_names import describe_foreign_character, replace_look_alikes, unwrap
 
 _HOST, _NAMESPACE, _TAG = "registry.ollama.ai", "library", "latest"
+_DIGEST = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
 _VALID = re.compile(r"\w[\w.:-]{0,349}/\w[\w-]{0,79}/\w[\w.-]{0,79}:\w[\w.-]{0,79}", re.ASCII)
 
 # What Go's strings.TrimSpace removes; str.strip() would also take \x1c-\x1f, which Ollama refuses.
@@ -32,6 +34,13 @@ class ModelName:
         Raises:
             InvalidModelName: Ollama would reject the name.
         """
+        name = cls._complete(text)
+        if not _VALID.fullmatch(name.full):
+            raise _refusal(text)
+        return name
+
+    @classmethod
+    def _complete(cls, text: str) -> Self:
         rest, tag = text, _TAG
         if _has_tag(text):
             rest, _, tag = text.rpartition(":")
@@ -40,19 +49,23 @@ class ModelName:
         # As in Ollama, a scheme is parsed and dropped: only `insecure` makes a pull use http.
         before, scheme, after = host.partition("://")
         host = (after or _HOST) if scheme else before
-        name = cls(host, namespace, model, tag)
-        if not _VALID.fullmatch(name.full):
-            raise _refusal(text)
-        return name
+        return cls(host, namespace, model, tag)
+
+    @classmethod
+    def is_valid(cls, text: str) -> bool:
+        """Return whether a text from a server is a name that Ollama could list, and thus safe to quote."""
+        return "://" not in text and bool(_VALID.fullmatch(cls._complete(text).full))
 
     @classmethod
     def for_pull(cls, text: str) -> Self:
         """Parse a name as pull and delete do: surrounding spaces, `:local` and `:cloud` are allowed.
 
+        Pasted forms are read, too: quotes, `ollama run NAME`, the address of a page on ollama.com or Hugging Face.
+
         Raises:
             InvalidModelName: Ollama would reject the name.
         """
-        base, source = split_source(text)
+        base, source = split_source(unwrap(text))
         if source != "cloud":
             return cls.parse(base)
         return cls.parse(base + ("-cloud" if _has_tag(base) else ":cloud"))
@@ -116,8 +129,18 @@ def _has_tag(text: str) -> bool:
     return text.rfind(":") > text.rfind("/")
 
 
+def is_valid_digest(text: str) -> bool:
+    """Return whether a text from a server is a SHA-256 in hex digits, with or without `sha256:`."""
+    return bool(_DIGEST.fullmatch(text))
+
+
 def _refusal(text: str) -> InvalidModelName:
-    return InvalidModelName(f"{_shown(text)} is not a model name that Ollama accepts. {_LOOKS_LIKE}")
+    character = describe_foreign_character(text)
+    if not character:
+        return InvalidModelName(f"{_shown(text)} is not a model name that Ollama accepts. {_LOOKS_LIKE}")
+    nearest = replace_look_alikes(text)
+    next_step = f"Did you mean {_shown(nearest)}?" if ModelName.is_valid(nearest) else _LOOKS_LIKE
+    return InvalidModelName(f"{_shown(text)} is not a valid model name: {character}. {next_step}")
 
 
 def _shown(text: str) -> str:

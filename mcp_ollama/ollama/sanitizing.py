@@ -15,8 +15,10 @@ _SHORTEST_SECRET_HEADER = 6
 
 # Control characters, and format characters that hide, reorder or split text (bidi controls, zero-width characters,
 # line and paragraph separators, tags), as well as surrogates, which cannot be encoded.
-_UNSAFE = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-_UNSAFE += "\ud800-\udfff\U000e0000-\U000e007f"
+_UNSAFE = (
+    r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f"
+)
 _UNSAFE_IN_LINE = re.compile(rf"[{_UNSAFE}\t\n\r]")
 _UNSAFE_IN_TEXT = re.compile(rf"[{_UNSAFE}]")
 

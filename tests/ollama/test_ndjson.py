@@ -117,7 +117,7 @@ def one_by_one(whole: bytes) -> tuple[list[Picture], str]:
 
 def _picture(fields: dict[str, Any]) -> Picture:
     completed = max(0, min(fields.get("completed", 0), 2**63 - 1))
-    return fields["status"], fields.get("digest", ""), fields.get("total", 0), completed
+    return fields["status"].replace("\u2028", "�"), fields.get("digest", ""), fields.get("total", 0), completed
 
 
 ENDINGS = {
