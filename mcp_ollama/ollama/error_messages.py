@@ -151,7 +151,7 @@ def _failed(status: int, message: str, model: str) -> OllamaStatusError:
     ):
         problem = row.problem.format(model=model or "the model", text=text, status=status)
         return OllamaStatusError(problem, row.next_step, status_code=status, retryable=False)
-    next_step = "Call again later; Ollama's own log has the details." if status >= 500 else ""
+    next_step = "Try again later; Ollama's own log has the details." if status >= 500 else ""
     return OllamaStatusError(f"Ollama answered {status}: {text}.", next_step, status_code=status)
 
 

@@ -143,7 +143,7 @@ STREAM_FAILURES = (
     _failure(
         r"http: server gave HTTP response to HTTPS client",
         "The registry of {model} uses plain http.",
-        "If it is yours and trusted, name it in MCP_OLLAMA_REGISTRIES as http://HOST:PORT.",
+        "If it is yours, name it in MCP_OLLAMA_REGISTRIES as http://HOST:PORT, or only its host and set insecure=true.",
     ),
     *TLS_FAILURES,
     _failure(

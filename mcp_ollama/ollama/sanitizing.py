@@ -73,15 +73,15 @@ def sanitize(text: str, limit: int = MAX_TEXT) -> str:
 
 
 def clean_line(text: str, limit: int) -> str:
-    """Replace control and bidi characters, line ends too, and truncate to `limit` characters."""
+    """Remove terminal escapes, replace control and bidi characters and line ends, truncate to `limit` characters."""
     if len(text) <= limit and text.isascii() and text.isprintable():
         return text
-    return truncate(_UNSAFE_IN_LINE.sub(REPLACEMENT, text[: limit + 1]), limit)
+    return truncate(_UNSAFE_IN_LINE.sub(REPLACEMENT, _ANSI.sub("", text[: 10 * limit])), limit)
 
 
 def clean_text(text: str) -> str:
-    """Replace control and bidi characters in a text of several lines."""
-    return _UNSAFE_IN_TEXT.sub(REPLACEMENT, text)
+    """Remove terminal escapes from a text of several lines, and replace control and bidi characters."""
+    return text if text.isascii() and text.isprintable() else _UNSAFE_IN_TEXT.sub(REPLACEMENT, _ANSI.sub("", text))
 
 
 def truncate(text: str, limit: int) -> str:

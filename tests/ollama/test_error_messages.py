@@ -90,7 +90,7 @@ PERMANENT = (
     ),
     Row(
         "The registry of tiny:latest uses plain http.",
-        "If it is yours and trusted, name it in MCP_OLLAMA_REGISTRIES as http://HOST:PORT.",
+        "If it is yours, name it in MCP_OLLAMA_REGISTRIES as http://HOST:PORT, or only its host and set insecure=true.",
         (
             f'{MANIFEST}Get "https://localhost:5055/v2/test/big/manifests/latest": {PLAIN}',
             f'{MANIFEST}Get "https://localhost:5055/v2/test/absent/manifests/latest": {PLAIN}',
