@@ -78,10 +78,10 @@ async def _split_lines(chunks: AsyncIterable[bytes]) -> AsyncGenerator[list[byte
             if others:
                 yield [bytes(rest), *others[:-1]]
                 rest = bytearray(others[-1])
-        unyielded += len(chunk)
-        if unyielded >= _BYTES_PER_TURN:
-            unyielded = 0
-            await checkpoint()
+            unyielded += min(len(chunk), _BYTES_PER_TURN)
+            if unyielded >= _BYTES_PER_TURN:
+                unyielded = 0
+                await checkpoint()
     last = rest.strip()
     # A truncated object only shows that the stream was truncated.
     if not last.startswith(b"{") or last.endswith(b"}"):

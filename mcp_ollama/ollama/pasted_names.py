@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 _QUOTES = "`'\"\u2018\u2019\u201c\u201d"
 _COMMAND = re.compile(r"ollama\s+(?:run|pull|show|push|rm|stop)\s+(?:--?[\w-]+\s+)*(?P<name>\S+)", re.IGNORECASE)
-_OLLAMA_PAGE = re.compile(r"https?://(?:www\.)?ollama\.com/(?P<path>[^?#]+)", re.IGNORECASE)
+_OLLAMA_PAGE = re.compile(r"https?://(?:www\.)?ollama\.com/(?P<path>[^?#]+)(?:[?#].*)?", re.IGNORECASE)
 _HUGGING_FACE_PAGE = re.compile(
     r"https?://(?:www\.)?(?:hf\.co|huggingface\.co)/(?P<repository>[\w.-]+/[\w.-]+?)"
     r"(?::(?P<tag>[\w.-]+))?(?:/(?:tree|blob|resolve|raw|discussions|commits?)\b[^?#]*|/?)(?:[?#].*)?",

@@ -206,3 +206,28 @@ async def test_list_without_models_is_not_an_empty_list(wire: respx.MockRouter, 
     wire.route().respond(200, json={})
     for call in (client.list_models, client.list_running_models, client.list_recommendations, client.check_openai_api):
         assert isinstance(await failure(call()), OllamaResponseError)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "next_step"),
+    [
+        ("unknown model architecture: 'mllama'", "Ollama cannot run m:latest: ", "Update Ollama"),
+        ("unable to load model: /models/blobs/sha256-ab", "Ollama cannot load m:latest: ", "Pull it again"),
+        (
+            "no kernel image is available for execution",
+            "The GPU of the Ollama server cannot run m:latest",
+            "GPU driver",
+        ),
+        ("model requires more system memory (9 GiB)", "Ollama answered 500: model requires", "unload_model others"),
+        ("write /models/x: no space left on device", "The disk of the Ollama server is full.", "Free space there"),
+    ],
+)
+async def test_load_that_cannot_succeed_later_is_not_retryable(
+    text: str, problem: str, next_step: str, wire: respx.MockRouter, client: OllamaClient
+) -> None:
+    wire.post("/api/generate").respond(500, json={"error": text})
+    error = await failure(client.load_model("m"))
+    assert error.problem.startswith(problem)
+    assert next_step in error.next_step
+    assert not error.retryable
+    assert "/models" not in str(error)

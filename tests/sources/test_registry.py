@@ -305,3 +305,69 @@ async def test_redirect_loop_ends(headers: dict[str, str], wire: respx.MockRoute
     assert type(error) is OllamaResponseError
     assert str(error) == "The registry registry.ollama.ai redirects in a loop."
     assert len(wire.calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b'{"error":"The specified tag is not a valid quantization scheme."}', "not a valid quantization scheme."),
+        (
+            b'{"errors":[{"code":"NAME_INVALID","message":"bad\\u202e name"}]}',
+            "hf.co/user/repo:Q4_K_M: bad name.",
+        ),
+        (b'{"errors":[]}', "answered 400 for hf.co/user/repo:Q4_K_M."),
+        (b"no JSON", "answered 400 for hf.co/user/repo:Q4_K_M."),
+    ],
+)
+async def test_reason_of_a_refusal_is_quoted(
+    content: bytes, problem: str, wire: respx.MockRouter, registry: Registry
+) -> None:
+    wire.get().respond(400, content=content)
+    error = await failure(registry, HF)
+    assert type(error) is OllamaStatusError
+    assert error.problem.endswith(problem)
+
+
+@pytest.mark.parametrize("status", [401, 403, 407, 418])
+async def test_page_instead_of_json_is_a_proxy_or_filter(
+    status: int, wire: respx.MockRouter, registry: Registry
+) -> None:
+    wire.get().respond(status, text="\n<html>Blocked</html>")
+    error = await failure(registry)
+    assert error.next_step.startswith("A web page came instead of JSON: a proxy or filter may block it.")
+
+
+async def test_endless_refusal_is_abandoned(wire: respx.MockRouter, registry: Registry) -> None:
+    wire.get().respond(400, content=b" " * 1_000_000)
+    assert "answered 400" in str(await failure(registry))
+
+
+@pytest.mark.parametrize(
+    ("model", "next_step"),
+    [
+        ("tiny", "Check the name and the tag at https://ollama.com/library."),
+        ("me/tiny", "Check the name and the tag at https://ollama.com/me."),
+        (HF, "Check the repository and its quantizations at https://huggingface.co/user/repo."),
+        ("localhost:5055/a/b", "Check the name and the tag at the registry localhost:5055."),
+    ],
+)
+async def test_advice_for_a_missing_model_fits_the_registry(
+    model: str, next_step: str, wire: respx.MockRouter, registry: Registry
+) -> None:
+    wire.get().respond(404)
+    assert (await failure(registry, model)).next_step == next_step
+
+
+async def test_registry_named_with_http_needs_no_insecure(wire: respx.MockRouter) -> None:
+    wire.get("http://localhost:5055/v2/a/b/manifests/latest").respond(content=MANIFEST)
+    registry = Registry((), {"localhost:5055": "http://localhost:5055"})
+    assert (await manifest_of(registry, "localhost:5055/a/b")).digest
+    await registry.aclose()
+
+
+async def test_unreachable_registry_of_the_operator_gets_a_hint_of_http(
+    wire: respx.MockRouter, registry: Registry
+) -> None:
+    wire.get().mock(side_effect=httpx.ConnectError("EOF"))
+    error = await failure(registry, "localhost:5055/a/b")
+    assert "If it uses plain http, name it in MCP_OLLAMA_REGISTRIES as http://localhost:5055." in error.next_step
