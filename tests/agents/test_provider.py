@@ -280,7 +280,7 @@ def test_what_is_no_object_is_a_model_error_with_any_model():
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("ALL_PROXY", "socks5://u:pw@h:1"), ("HTTP_PROXY", "ftp://pw@h"), ("HTTP_PROXY", "http://[::pw")],
+    [("ALL_PROXY", "socks5://u:pw@h:1"), ("HTTPS_PROXY", "ftp://pw@h"), ("HTTPS_PROXY", "http://[::pw")],
 )
 def test_an_environment_that_cannot_be_used_is_a_model_error(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
