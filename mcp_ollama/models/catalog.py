@@ -1,19 +1,26 @@
 """What is installed, with what `/api/show` says of each model, remembered by digest."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import anyio
 
 from mcp_ollama.models.concurrency import for_each
+from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.facts import Facts, facts_of
-from mcp_ollama.models.lookup import find_model, nearest_names
+from mcp_ollama.models.lookup import find_all, find_model, identity, listed_name, nearest_names
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
+from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
 
+ValueT = TypeVar("ValueT")
+
+OPTIONAL_SECONDS = 5
+"""Longest wait for what an answer can do without."""
 REPAIR = "pull_model repairs one that comes from a registry; delete_model removes it."
 
 
@@ -31,6 +38,7 @@ class Catalog:
     ollama: OllamaClient
     most: int = 2000
     _facts: dict[str, Facts] = field(default_factory=dict[str, Facts])
+    _loaded: dict[str, None] = field(default_factory=dict[str, None])
 
     async def find(self, model: ModelName | str) -> tuple[InstalledModel, list[InstalledModel]]:
         """Find an installed model by name; gives all the others, too.
@@ -43,6 +51,35 @@ class Catalog:
         models = await self.ollama.list_models()
         found = find_installed(name, models)
         return found, [one for one in models if one is not found]
+
+    async def running(self) -> list[RunningModel] | None:
+        """Return the models in memory; None where `/api/ps` is missing, refused or broken.
+
+        For answers that are useful without it. What unloads models, or refuses to delete loaded ones, insists on it.
+        """
+        with anyio.move_on_after(OPTIONAL_SECONDS), suppress(OllamaError):
+            return await self.running_now()
+        return None
+
+    async def running_now(self) -> list[RunningModel]:
+        """Return the models in memory, and remember that they were loaded.
+
+        Raises:
+            OllamaError: `/api/ps` is missing, refused or broken.
+        """
+        running = await self.ollama.list_running_models()
+        for one in running:
+            _put(self._loaded, one.digest, None, self.most)
+        return running
+
+    def was_loaded(self, model: InstalledModel) -> bool:
+        """Return whether a model was seen in memory since this server started; Ollama itself keeps no last use."""
+        return model.digest in self._loaded
+
+    async def running_identities(self) -> set[tuple[str, str]] | None:
+        """Return the `identity` of each model in memory; None where that is unknown."""
+        running = await self.running()
+        return None if running is None else {identity(one) for one in running}
 
     async def is_still(self, model: InstalledModel) -> bool:
         """Tell whether the very model that was found is still there, and not another under its name."""
@@ -59,8 +96,12 @@ class Catalog:
             info = await self.ollama.get_model_info(model.name)
         except ModelNotFoundError as error:
             raise damaged(model) from error
-        self._remember(model.digest, facts_of(info))
+        _put(self._facts, model.digest, facts_of(info), self.most)
         return info
+
+    def is_known(self, model: InstalledModel) -> bool:
+        """Return whether `/api/show` has answered for this digest."""
+        return model.digest in self._facts
 
     async def facts(self, models: Iterable[InstalledModel], within: float = 10) -> dict[str, Facts | None]:
         """Give the facts of each model by digest, None where `/api/show` cannot tell within so many seconds.
@@ -84,12 +125,14 @@ class Catalog:
         with anyio.move_on_after(within):
             await for_each(models, ask)
 
-    def _remember(self, digest: str, facts: Facts) -> None:
-        if not digest:
-            return
-        while len(self._facts) >= self.most:
-            del self._facts[next(iter(self._facts))]
-        self._facts[digest] = facts
+
+def _put(memory: dict[str, ValueT], digest: str, value: ValueT, most: int) -> None:
+    """Remember what holds for a digest, and forget the oldest where there are too many."""
+    if not digest or digest in memory:
+        return
+    while len(memory) >= most:
+        del memory[next(iter(memory))]
+    memory[digest] = value
 
 
 def find_installed(name: ModelName, models: list[InstalledModel]) -> InstalledModel:
@@ -97,11 +140,15 @@ def find_installed(name: ModelName, models: list[InstalledModel]) -> InstalledMo
 
     Raises:
         ModelNotFoundError: It is not installed; the sentence names the nearest that are.
+        RefusedError: Several names differ from this one only in case, and none is spelt like it.
     """
-    found = find_model(name, models)
-    if found is None:
+    found = find_all(name, models)
+    if not found:
         raise _not_installed(name, models)
-    return found
+    if len(found) > 1 and listed_name(found[0].name) != name:
+        twins = " and ".join(sanitize(one.name, 100) for one in found)
+        raise RefusedError(f"{name} may mean {twins}, which differ only in case.", "Use the exact spelling of one.")
+    return found[0]
 
 
 def damaged(model: InstalledModel) -> ModelNotFoundError:
