@@ -34,6 +34,11 @@ def facts_of(info: ModelInfo) -> Facts:
     return Facts(tuple(sorted(info.capabilities)), trained_context(info), weights[1] if weights else None)
 
 
+def weights_of(info: ModelInfo) -> list[str]:
+    """Return the SHA-256 (64 hex digits) of each file that the modelfile names: weights, then projectors."""
+    return _WEIGHTS.findall(info.modelfile)
+
+
 def capabilities_of(model: InstalledModel, facts: Facts | None) -> list[str]:
     """Return the capabilities from `/api/show`; from `/api/tags`, which misses some, only without facts."""
     return list(facts.capabilities) if facts else sorted(model.capabilities)

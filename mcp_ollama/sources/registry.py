@@ -20,7 +20,8 @@ from mcp_ollama.ollama.errors import (
     OllamaTimeoutError,
 )
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.ollama.schemas import Manifest
+from mcp_ollama.ollama.schemas import Layer, Manifest
+from mcp_ollama.sources.weights_head import WeightsHeads
 
 if TYPE_CHECKING:
     import httpx
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 ACCEPT = "application/vnd.docker.distribution.manifest.v2+json"
 MAX_CONNECTIONS = 8
 MAX_MANIFEST_BYTES = 4_000_000
+WELL_KNOWN_HOSTS = ("registry.ollama.ai", "ollama.com", "hf.co", "huggingface.co")
+"""Registries that models may come from and go to by default; all of them speak https."""
 MAX_LOOKUPS = 64
 """Blobs of one manifest; safetensors models have thousands."""
 _MAX_HOPS = 3
@@ -52,13 +55,31 @@ class Registry:
         self._hosts = {*hosts, *self._addresses}
         self._timeout = timeout
         self._http: httpx.AsyncClient | None = None
+        self._heads: WeightsHeads | None = None
         self._slots = anyio.Semaphore(MAX_CONNECTIONS)
 
     async def aclose(self) -> None:
         """Drop all connections."""
-        http, self._http = self._http, None
+        http, self._http, self._heads = self._http, None, None
         if http is not None:
             await http.aclose()
+
+    async def read_weights_metadata(self, name: ModelName, layer: Layer) -> Mapping[str, object]:
+        """Read the metadata of a weights file from its head (`GET /v2/<namespace>/<model>/blobs/<digest>`).
+
+        Args:
+            name: The model.
+            layer: The layer of its manifest that holds the weights.
+
+        Returns:
+            Values by GGUF key; the head is remembered by its digest.
+
+        Raises:
+            OllamaError: The host is not allowed, or the head is unavailable within 8 s and 1 MiB.
+        """
+        url = f"{self._base_url(name)}/v2/{name.namespace}/{name.model}/blobs/{layer.digest}"
+        async with self._slots:
+            return await self._connected_heads().read(url, digest=layer.digest, size_bytes=layer.size)
 
     async def get_manifest(self, name: ModelName, *, insecure: bool = False) -> Manifest:
         """Fetch a manifest; its `digest` is the SHA-256 of the very bytes, as 64 hex digits.
@@ -71,10 +92,7 @@ class Registry:
             ModelNotFoundError: The registry has no such model.
             OllamaError: It cannot be had from an allowed host, in time and within 4 MB, or is no manifest.
         """
-        host = name.host.lower()
-        if host not in self._hosts:
-            raise OllamaError(f"The registry {name.host} is not among the allowed ones.")
-        base = self._addresses.get(host, f"{'http' if insecure else 'https'}://{host}")
+        base = self._base_url(name, insecure=insecure)
         url = f"{base}/v2/{name.namespace}/{name.model}/manifests/{name.tag}"
         try:
             with anyio.fail_after(self._timeout):
@@ -88,6 +106,19 @@ class Registry:
             problem = f"What the registry {name.host} gave for {name} is no manifest."
             raise OllamaResponseError(problem, f"A log-in page may stand in the way. {_SERVER_MAY_REACH_IT}") from error
         return manifest.model_copy(update={"digest": hashlib.sha256(content).hexdigest()})
+
+    def _base_url(self, name: ModelName, *, insecure: bool = False) -> str:
+        host = name.host.lower()
+        if host not in self._hosts:
+            raise OllamaError(f"The registry {name.host} is not among the allowed ones.")
+        return self._addresses.get(host, f"{'http' if insecure else 'https'}://{host}")
+
+    def _connected_heads(self) -> WeightsHeads:
+        if self._heads is None:
+            named = {urlsplit(address).netloc for address in self._addresses.values()}
+            named |= self._hosts.difference(WELL_KNOWN_HOSTS)
+            self._heads = WeightsHeads(self._connected(), named_hosts=named)
+        return self._heads
 
     async def _get(self, url: str, name: ModelName) -> bytes:
         import httpx  # noqa: PLC0415 - 55 ms that the start of a server need not pay
