@@ -25,8 +25,15 @@ OPTIONS = {
     "access": "full, no-delete or read-only (full)",
     "confirm_delete": "ask before deleting: true or false (true)",
     "allow_push": "offer push_model: true or false (false)",
-    "registries": "further registries, comma-separated",
+    "registries": "further registries, comma-separated; http://HOST:PORT for plain http",
     "http_hosts": "further names under which clients reach --http, comma-separated",
+    "outage_seconds": "seconds that a running transfer waits for an unreachable Ollama server (900)",
+    "state_dir": "directory of the journal of transfers, or off (the platform's state directory)",
+    "resume": "resume interrupted transfers at the start: true or false (false)",
+    "memory": "memory of the Ollama server where it cannot be detected, such as 24GB or gpu:24GB ram:64GB",
+    "search": "on, or off: search_models asks only the Ollama server (on)",
+    "hf_endpoint": "Hugging Face or a mirror (https://huggingface.co)",
+    "hf_hub_offline": "never contact Hugging Face: true or false (false)",
     "log_level": "DEBUG, INFO, WARNING or ERROR, on stderr (WARNING)",
 }
 """The settings that are also flags. Secrets are not, because every user of a machine can read command lines."""
@@ -34,6 +41,8 @@ OPTIONS = {
 
 def variable_of(option: str) -> str:
     """Return the environment variable of a setting."""
+    if option.startswith("hf_"):
+        return option.upper()
     return f"MCP_OLLAMA_{'MODEL' if option == 'model_name' else option.upper()}"
 
 

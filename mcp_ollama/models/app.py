@@ -90,7 +90,7 @@ async def open_app(
 ) -> AsyncGenerator[App]:
     """Start the application: the first request opens the first connection, the end closes all."""
     ollama = build_client(settings)
-    registry = registry or Registry((*REGISTRIES, *settings.registries))
+    registry = registry or Registry((*REGISTRIES, *settings.registry_hosts), settings.plain_http_registries)
     timeouts = timeouts or Timeouts()
     changes = Changes(publish)
     transfers = Transfers(

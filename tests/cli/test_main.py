@@ -15,7 +15,7 @@ from tests.support.wire import Wire, call, request
 
 COMMAND = [sys.executable, "-m", "mcp_ollama"]
 NOWHERE = "http://127.0.0.1:9"
-SECRETS = {"api_key", "headers", "http_token"}
+SECRETS = {"api_key", "headers", "http_token", "hf_token"}
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
