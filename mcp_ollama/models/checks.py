@@ -10,6 +10,7 @@ from mcp_ollama.models.app import App
 from mcp_ollama.models.catalog import REPAIR
 from mcp_ollama.models.concurrency import for_each
 from mcp_ollama.models.formatting import join_limited
+from mcp_ollama.models.free_memory import describe_free_memory
 from mcp_ollama.models.lookup import find_named
 from mcp_ollama.models.running import processor_of
 from mcp_ollama.ollama.error_messages import sanitize
@@ -44,6 +45,7 @@ async def look_further(app: App, models: Sequence[InstalledModel], running: Sequ
         "registry": lambda: _registry(app),
         "cloud": lambda: _cloud(app, models),
         "damaged": lambda: _damaged(app, models),
+        "memory": lambda: _memory(app, models, running),
     }
     found = {name: _too_slow(name) for name in slow}
 
@@ -52,7 +54,7 @@ async def look_further(app: App, models: Sequence[InstalledModel], running: Sequ
             found[name] = await slow[name]()
 
     await for_each(slow, look)
-    return [found["registry"], _memory(running), _context(models, running), found["cloud"], found["damaged"]]
+    return [found["registry"], found["memory"], _context(models, running), found["cloud"], found["damaged"]]
 
 
 def _too_slow(name: str) -> Check:
@@ -78,15 +80,16 @@ async def _registry(app: App) -> Check:
     return Check(name="registry", status="ok", detail=f"{host} answers.")
 
 
-def _memory(running: Sequence[RunningModel]) -> Check:
+async def _memory(app: App, models: Sequence[InstalledModel], running: Sequence[RunningModel]) -> Check:
+    free = await describe_free_memory(app, list(models))
     places = {"cpu": "wholly", "mixed": "partly"}
     slow = [f"{_shown(one)} ({places[place]})" for one in running if (place := processor_of(one)) in places]
     if not slow:
-        return Check(name="memory", status="ok", detail="No loaded model runs on the CPU.")
+        return Check(name="memory", status="ok", detail=f"No loaded model runs on the CPU. {free}")
     fix = (
         "Use a smaller model or quantization, a shorter context, or unload_model others; without a GPU this is normal."
     )
-    return Check(name="memory", status="warn", detail=f"On the CPU, and so slow: {join_limited(slow)}.", fix=fix)
+    return Check(name="memory", status="warn", detail=f"On the CPU, and so slow: {join_limited(slow)}. {free}", fix=fix)
 
 
 def _context(models: Sequence[InstalledModel], running: Sequence[RunningModel]) -> Check:

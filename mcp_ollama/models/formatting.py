@@ -14,6 +14,11 @@ def format_bytes(count: float) -> str:
     return f"{count:.1f} {units[0]}" if units[0] != "B" and count < 9.95 else f"{count:.0f} {units[0]}"
 
 
+def format_memory(*counts: int) -> str:
+    """Format amounts of memory in units of 1024³ bytes, such as `3.1 of 24.0 GB`."""
+    return f"{' of '.join(f'{count / 2**30:.1f}' for count in counts)} GB"
+
+
 def format_duration(seconds: float) -> str:
     """Format a duration: `17 s`, `4 min`, `2 h 5 min`."""
     if seconds < 100:

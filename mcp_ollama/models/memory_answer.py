@@ -1,6 +1,6 @@
 """Answer `memory` of the tools: metadata of the weights and memory of the server, brought together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -76,7 +76,7 @@ async def report_installed(
     info: ModelInfo,
     *,
     context_length: int | None = None,
-    running: list[RunningModel] | None = None,
+    measured: Measured | None = None,
 ) -> MemoryReport:
     """Report the memory of an installed model.
 
@@ -85,17 +85,17 @@ async def report_installed(
         model: The model.
         info: Its details, from `/api/show`.
         context_length: Tokens per slot; None takes the model's `num_ctx`, else the server's default.
-        running: The loaded models; None asks the server where the answer rests on them.
+        measured: The figure of `/api/ps`, when it is loaded.
     """
     if model.remote_host:
         return REMOTE
     source = await _read_installed(app, model, info)
-    server = await read_server_memory(app, LocalModel(model, info), running)
+    server = await read_server_memory(app, LocalModel(model, info))
     context_length = context_length or configured_context(parse_parameters(info.parameters))
-    return _report(source, server, context_length, find_measured(model, running or ()))
+    return _report(source, server, context_length, measured)
 
 
-def find_measured(model: InstalledModel, running: list[RunningModel] | tuple[()]) -> Measured | None:
+def find_measured(model: InstalledModel, running: Iterable[RunningModel]) -> Measured | None:
     """Find the figure of `/api/ps` for a model with the same digest; None when it is not loaded."""
     loaded = next((one for one in find_running(model, running) if one.digest == model.digest != ""), None)
     return Measured(loaded.context_length, loaded.size_vram) if loaded else None
@@ -138,7 +138,7 @@ async def _read_installed(app: App, model: InstalledModel, info: ModelInfo) -> _
     published = await _find_published(app, model, digests)
     if published and (suffices or published.reason):
         return _Source(published, known, published.reason) if suffices else _Source(published, reason=published.reason)
-    if published and (source := await _read_head(app, ModelName.parse(model.name), published)).metadata is not None:
+    if published and (source := await _read_head(app, ModelName.for_pull(model.name), published)).metadata is not None:
         return source
     return await _read_verbose(app, model, published or whole)
 
@@ -160,7 +160,7 @@ def _suffices(metadata: Metadata) -> bool:
 async def _find_published(app: App, model: InstalledModel, digests: list[str]) -> Weights | None:
     """Find the weights of an installed model in the registry of its name; None when it has others there, or none."""
     with suppress(OllamaError, InvalidModelName):
-        weights = read_weights(await app.registry.get_manifest(ModelName.parse(model.name)))
+        weights = read_weights(await app.registry.get_manifest(ModelName.for_pull(model.name)))
         if weights.layer is None or weights.layer.digest.removeprefix("sha256:") in digests:
             return weights
     return None

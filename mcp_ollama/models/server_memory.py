@@ -9,7 +9,7 @@ from mcp_ollama.models.app import App
 from mcp_ollama.models.locality import is_own_address, locate_ollama
 from mcp_ollama.models.machine import Memory, parse_memory, read_memory, run_probe
 from mcp_ollama.ollama.errors import InvalidModelName, OllamaError
-from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
+from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +47,23 @@ async def read_local_model(app: App, models: list[InstalledModel]) -> LocalModel
     return None
 
 
-async def read_server_memory(
-    app: App, local: LocalModel | None, running: list[RunningModel] | None = None
-) -> ServerMemory:
+async def read_server_memory(app: App, local: LocalModel | None) -> ServerMemory:
     """Read the memory of the Ollama server, within `Timeouts.memory`.
+
+    The loaded models count (`GET /api/ps`) where the free memory of GPUs is seen; an operator's figure is a total.
 
     Args:
         app: The application.
         local: An installed model, see `read_local_model`.
-        running: The loaded models; None asks the server (`GET /api/ps`) where the answer rests on it.
     """
     with anyio.move_on_after(app.timeouts.memory):
         memory = await _read_memory(app, local)
         if memory is None or memory.origin == "operator" or not memory.gpus:
             return ServerMemory(memory)
-        if running is None:
-            with suppress(OllamaError):
-                running = await app.ollama.list_running_models()
-        return ServerMemory(memory, sum(one.size_vram for one in running or ()))
+        with suppress(OllamaError):
+            running = await app.ollama.list_running_models()
+            return ServerMemory(memory, sum(one.size_vram for one in running))
+        return ServerMemory(memory)
     return ServerMemory(_stated_memory(app))
 
 

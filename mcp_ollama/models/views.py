@@ -17,6 +17,7 @@ from mcp_ollama.models.facts import (
     parameter_count,
     parse_parameters,
 )
+from mcp_ollama.models.fit import MemoryReport
 from mcp_ollama.models.formatting import format_timestamp, join_limited
 from mcp_ollama.models.lookup import find_running, identity
 from mcp_ollama.ollama.error_messages import sanitize
@@ -73,6 +74,7 @@ class ModelCard(ModelRow):
     parent_model: str | None = None
     remote_host: str | None = None
     texts: dict[str, str] | None = None
+    memory: MemoryReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

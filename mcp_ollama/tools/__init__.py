@@ -1,6 +1,6 @@
 """The tools, in the order in which hosts list them."""
 
-from mcp_ollama.tools import create, delete, health, installed, planning, running, transfers
+from mcp_ollama.tools import create, delete, health, installed, measuring, planning, running, transfers
 from mcp_ollama.tools.spec import ToolSpec
 
 ALL: tuple[ToolSpec, ...] = (
@@ -8,6 +8,7 @@ ALL: tuple[ToolSpec, ...] = (
     *planning.TOOLS,
     *transfers.TOOLS,
     *running.TOOLS,
+    *measuring.TOOLS,
     *create.TOOLS,
     *delete.TOOLS,
     *health.TOOLS,

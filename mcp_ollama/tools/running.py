@@ -13,6 +13,7 @@ from mcp_ollama.models.loading import Load
 from mcp_ollama.models.lookup import identity
 from mcp_ollama.models.progress_reports import wait_for_load
 from mcp_ollama.models.running import RunningList, RunningRow, find_runners, running_list, running_row
+from mcp_ollama.models.spilling import advise_on_spill
 from mcp_ollama.ollama.errors import ModelNotFoundError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
@@ -122,6 +123,7 @@ async def _loaded(app: App, model: InstalledModel, load: Load) -> LoadResult:
         runners = await find_runners(app.catalog, load.name)
     if runners:
         outcome.running = running_row(runners[0])
+        outcome.next_step = await advise_on_spill(app, model, runners[0])
     elif runners is None:
         outcome.next_step = "Where it runs could not be asked in time: see list_running_models."
     else:
