@@ -150,8 +150,8 @@ def tune_for_agents(
     """Tune a model for agents: the largest context that fits, and its speed."""
     return (
         f"Tune the model {model} for agents, which need a long context for instructions and tool definitions.\n\n"
-        f"1. plan_pull with {model}: memory.largest_context_length is the largest context that fits. Pull the model "
-        f"when it is not installed. {_ASK}\n"
+        f"1. plan_pull with {model}: memory.largest_context_length is the largest context that fits (for a model that "
+        f"no registry has: show_model with include memory). Then pull_model when it is not installed. {_ASK}\n"
         "2. When the verdict is no, stop and name a smaller quantization. When memory is unknown, ask me for the "
         "memory of the GPU, or take 16384 tokens.\n"
         f"3. create_model from {model} with parameters num_ctx = that length, 65536 at most, under a name such as "
