@@ -1,9 +1,12 @@
 """Figures and lists as text, for people and models."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 _MAX_NAMED = 5
+_DIGEST_DIGITS = 12
+_DIGEST = re.compile(r"[0-9a-f]{12}")
 
 
 def format_bytes(count: float) -> str:
@@ -17,6 +20,11 @@ def format_bytes(count: float) -> str:
 def format_memory(*counts: int) -> str:
     """Format amounts of memory in units of 1024³ bytes, such as `3.1 of 24.0 GB`."""
     return f"{' of '.join(f'{count / 2**30:.1f}' for count in counts)} GB"
+
+
+def format_digest(digest: str) -> str:
+    """Format a digest as its first 12 hex digits; any other text of a server does not reach a user's question."""
+    return digest[:_DIGEST_DIGITS] if _DIGEST.match(digest) else "unknown digest"
 
 
 def format_duration(seconds: float) -> str:

@@ -57,7 +57,10 @@ async def measure_model(
         if result.load_seconds is None:
             return result.model_copy(update={"next_step": _LOADING})
         loaded = await find_loaded(app.catalog, found, context_length)
-    speed = await measure_speed(app, found, loaded, deadline - time.monotonic()) if loaded else None
+    speed = None
+    if loaded:
+        async with call.waiting():
+            speed = await measure_speed(app, found, loaded, deadline - time.monotonic())
     # A longer text can move layers; the figures are those of the end.
     loaded = loaded and await find_loaded(app.catalog, found, None)
     if loaded is None:
@@ -82,7 +85,8 @@ async def _load(call: Call, model: InstalledModel, context_length: int | None, s
         FailedError: It could not be loaded.
     """
     load = call.app.loads.start(ModelName.for_pull(model.name), context_length=context_length)
-    await wait_for_load(load, call.report_progress, seconds=seconds, keepalive=call.app.timeouts.progress_keepalive)
+    async with call.waiting():
+        await wait_for_load(load, call.report_progress, seconds=seconds, keepalive=call.app.timeouts.progress_keepalive)
     if error := load.error:
         error = damaged(model) if isinstance(error, ModelNotFoundError) else error
         raise FailedError(
@@ -91,4 +95,11 @@ async def _load(call: Call, model: InstalledModel, context_length: int | None, s
     return load.seconds if load.finished.is_set() else None
 
 
-TOOLS = (ToolSpec(run=measure_model, title="Measure a model", idempotent=True, waits=True),)
+TOOLS = (
+    ToolSpec(
+        run=measure_model,
+        title="Measure a model",
+        idempotent=True,
+        search_hint="benchmark, speed, tokens per second",
+    ),
+)
