@@ -1,6 +1,7 @@
 """Measurement of a model's speed: a load, then two short texts."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import anyio
@@ -79,7 +80,7 @@ async def measure_speed(app: App, model: InstalledModel, loaded: RunningModel, s
     """
     speed: Speed | None = None
     # Another context than that of the loaded model would load it again.
-    options = {"num_ctx": loaded.context_length, "temperature": 0} if loaded.context_length else {"temperature": 0}
+    options = {"num_ctx": loaded.context_length} if loaded.context_length else {}
     with anyio.move_on_after(seconds):
         first = await _generate(app, model, options, _FIRST_TOKENS)
         rate = _rate(first.eval_count, first.eval_duration)
@@ -92,10 +93,10 @@ async def measure_speed(app: App, model: InstalledModel, loaded: RunningModel, s
     return speed
 
 
-async def _generate(app: App, model: InstalledModel, options: dict[str, object], tokens: int) -> Generation:
+async def _generate(app: App, model: InstalledModel, options: Mapping[str, object], tokens: int) -> Generation:
     # A number in front, since a prompt that the server has cached is not evaluated again.
     prompt = _PROMPT.format(number=secrets.randbelow(1_000_000))
-    return await app.ollama.generate(model.name, prompt, {**options, "num_predict": tokens})
+    return await app.ollama.generate(model.name, prompt, {**options, "temperature": 0, "num_predict": tokens})
 
 
 def _rate(count: int, nanoseconds: int) -> float | None:

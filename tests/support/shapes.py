@@ -1,12 +1,15 @@
 """Models whose weights files state a real shape, for estimates of memory."""
 
-from typing import Any
+from typing import Unpack
 
+from mcp_ollama.simulator.recipes import Recipe
 from mcp_ollama.simulator.shapes import SHAPES
 
 GIB = 2**30
-QWEN: dict[str, Any] = {
-    "size_bytes": 5_225_374_368,
+QWEN_BYTES = 5_225_374_368
+GEMMA_BYTES = 3_338_792_448
+QWEN: Recipe = {
+    "size_bytes": QWEN_BYTES,
     "family": "qwen3",
     "quantization": "Q4_K_M",
     "context_length": 40_960,
@@ -14,8 +17,8 @@ QWEN: dict[str, Any] = {
     "shape": SHAPES["qwen3:8b"],
 }
 """qwen3:8b: without sliding layers, 36 layers of 8 KV heads of 128."""
-GEMMA: dict[str, Any] = {
-    "size_bytes": 3_338_792_448,
+GEMMA: Recipe = {
+    "size_bytes": GEMMA_BYTES,
     "family": "gemma3",
     "quantization": "Q4_K_M",
     "context_length": 131_072,
@@ -23,6 +26,11 @@ GEMMA: dict[str, Any] = {
     "shape": SHAPES["gemma3:4b"],
 }
 """gemma3:4b: with sliding layers."""
+
+
+def qwen(**more: Unpack[Recipe]) -> Recipe:
+    """Return the recipe of qwen3:8b with other or further parts."""
+    return {**QWEN, **more}
 
 
 def qwen_kv_bytes(context_length: int) -> int:

@@ -12,9 +12,10 @@ import pytest
 
 from mcp_ollama.simulator import Simulator
 from mcp_ollama.simulator.manifests import Layer, sha256
+from mcp_ollama.simulator.recipes import Recipe
 from mcp_ollama.sources.weights_head import MAX_BYTES
 from tests.conftest import QUICK, Connect
-from tests.support.shapes import GEMMA, GIB, QWEN, qwen_kv_bytes
+from tests.support.shapes import GEMMA, GIB, QWEN, QWEN_BYTES, qwen, qwen_kv_bytes
 
 HEADERS = Path(__file__).parents[1] / "data" / "memory" / "headers"
 
@@ -95,7 +96,7 @@ async def test_unknown_memory_leaves_the_estimate_without_a_verdict(simulator: S
 
 
 async def test_registry_without_ranges_still_gives_the_head(simulator: Simulator, connect: Connect):
-    simulator.registry.publish("qwen3:8b", **{**QWEN, "size_bytes": 20 * MAX_BYTES})
+    simulator.registry.publish("qwen3:8b", **qwen(size_bytes=20 * MAX_BYTES))
     simulator.registry.delivery.has_ranges = False
     memory = await plan(connect, stated="24GB")
     assert (memory["verdict"], memory["weights_bytes"]) == ("fits", 20 * MAX_BYTES)
@@ -115,7 +116,7 @@ async def test_missing_head_leaves_the_weights(
     simulator.registry.publish("qwen3:8b", **QWEN)
     simulator.registry.delivery = replace(simulator.registry.delivery, **change)
     memory = await plan(connect, stated="24GB")
-    assert (memory["verdict"], memory["weights_bytes"]) == ("unknown", QWEN["size_bytes"])
+    assert (memory["verdict"], memory["weights_bytes"]) == ("unknown", QWEN_BYTES)
     assert memory["available_bytes"] == 24 * GIB
     assert reason in memory["notes"][0]
     assert "Signature" not in str(memory)
@@ -142,7 +143,7 @@ async def test_projector_counts_and_is_noted(simulator: Simulator, connect: Conn
     projector = Layer(kind="projector", digest=sha256("projector"), size=GIB)
     simulator.registry.publish("qwen3:8b", **QWEN)
     plain = await plan(connect, stated="24GB")
-    simulator.registry.publish("qwen3:8b", **QWEN, layers=[projector])
+    simulator.registry.publish("qwen3:8b", **qwen(layers=[projector]))
     memory = await plan(connect, stated="24GB")
     assert memory["high_bytes"] == plain["high_bytes"] + GIB
     assert any("Images" in note for note in memory["notes"])
@@ -162,9 +163,9 @@ def extra(kind: str) -> Layer:
     ],
 )
 async def test_other_weights_are_said_to_be_what_they_are(
-    simulator: Simulator, connect: Connect, recipe: dict[str, Any], said: str
+    simulator: Simulator, connect: Connect, recipe: Recipe, said: str
 ):
-    simulator.registry.publish("other:1", size_bytes=GIB, **recipe)
+    simulator.registry.publish("other:1", **{"size_bytes": GIB, **recipe})
     memory = await plan(connect, "other:1", stated="24GB")
     assert GIB <= memory["weights_bytes"] <= GIB + 1000
     assert memory["verdict"] == "unknown"
@@ -192,7 +193,7 @@ async def test_loaded_model_stands_beside_its_estimate(simulator: Simulator, con
     simulator.install("gemma3:4b", **GEMMA)
     simulator.load("qwen3:8b", context_length=8192)
     simulator.load("gemma3:4b", context_length=8192)
-    size = QWEN["size_bytes"] + 8192 * 131_072
+    size = QWEN_BYTES + 8192 * 131_072
     assert (await plan(connect, context_length=8192))["measured_bytes"] == size
     assert "measured_bytes" not in await plan(connect, context_length=4096)
     assert "measured_bytes" not in await plan(connect, "gemma3:4b", context_length=8192)
@@ -216,7 +217,7 @@ async def test_head_that_promises_gigabytes_is_refused(simulator: Simulator, con
 
 
 async def test_plan_with_many_layers_stays_under_9000_characters(simulator: Simulator, connect: Connect):
-    simulator.registry.publish("many:1", **QWEN, layers=[extra(f"projector{number}") for number in range(100)])
+    simulator.registry.publish("many:1", **qwen(layers=[extra(f"projector{number}") for number in range(100)]))
     async with connect(memory="24GB") as call:
         answer = await call("plan_pull", model="many:1")
     assert answer["memory"]["verdict"] == "fits"
