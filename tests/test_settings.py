@@ -36,7 +36,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def refusal(**given: Any) -> ValueError:
-    """Choose wrongly, and be told so in one line."""
+    """The error of invalid settings, in one line."""
     with pytest.raises(ValueError, match=r"\A(MCP_OLLAMA|OLLAMA|HF)_.+\Z") as caught:
         OllamaSettings.load(**given)
     return caught.value

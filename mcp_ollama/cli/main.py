@@ -180,7 +180,7 @@ def _load_settings(chosen: dict[str, str]) -> "OllamaSettings":
     """Load the settings and configure the log; an invalid one ends the process with one line and status 2."""
     import logging
 
-    from mcp_ollama.settings import OllamaSettings
+    from mcp_ollama.settings import OllamaSettings, unknown_variables
 
     try:
         settings = OllamaSettings.load(**chosen)
@@ -188,6 +188,8 @@ def _load_settings(chosen: dict[str, str]) -> "OllamaSettings":
         exit_with_usage_error(str(error), error)
     # Before the SDK does: its handler would print whole tracebacks in colour.
     logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    for sentence in unknown_variables():
+        logging.getLogger("mcp_ollama").warning(sentence)
     # At DEBUG they log cookies, presigned URLs, and whole messages with confirmation tokens.
     for library in ("httpx", "httpcore", "mcp", "sse_starlette"):
         logging.getLogger(library).setLevel(logging.WARNING)

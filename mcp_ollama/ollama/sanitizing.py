@@ -19,7 +19,7 @@ _UNSAFE = (
     r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f"
 )
-_UNSAFE_IN_LINE = re.compile(rf"[{_UNSAFE}\t\n\r]")
+_LINE_SPACE = re.compile(r"[\t\n\r]+")
 _UNSAFE_IN_TEXT = re.compile(rf"[{_UNSAFE}]")
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.?)", re.DOTALL)
@@ -73,10 +73,11 @@ def sanitize(text: str, limit: int = MAX_TEXT) -> str:
 
 
 def clean_line(text: str, limit: int) -> str:
-    """Remove terminal escapes, replace control and bidi characters and line ends, truncate to `limit` characters."""
+    """Convert a text to one line of at most `limit` characters without control and bidi characters."""
     if len(text) <= limit and text.isascii() and text.isprintable():
         return text
-    return truncate(_UNSAFE_IN_LINE.sub(REPLACEMENT, _ANSI.sub("", text[: 10 * limit])), limit)
+    line = _LINE_SPACE.sub(" ", _ANSI.sub("", text[: 10 * limit]))
+    return truncate(_UNSAFE_IN_TEXT.sub(REPLACEMENT, line), limit)
 
 
 def clean_text(text: str) -> str:

@@ -58,7 +58,7 @@ class Creation:
             verb = "using existing" if layer.digest in self._library.blobs else "creating new"
             await self._stream.line(status=f"{verb} layer {layer.digest}")
         await self._stream.line(status="writing manifest")
-        manifest = Manifest.build(layers, base.settings | self._changes(), created=True)
+        manifest = Manifest.build(layers, base.settings | _recomputed(base) | self._changes(), created=True)
         self._library.add(self._name, manifest, self._simulator.now())
         await self._stream.line(status="success")
 
@@ -119,6 +119,14 @@ class Creation:
         if blob.error:
             raise Refusal(blob.error)
         return blob
+
+
+def _recomputed(base: Manifest) -> dict[str, Any]:
+    """Return the config fields that Ollama reads again from the weights, whatever the config of the base states."""
+    if base.model is None or base.model.weights is None or base.is_safetensors:
+        return {}
+    computed = config_of(base.model.weights)
+    return {key: computed[key] for key in ("model_family", "model_families", "model_type", "file_type")}
 
 
 def read_upload(data: bytes) -> Blob:

@@ -47,6 +47,8 @@ def _tag(model: Installed) -> dict[str, Any]:
 
 def _listed_capabilities(manifest: Manifest) -> list[str]:
     shown = capabilities(manifest)
+    if manifest.settings.get("unlisted_capabilities"):
+        return []
     if _weights(manifest) is None or manifest.text("template"):
         return shown
     return [capability for capability in shown if capability not in _FROM_CHAT_TEMPLATE]

@@ -42,8 +42,9 @@ class Library:
         """Saved bytes of unfinished downloads, by digest."""
 
     def find(self, name: ModelName) -> Installed | None:
-        """Find a model by name, ignoring case."""
-        return self.models.get(name.key)
+        """Find a model by its exact name, else ignoring case."""
+        variants = (model for model in self.models.values() if model.name.key == name.key)
+        return self.models.get(name.full) or next(variants, None)
 
     def spelled(self, name: ModelName) -> ModelName:
         """Return the name with each part spelled as in an installed model, as Ollama does (`getExistingName`)."""
@@ -55,12 +56,18 @@ class Library:
         return ModelName(*parts)
 
     def write(self, name: ModelName, manifest: Manifest, modified_at: float) -> None:
-        """Write a manifest; the layers of a replaced one stay."""
-        self.models[name.key] = Installed(name, manifest, modified_at)
+        """Write a manifest; it replaces a model whose name differs only in case, whose layers stay."""
+        if before := self.find(name):
+            del self.models[before.name.full]
+        self.models[name.full] = Installed(name, manifest, modified_at)
+
+    def add_twin(self, name: ModelName, manifest: Manifest, modified_at: float) -> None:
+        """Write a manifest beside a model whose name differs only in case, as older servers did."""
+        self.models[name.full] = Installed(name, manifest, modified_at)
 
     def add(self, name: ModelName, manifest: Manifest, modified_at: float) -> bool:
         """Write a manifest with all its blobs; return whether layers of a replaced one became unused."""
-        before = self.models.get(name.key)
+        before = self.find(name)
         self.write(name, manifest, modified_at)
         for layer in manifest.blobs:
             self.blobs.setdefault(layer.digest, Blob(size=layer.size))
@@ -68,7 +75,7 @@ class Library:
 
     def remove(self, installed: Installed) -> None:
         """Delete a model and its unshared blobs."""
-        del self.models[installed.name.key]
+        del self.models[installed.name.full]
         self._discard(layer.digest for layer in installed.manifest.blobs)
 
     def _discard(self, digests: Iterable[str]) -> bool:

@@ -45,6 +45,10 @@ class Recipe(TypedDict, total=False):
     """Makes the model a stub without weights for a model that runs there."""
     remote_model: str
     requires: str
+    published: Mapping[str, Any]
+    """Keys of the config blob that differ from the weights' own metadata, such as a rounded `model_type`."""
+    lists_capabilities: bool
+    """False for a stub of an older server: its row in `/api/tags` has no capabilities, its details have them."""
     safetensors: bool
     tensor_count: int
     """Number of blobs of a safetensors model."""
@@ -122,7 +126,9 @@ def _config(recipe: Recipe, layers: Sequence[Layer]) -> dict[str, Any]:
         config["requires"] = requires
     if host := recipe.get("remote_host"):
         config |= stub_of(weights, host, recipe.get("remote_model", ""))
-    return config
+        if not recipe.get("lists_capabilities", True):
+            config["unlisted_capabilities"] = True
+    return config | dict(recipe.get("published", {}))
 
 
 def config_of(weights: Weights, model_format: str = "gguf") -> dict[str, Any]:

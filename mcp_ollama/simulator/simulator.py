@@ -84,9 +84,15 @@ class Simulator:
         """Install a model a second time under another name."""
         return self._add(ModelName.parse(destination), self.model(source).manifest, modified_at)
 
+    def add_case_twin(self, source: str, twin: str, *, modified_at: float | None = None) -> Installed:
+        """Install a model a second time, under a name that differs only in case."""
+        when = self.now() if modified_at is None else modified_at
+        self.library.add_twin(ModelName.parse(twin), self.model(source).manifest, when)
+        return self.model(twin)
+
     def _add(self, name: ModelName, manifest: Manifest, modified_at: float | None) -> Installed:
         self.library.add(name, manifest, self.now() if modified_at is None else modified_at)
-        return self.library.models[name.key]
+        return self.model(name.full)
 
     def model(self, name: str) -> Installed:
         """Return an installed model.
@@ -94,11 +100,14 @@ class Simulator:
         Raises:
             KeyError: It is not installed.
         """
-        return self.library.models[ModelName.parse(name).key]
+        found = self.library.find(ModelName.parse(name))
+        if found is None:
+            raise KeyError(name)
+        return found
 
     def is_installed(self, name: str) -> bool:
         """Return whether a model is installed."""
-        return ModelName.parse(name).key in self.library.models
+        return self.library.find(ModelName.parse(name)) is not None
 
     def load(self, name: str, *, keep_alive: float = DEFAULT_KEEP_ALIVE, context_length: int | None = None) -> None:
         """Load a model at once."""

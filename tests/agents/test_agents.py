@@ -30,7 +30,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "agent.py"
 
 
 class City(BaseModel):
-    """What an agent shall find out."""
+    """The output of an agent."""
 
     name: str
     inhabitants: int

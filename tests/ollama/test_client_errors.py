@@ -143,7 +143,7 @@ async def test_missing_endpoint_is_not_a_missing_model(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "shown"),
     [
         (b'{"error":"the runner is gone."}', "the runner is gone"),
         (b'{"error":{"message":"the runner is gone","type":"api_error"}}', "the runner is gone"),
@@ -157,13 +157,13 @@ async def test_missing_endpoint_is_not_a_missing_model(
     ids=["json", "object", "odd object", "html", "text", "nothing", "empty text", "binary"],
 )
 async def test_server_error_is_quoted_and_retryable(
-    content: bytes, told: str, wire: respx.MockRouter, client: OllamaClient
+    content: bytes, shown: str, wire: respx.MockRouter, client: OllamaClient
 ) -> None:
     wire.route().respond(500, content=content)
     async for _, error in failures(client):
         assert type(error) is OllamaStatusError
         assert (error.status_code, error.retryable) == (500, True)
-        assert error.problem == f"Ollama answered 500: {told}."
+        assert error.problem == f"Ollama answered 500: {shown}."
 
 
 async def test_bad_request_is_quoted_and_not_retryable(wire: respx.MockRouter, client: OllamaClient) -> None:

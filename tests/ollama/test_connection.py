@@ -58,7 +58,7 @@ async def test_client_as_context_manager_closes_at_exit() -> None:
         assert server.connections == 2
 
 
-# Nobody can close what belongs to an event loop that is gone.
+# Connections of a closed event loop cannot be closed.
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_client_serves_consecutive_event_loops() -> None:
     with (

@@ -35,7 +35,7 @@ CDN = "http://127.0.0.1:5056/docker/registry/v2/blobs/sha256/7b"
 
 @dataclass(frozen=True)
 class Row:
-    """What some of Ollama's texts become; a `{}` in the problem stands for the text as it is shown."""
+    """The error for some of Ollama's texts; `{}` in the problem is the sanitized text."""
 
     problem: str
     next_step: str

@@ -27,7 +27,7 @@ async def in_pieces(pieces: Iterable[bytes]) -> AsyncGenerator[bytes]:
 
 
 def read(*pieces: bytes) -> tuple[list[Picture], OllamaError | None]:
-    """What a stream that arrives in these pieces tells, and how it fails."""
+    """The progress and the error of a stream that arrives in these pieces."""
 
     async def follow() -> OllamaError | None:
         try:
@@ -94,7 +94,7 @@ ends = st.sampled_from(
 
 
 def last_of_each_run(pictures: Sequence[Picture]) -> list[Picture]:
-    """What remains when of all successive lines that differ in `completed` alone the last one is kept."""
+    """The last of consecutive lines that differ only in `completed`."""
     return [list(run)[-1] for _, run in itertools.groupby(pictures, lambda picture: picture[:3])]
 
 

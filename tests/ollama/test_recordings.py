@@ -49,7 +49,7 @@ LEFT_OUT = {
 
 @dataclass(frozen=True)
 class Exchange:
-    """What was asked, and what the real server answered."""
+    """Request and response of the real server."""
 
     method: str
     path: str
@@ -135,7 +135,7 @@ async def replay(exchange: Exchange) -> object:
 
 
 def expected_failure(exchange: Exchange) -> type[OllamaError] | None:
-    """What the answer is by the rules of the API, read without the client."""
+    """The expected error by the rules of the API, read without the client."""
     about_a_model = exchange.path in ("/api/show", "/api/generate", "/api/copy")
     match exchange.status:
         case 200:
@@ -224,7 +224,7 @@ def is_model_info(result: Any, exchange: Exchange) -> bool:
 
 
 def is_progress(result: Any, exchange: Exchange) -> bool:
-    """Tell whether the lines are those of the server, of each run the last one at least."""
+    """Whether the lines are those of the server, at least the last one of each run."""
     said = [tuple(line.get(key, empty) for key, empty in FIELDS) for line in exchange.lines]
     told = [(line.status, line.digest, line.total, line.completed) for line in result]
     last = [[list(run)[-1] for _, run in groupby(lines, lambda line: line[:3])] for lines in (said, told)]
