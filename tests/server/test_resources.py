@@ -191,6 +191,7 @@ PROMPTS = {
     "free_disk_space": {"gigabytes": "12.5"},
     "update_models": {},
     "diagnose": {},
+    "tune_for_agents": {"model": "qwen3:8b"},
 }
 
 
