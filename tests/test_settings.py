@@ -36,7 +36,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def refusal(**given: Any) -> ValueError:
-    """The error of invalid settings, in one line."""
+    """Load invalid settings, and return the one line of the error."""
     with pytest.raises(ValueError, match=r"\A(MCP_OLLAMA|OLLAMA|HF)_.+\Z") as caught:
         OllamaSettings.load(**given)
     return caught.value

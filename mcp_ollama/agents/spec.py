@@ -46,7 +46,7 @@ async def configuration(catalog: Catalog, settings: OllamaSettings, model: str |
         ModelError: The model is not a chat model.
         OllamaError: The server cannot be asked.
     """
-    running = await catalog.ollama.list_running_models()
+    running = await catalog.running() or []
     if model is not None:
         found, _ = await catalog.find(model)
         return describe(found, await catalog.info(found), running, settings)

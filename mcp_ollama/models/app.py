@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mcp_ollama.models.catalog import Catalog
 from mcp_ollama.models.events import Changes, Publish
+from mcp_ollama.models.holds import Holds
 from mcp_ollama.models.loading import Loads
 from mcp_ollama.models.transfers import Transfers
 from mcp_ollama.ollama.client import OllamaClient
@@ -63,6 +64,7 @@ class App:
     transfers: Transfers
     loads: Loads
     changes: Changes
+    holds: Holds
 
 
 def build_client(settings: OllamaSettings, *, base_url: str | None = None, limit: float = math.inf) -> OllamaClient:
@@ -106,4 +108,4 @@ async def open_app(
         stack.push_async_callback(ollama.aclose)
         await stack.enter_async_context(transfers.running())
         await stack.enter_async_context(loads.running())
-        yield App(settings, timeouts, ollama, registry, Catalog(ollama), transfers, loads, changes)
+        yield App(settings, timeouts, ollama, registry, Catalog(ollama), transfers, loads, changes, Holds())

@@ -17,8 +17,10 @@ from anyio.abc import TaskGroup
 
 from mcp_ollama.models.background import error_of
 from mcp_ollama.models.errors import RefusedError
-from mcp_ollama.models.job import Job, Kind, Transfer
+from mcp_ollama.models.formatting import join_limited
+from mcp_ollama.models.job import Job, Kind, Transfer, TransferList
 from mcp_ollama.models.lookup import find_case_variant, find_model
+from mcp_ollama.models.pages import fit_rows
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import NotInRegistryError, OllamaError, OllamaStreamError, RegistryAccessError
 from mcp_ollama.ollama.names import ModelName
@@ -125,9 +127,23 @@ class Transfers:
         return job if job and job.is_current else None
 
     def is_under_way(self, kind: Kind, name: ModelName) -> bool:
-        """Tell whether a model's newest transfer has not ended."""
-        job = self.find(kind, name)
-        return job is not None and not job.finished.is_set()
+        """Return whether a transfer of a model has not ended: a cancelled one may take 30 s, with a new one queued."""
+        return any(job.is_for(kind, name) and not job.finished.is_set() for job in self._jobs)
+
+    def only_open(self, kind: Kind) -> ModelName:
+        """Return the model of the only open transfer of a kind.
+
+        Raises:
+            RefusedError: There is none, or more than one.
+        """
+        names = [job.name for job in self._jobs if job.kind == kind and not job.finished.is_set()]
+        if len(names) == 1:
+            return names[0]
+        if not names:
+            raise RefusedError(f"No {kind} is in progress.", "See list_pulls.")
+        raise RefusedError(
+            f"{len(names)} {kind}s are in progress.", f"Name one: {join_limited(list(map(str, names)))}."
+        )
 
     def ensure_idle(self, name: ModelName) -> None:
         """Refuse to delete or overwrite a model in transfer: it would come back, or vanish during an upload.
@@ -157,6 +173,13 @@ class Transfers:
         self._forget()
         open_jobs = [job for job in self._jobs if not job.finished.is_set()]
         return [self.snapshot(job) for job in (*open_jobs, *self._ended())]
+
+    def listed(self) -> TransferList:
+        """Return the transfers that fit into an answer, and how many are left out."""
+        rows = self.snapshots()
+        shown = fit_rows(rows)
+        left = len(rows) - len(shown)
+        return TransferList(transfers=shown, next_step=f"{left} more are left out here." if left else None)
 
     def _ended(self) -> list[Job]:
         return sorted((job for job in self._jobs if job.finished.is_set()), key=lambda job: -job.ended_at)

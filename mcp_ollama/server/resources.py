@@ -21,7 +21,6 @@ from mcp_ollama.agents.spec import configuration, to_text
 from mcp_ollama.models import views
 from mcp_ollama.models.app import App
 from mcp_ollama.models.events import Change
-from mcp_ollama.models.job import TransferList
 from mcp_ollama.models.lookup import listed_name
 from mcp_ollama.models.running import running_list
 from mcp_ollama.ollama.errors import OllamaError
@@ -153,7 +152,7 @@ async def _running(app: App) -> str:
 
 async def _pulls(app: App) -> str:
     """Downloads and uploads: running, waiting, and ended within the last hour."""
-    return to_compact_json(TransferList(transfers=app.transfers.snapshots()))
+    return to_compact_json(app.transfers.listed())
 
 
 async def _best_agent(app: App) -> str:

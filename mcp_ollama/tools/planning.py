@@ -19,9 +19,9 @@ async def plan_pull(
     model: Annotated[str, Field(description="Model, as for pull_model.")],
     context_length: ContextLength = None,
 ) -> PullPlan:
-    """Plan a pull without fetching it: its bytes, whether it fits on the disk and in memory, and with what context.
+    """Compute what pull_model would download, whether it fits on the disk and in memory, and with what context.
 
-    Use it before large downloads. It says what it cannot know.
+    Use it before large downloads. Warnings name what is unknown.
     """
     app = call.app
     name = parse_allowed_name(app.settings, model, insecure=False)
@@ -30,9 +30,11 @@ async def plan_pull(
 
 async def check_updates(
     call: Call,
-    models: Annotated[list[str] | None, Field(max_length=MAX_ROWS, description="Only these; else all.")] = None,
+    models: Annotated[
+        list[str] | None, Field(max_length=MAX_ROWS, description="Only these models; default: all.")
+    ] = None,
 ) -> UpdateList:
-    """Tell which installed models have an update in the registry, and its bytes, without downloading.
+    """Check which installed models have an update in the registry, and its size, without downloading.
 
     pull_model with the same name updates one.
     """

@@ -115,7 +115,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (
         "show_model",
         {"modle": "a"},
-        "the argument 'model' is missing; there is no argument 'modle' (there is: model, include).",
+        "the argument 'model' is missing; there is no argument 'modle' (there is: model, include, context_length).",
     ),
     ("health", {"verbose": True}, "there is no argument 'verbose' (there is: none)."),
     ("list_pulls", {"all": None}, "there is no argument 'all' (there is: none)."),
