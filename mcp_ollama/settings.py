@@ -17,7 +17,13 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from mcp_ollama.ollama.addresses import SHARED_API_KEY_VARIABLE, address_from_environment, key_for, parse_host
+from mcp_ollama.ollama.addresses import (
+    SHARED_API_KEY_VARIABLE,
+    address_from_environment,
+    is_loopback,
+    key_for,
+    parse_host,
+)
 
 PREFIX = "MCP_OLLAMA_"
 _LIVE = f"{PREFIX}LIVE_"
@@ -170,8 +176,9 @@ class OllamaSettings(BaseSettings):
     @field_validator("hf_endpoint")
     @classmethod
     def _web_address(cls, value: str) -> str:
-        if not re.fullmatch(r"https?://[a-z0-9.:\[\]_-]+(?:/[\w./-]*)?", value, re.IGNORECASE):
-            raise ValueError("must be an http or https address, such as https://huggingface.co")
+        is_address = re.fullmatch(r"https?://[a-z0-9.:\[\]_-]+(?:/[\w./-]*)?", value, re.IGNORECASE)
+        if not is_address or not (value.lower().startswith("https:") or is_loopback(value)):
+            raise ValueError("must be an https address, such as https://huggingface.co, or one of this machine")
         return value.rstrip("/")
 
     @field_validator("base_url")

@@ -188,7 +188,11 @@ MEMORY = "must be the memory of each GPU and the RAM, such as 24GB, 24GB,24GB or
         ("MCP_OLLAMA_MEMORY", "a lot", MEMORY),
         ("MCP_OLLAMA_MEMORY", "ram:24GB gpu:1GB", MEMORY),
         ("MCP_OLLAMA_SEARCH", "maybe", "should be 'on' or 'off'"),
-        ("HF_ENDPOINT", "huggingface.co", "must be an http or https address, such as https://huggingface.co"),
+        (
+            "HF_ENDPOINT",
+            "huggingface.co",
+            "must be an https address, such as https://huggingface.co, or one of this machine",
+        ),
         ("HF_HUB_OFFLINE", "maybe", "should be true or false"),
         ("MCP_OLLAMA_LOG_LEVEL", "loud", "should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
     ],

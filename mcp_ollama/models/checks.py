@@ -56,7 +56,9 @@ async def look_further(
         with anyio.move_on_after(app.timeouts.health_extra):
             found[name] = await slow[name]()
 
-    await for_each(slow, look)
+    # The memory last: it rests on a model that the check of damaged ones has read.
+    await for_each([name for name in slow if name != "memory"], look)
+    await look("memory")
     context = _unlisted("context") if running is None else _context(models, running)
     return [found["registry"], found["memory"], context, found["cloud"], found["damaged"]]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import anyio
 
 from mcp_ollama.models.app import App
-from mcp_ollama.models.facts import configured_context, parse_parameters, weights_of
+from mcp_ollama.models.facts import configured_context, facts_of, parse_parameters, weights_of
 from mcp_ollama.models.fit import Fit, Measured, MemoryReport, report_memory
 from mcp_ollama.models.layers import UnknownArchitecture, read_shape
 from mcp_ollama.models.lookup import find_running
@@ -90,7 +90,7 @@ async def report_installed(
     if model.remote_host:
         return REMOTE
     source = await _read_installed(app, model, info)
-    server = await read_server_memory(app, LocalModel(model, info))
+    server = await read_server_memory(app, LocalModel(model.size, facts_of(info).sources))
     context_length = context_length or configured_context(parse_parameters(info.parameters))
     return _report(source, server, context_length, measured)
 

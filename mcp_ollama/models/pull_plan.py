@@ -20,7 +20,7 @@ from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, Manifest
 from mcp_ollama.sources.registry import MAX_LOOKUPS, present_blobs
 
-_BLOB_OF_MODEL = re.compile(r"^FROM (.+[/\\]blobs[/\\]sha256-[0-9a-f]{64})\s*$", re.MULTILINE)
+_BLOB = re.compile(r".+[/\\]blobs[/\\]sha256-[0-9a-f]{64}")
 
 
 class LayerPlan(BaseModel):
@@ -137,8 +137,8 @@ def _free_bytes(app: App, local: LocalModel | None) -> int | None:
     """
     if local is None or not is_loopback(app.settings.base_url):
         return None
-    named = _BLOB_OF_MODEL.search(local.info.modelfile)
-    return _free_beside(Path(named[1])) if named else None
+    blob = next((source for source in local.sources if _BLOB.fullmatch(source)), None)
+    return _free_beside(Path(blob)) if blob else None
 
 
 def _free_beside(blob: Path) -> int | None:

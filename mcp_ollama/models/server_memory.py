@@ -8,16 +8,26 @@ import anyio
 from mcp_ollama.models.app import App
 from mcp_ollama.models.locality import is_own_address, locate_ollama
 from mcp_ollama.models.machine import Memory, parse_memory, read_memory, run_probe
-from mcp_ollama.ollama.errors import InvalidModelName, OllamaError
-from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
+from mcp_ollama.ollama.errors import OllamaError
+from mcp_ollama.ollama.schemas import InstalledModel
 
 
 @dataclass(frozen=True, slots=True)
 class LocalModel:
-    """An installed model and its details; its modelfile names the paths of its blobs."""
+    """An installed model that can prove that Ollama runs on this machine.
 
-    model: InstalledModel
-    info: ModelInfo
+    Attributes:
+        size_bytes: Size of the model, from `/api/tags`.
+        sources: What its modelfile names: the paths of its blobs on the server.
+    """
+
+    size_bytes: int
+    sources: tuple[str, ...]
+
+    @property
+    def modelfile(self) -> str:
+        """The `FROM` lines of its modelfile."""
+        return "".join(f"FROM {source}\n" for source in self.sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +52,8 @@ async def read_local_model(app: App, models: list[InstalledModel]) -> LocalModel
     local = next((one for one in models if not one.remote_host), None)
     if local is None or not await run_probe(lambda: is_own_address(app.settings.base_url)):
         return None
-    with suppress(OllamaError, InvalidModelName):
-        return LocalModel(local, await app.ollama.get_model_info(local.name))
-    return None
+    facts = (await app.catalog.facts([local]))[local.digest]
+    return LocalModel(local.size, facts.sources) if facts else None
 
 
 async def read_server_memory(app: App, local: LocalModel | None) -> ServerMemory:
@@ -74,8 +83,8 @@ async def _read_memory(app: App, local: LocalModel | None) -> Memory | None:
         return stated
     origin = await locate_ollama(
         base_url,
-        modelfile=local.info.modelfile if local else None,
-        model_bytes=local.model.size if local else None,
+        modelfile=local.modelfile if local else None,
+        model_bytes=local.size_bytes if local else None,
     )
     if origin is None or (stated and origin == "machine_assumed"):
         return stated

@@ -18,6 +18,7 @@ from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.ndjson import read_progress
 from mcp_ollama.ollama.sanitizing import Redactor
 from mcp_ollama.ollama.schemas import (
+    Account,
     Generation,
     InstalledModel,
     InstalledModels,
@@ -258,6 +259,16 @@ class OllamaClient:
     async def is_cloud_disabled(self) -> bool:
         """Return whether models that run on ollama.com are disabled (`GET /api/status`, since 0.16.2)."""
         return (await self._request(Status, "GET", "/api/status")).cloud.disabled
+
+    async def is_signed_in(self) -> bool:
+        """Return whether the server is signed in at ollama.com (`POST /api/me`, since 0.12.0); it asks there itself."""
+        try:
+            await self._request(Account, "POST", "/api/me")
+        except OllamaStatusError as error:
+            if error.status_code not in (401, 404):
+                raise
+            return False
+        return True
 
     async def list_recommendations(self) -> list[Recommendation]:
         """List the models that Ollama recommends (`GET /api/experimental/model-recommendations`)."""

@@ -269,6 +269,10 @@ class Status(OllamaResponse):
     cloud: Cloud
 
 
+class Account(OllamaResponse):
+    """Response of `POST /api/me`; its fields are personal, and not read."""
+
+
 class Layer(OllamaResponse):
     """Layer of a registry manifest: `digest` with its `sha256:` prefix, `size` in bytes."""
 

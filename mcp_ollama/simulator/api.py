@@ -67,6 +67,9 @@ ROUTES = (
     Route("HEAD, GET", "/v2/{namespace}/{model}/manifests/{tag}", endpoints.registry_manifest),
     Route("HEAD, GET", "/v2/{namespace}/{model}/blobs/{digest}", endpoints.registry_blob),
     Route("GET", "/content/{digest}", contents.content),
+    # ollama.com, whose list of models is not that of this server.
+    Route("GET", "/ollama.com/api/tags", endpoints.answer(endpoints.cloud_tags)),
+    Route("HEAD, GET", "/ollama.com/v2/{namespace}/{model}/manifests/{tag}", endpoints.registry_manifest),
 )
 
 
@@ -98,7 +101,8 @@ class App:
 
     def _record(self, exchange: Exchange) -> None:
         simulator = self._simulator
-        recorded = Recorded(exchange.method, exchange.path, json_or_text(exchange.body), exchange.headers)
+        query = exchange.scope["query_string"].decode("latin-1")
+        recorded = Recorded(exchange.method, exchange.path, json_or_text(exchange.body), exchange.headers, query)
         simulator.requests.append(recorded)
         simulator.in_flight[exchange.path] += 1
         simulator.notify()

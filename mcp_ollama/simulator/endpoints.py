@@ -51,6 +51,13 @@ def me(simulator: Simulator) -> object:
     return simulator.account
 
 
+def cloud_tags(simulator: Simulator) -> object:
+    """`GET https://ollama.com/api/tags`: the models that run there, by their names without `cloud`."""
+    tags = [(model, tag) for namespace, model, tag in simulator.registry.manifests if namespace == "library"]
+    names = [f"{model}:{tag}".removesuffix("-cloud").removesuffix(":cloud") for model, tag in tags if "cloud" in tag]
+    return {"models": [{"name": name, "model": name, "size": 0, "digest": "0" * 12} for name in names]}
+
+
 async def show(simulator: Simulator, exchange: Exchange) -> None:
     """`POST /api/show`."""
     request = decode(exchange.body, "ShowRequest")

@@ -22,6 +22,7 @@ class Recorded:
     path: str
     body: object
     headers: Mapping[str, str]
+    query: str = ""
 
 
 class Exchange:

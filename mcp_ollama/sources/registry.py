@@ -34,11 +34,19 @@ MAX_MANIFEST_BYTES = 4_000_000
 MAX_LOOKUPS = 64
 """Blobs of one manifest that are looked up; safetensors models have thousands."""
 MAX_ERROR_BYTES = 64_000
+MAX_REASON = 250
+"""Characters of a registry's own sentence."""
 WELL_KNOWN_HOSTS = ("registry.ollama.ai", "ollama.com", "hf.co", "huggingface.co")
 """Registries that models may come from and go to by default; all of them speak https."""
 _MAX_HOPS = 3
 _SERVER_MAY_REACH_IT = "The Ollama server may still reach it: try pull_model."
 _MAY_BE_PRIVATE = "It is private, gated or misspelt; the Ollama server may have a key for it: try pull_model."
+_GATED = (
+    "If it is gated, accept its terms on Hugging Face, add the Ollama server's public key to that account "
+    "(https://huggingface.co/docs/hub/ollama) and pull it as huggingface.co/USER/REPOSITORY:TAG."
+)
+_OTHER_TAG = "Choose another tag: search_models lists the quantizations of a repository that can be pulled."
+_HUB = ("hf.co", "huggingface.co")
 _THIS_MACHINE = ("localhost", "127.0.0.1")
 
 
@@ -72,6 +80,10 @@ class Registry:
         if http is not None:
             await http.aclose()
 
+    def base_url(self, host: str, *, insecure: bool = False) -> str:
+        """Return the base URL of a host, which `addresses` may have replaced."""
+        return self._addresses.get(host, f"{'http' if insecure else 'https'}://{host}")
+
     async def read_weights_metadata(self, name: ModelName, layer: Layer) -> Mapping[str, object]:
         """Read the metadata of a weights file from its head (`GET /v2/<namespace>/<model>/blobs/<digest>`).
 
@@ -85,7 +97,7 @@ class Registry:
         Raises:
             OllamaError: The host is not allowed, or the head is unavailable within 8 s and 1 MiB.
         """
-        url = f"{self._base_url(name)}/v2/{name.namespace}/{name.model}/blobs/{layer.digest}"
+        url = f"{self._allowed_url(name)}/v2/{name.namespace}/{name.model}/blobs/{layer.digest}"
         async with self._slots:
             return await self._connected_heads().read(url, digest=layer.digest, size_bytes=layer.size)
 
@@ -103,8 +115,7 @@ class Registry:
             OllamaError: The host is not allowed or not reachable, the response is late or larger than 4 MB, or is not a
                 valid manifest.
         """
-        base = self._base_url(name, insecure=insecure)
-        url = f"{base}/v2/{name.namespace}/{name.model}/manifests/{name.tag}"
+        url = f"{self._allowed_url(name, insecure=insecure)}/v2/{name.namespace}/{name.model}/manifests/{name.tag}"
         try:
             with anyio.fail_after(self._timeout):
                 content = await self._get(url, name)
@@ -120,11 +131,11 @@ class Registry:
             ) from error
         return manifest.model_copy(update={"digest": hashlib.sha256(content).hexdigest()})
 
-    def _base_url(self, name: ModelName, *, insecure: bool = False) -> str:
+    def _allowed_url(self, name: ModelName, *, insecure: bool = False) -> str:
         host = name.host.lower()
         if host not in self._hosts:
             raise OllamaError(f"The registry {name.host} is not among the allowed ones.")
-        return self._addresses.get(host, f"{'http' if insecure else 'https'}://{host}")
+        return self.base_url(host, insecure=insecure)
 
     def _connected_heads(self) -> WeightsHeads:
         if self._heads is None:
@@ -217,9 +228,12 @@ async def _status_error(response: "httpx.Response", name: ModelName) -> OllamaSt
         # Registries answer in JSON; Hugging Face's pages of errors have this status, too.
         next_step = f"A web page came instead of JSON: a proxy or filter may block it. {_SERVER_MAY_REACH_IT}"
     elif status in (401, 403):
-        next_step = _MAY_BE_PRIVATE
-    elif status == 400 and (reason := sanitize(_reason(content)).rstrip(".")):
-        problem, next_step = f"The registry {name.host} refuses {name}: {reason}.", check_name(name.short)
+        next_step = f"{_MAY_BE_PRIVATE} {_GATED}" if name.host.lower() in _HUB else _MAY_BE_PRIVATE
+    elif status == 400 and (reason := sanitize(_reason(content), MAX_REASON).rstrip(".")):
+        problem = f"The registry {name.host} refuses {name}: {reason}."
+        next_step = _OTHER_TAG if name.host.lower() in _HUB else check_name(name.short)
+    elif status == 412:
+        next_step = "Update Ollama: the model needs a newer version."
     else:
         next_step = "Call again in a few minutes."
     return OllamaStatusError(problem, next_step, status_code=status)

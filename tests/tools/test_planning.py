@@ -3,7 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -234,41 +233,3 @@ async def test_updates_that_take_too_long_are_told_to_be_unknown(simulator: Simu
     states = {row["model"]: row["state"] for row in answer["models"]}
     assert states == {"slow:1": "unknown", "cloudy:120b-cloud": "remote"}
     assert not answer["complete"]
-
-
-def recommendation(model: str, **more: Any) -> dict[str, Any]:
-    return {"model": model, "description": f"about\x1b[31m {model}", **more}
-
-
-async def test_recommendations_are_ollamas_own_with_what_is_installed_marked(simulator: Simulator, connect: Connect):
-    simulator.install("qwen3:8b", capabilities=("completion", "tools"), template="x")
-    simulator.install("nomic-embed-text", capabilities=("embedding",))
-    simulator.recommendations = [
-        recommendation("qwen3:8b", vram_bytes=6 * 10**9, context_length=40960),
-        recommendation("nomic-embed-text", vram_bytes=10**9),
-        recommendation("gpt-oss:120b-cloud"),
-        recommendation("a b"),
-    ]
-    async with connect() as call:
-        answer = await call("recommend_models")
-        little = await call("recommend_models", max_memory_bytes=10**9, capability="Tools")
-    assert answer["models"][0] == {
-        "model": "qwen3:8b",
-        "description": "about qwen3:8b",
-        "context_length": 40960,
-        "memory_bytes": 6 * 10**9,
-        "installed": True,
-    }
-    assert [row["model"] for row in little["models"]] == ["gpt-oss:120b-cloud", "a b"]
-    assert "Ollama's own" in answer["source"]
-
-
-async def test_an_older_server_recommends_nothing_and_says_so(simulator: Simulator, connect: Connect):
-    path = "/api/experimental/model-recommendations"
-    simulator.lack(path)
-    async with connect() as call:
-        answer = await call("recommend_models")
-        assert answer["models"] == []
-        assert "too old" in answer["source"]
-        simulator.respond(path, status=500, body='{"error":"broken"}')
-        assert "broken" in await call.refusal("recommend_models")
