@@ -36,16 +36,11 @@ class Measurement(BaseModel):
 
 async def measure_model(
     call: Call,
-    model: Annotated[str, Field(description="Installed model that generates text.")],
-    context_length: Annotated[
-        int | None, Field(ge=1, le=10_000_000, description="Tokens of context to load it with.")
-    ] = None,
-    wait_seconds: Annotated[float, Field(ge=0, le=3600, description="Longest wait for the result.")] = 40,
+    model: Annotated[str, Field(description="Installed model.")],
+    context_length: Annotated[int | None, Field(ge=1, le=10_000_000, description="To load it with, in tokens.")] = None,
+    wait_seconds: Annotated[float, Field(ge=0, le=3600, description="Longest wait.")] = 40,
 ) -> Measurement:
-    """Measure how fast a model is on this server, in tokens per second; loads it first, and takes about 10 s more.
-
-    One short prompt, 128 tokens of output at most. A load goes on when this call ends: call again.
-    """
+    """Measure how fast a model is on this server, in tokens per second; loads it first, then takes some 10 s."""
     deadline = time.monotonic() + wait_seconds
     app = call.app
     found, _ = await app.catalog.find(model)

@@ -20,7 +20,7 @@ async def plan_pull(
 ) -> PullPlan:
     """Compute what pull_model would download, whether it fits on the disk and in memory, and with what context.
 
-    Use it before large downloads. Warnings name what is unknown.
+    Use it before large downloads.
     """
     app = call.app
     name = parse_allowed_name(app.settings, model, insecure=False)

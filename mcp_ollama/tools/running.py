@@ -61,12 +61,12 @@ async def load_model(
         BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value),
         Field(description="Time in memory after the last use: 5m, seconds, or -1 for forever. Default: the server's."),
     ] = "",
-    wait_seconds: Annotated[float, Field(ge=0, le=3600, description="Longest wait for the end.")] = 40,
+    wait_seconds: Annotated[float, Field(ge=0, le=3600, description="Longest wait.")] = 40,
 ) -> LoadResult:
     """Load a model into memory, so that its first answer comes at once; says how much of it is on the GPU.
 
-    A load continues when this call ends: call again to keep waiting, unload_model to stop it. The context length is set
-    with create_model and num_ctx.
+    A load continues when this call ends: call again to keep waiting, unload_model to stop it. For
+    another context length: create_model with num_ctx.
     """
     app = call.app
     keep = parse_keep_alive(keep_alive)
