@@ -33,6 +33,8 @@ class Timeouts:
         retry: Before the second attempt of a transfer; further pauses grow from it.
         load: Until a model is in memory; Ollama gives up sooner.
         updates: All registry lookups of `check_updates` together.
+        memory: The head of a weights file, and beside it the memory of the server.
+        measure_output: Output of `measure_model`.
     """
 
     call: float = 40
@@ -47,6 +49,8 @@ class Timeouts:
     retry: float = 1
     load: float = 3600
     updates: float = 35
+    memory: float = 8
+    measure_output: float = 10
 
 
 @dataclass(frozen=True, slots=True)

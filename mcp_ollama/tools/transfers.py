@@ -14,14 +14,12 @@ from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.tools.spec import Call, ToolSpec
 
 Model = Annotated[str, Field(description="Model to pull, such as llama3.2:3b or hf.co/user/repo:Q4_K_M.")]
-OwnModel = Annotated[
-    str, Field(description="Installed model with its destination as name, such as yourname/llama3.2:3b.")
-]
+OwnModel = Annotated[str, Field(description="Installed model, such as yourname/llama3.2:3b.")]
 WaitSeconds = Annotated[
     float | None,
-    Field(ge=0, le=3600, description="Longest wait for the end; 0 returns at once. Default: {pull_wait}."),
+    Field(ge=0, le=3600, description="Longest wait; 0 returns at once. Default: {pull_wait}."),
 ]
-Insecure = Annotated[bool, Field(description="Use plain http; only for registries in MCP_OLLAMA_REGISTRIES.")]
+Insecure = Annotated[bool, Field(description="Plain http; only for MCP_OLLAMA_REGISTRIES.")]
 
 
 async def pull_model(
@@ -51,9 +49,8 @@ async def push_model(
 ) -> Transfer:
     """Upload an installed model to the registry in its name, or keep waiting for an upload in progress.
 
-    Others may then be able to download it: ask the user first. The upload continues when this call ends; call again
-    with the same model to keep waiting. Only cancel_pull with kind push stops it. To give a model the name of your
-    account, copy it first.
+    Others may then download it: ask the user first. The upload continues when this call ends: call again to keep
+    waiting. Only cancel_pull with kind push stops it. To name a model for your account, copy it first.
     """
     app = call.app
     name = parse_allowed_name(app.settings, model, insecure=insecure)
@@ -72,9 +69,7 @@ async def list_pulls(call: Call) -> TransferList:
 
 async def cancel_pull(
     call: Call,
-    model: Annotated[
-        str | None, Field(description="Model whose transfer to stop; needed only when several run or wait.")
-    ] = None,
+    model: Annotated[str | None, Field(description="Needed only when several run or wait.")] = None,
     kind: Annotated[Kind, Field(description="What to stop.")] = "pull",
 ) -> Transfer:
     """Stop a download (or an upload). Transferred data is kept: pulling again resumes there."""
