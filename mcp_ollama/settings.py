@@ -103,6 +103,12 @@ class OllamaSettings(BaseSettings):
     """What clients have to show to `--http`; without one only this machine is served."""
     http_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_hosts)] = ()
     """Further names under which clients reach `--http`: a proxy's, a container host's."""
+    outage_seconds: float = Field(default=900, ge=0, le=86_400)
+    """Seconds that a running transfer waits for an unreachable Ollama server."""
+    state_dir: str | None = None
+    """Directory of the journal of transfers; None is the platform's state directory, `off` keeps no journal."""
+    resume: bool = False
+    """Whether interrupted transfers are resumed at the start."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "WARNING"
     """What is logged to stderr."""
 

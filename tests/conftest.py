@@ -23,7 +23,7 @@ from tests.support.client import Era, Host, built, host, own_port
 hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("suite")
 
-QUICK = Timeouts(progress_interval=0.01, retry=0.002)
+QUICK = Timeouts(progress_interval=0.01, retry=0.002, untouched_outage=0.05, outage_poll=0.02)
 
 
 class Connect(Protocol):
@@ -82,6 +82,8 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch, home: Path, one_certifica
             monkeypatch.delenv(variable)
     for variable in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(variable, str(home))
+    # Tests of the journal name a folder of their own.
+    monkeypatch.setenv("MCP_OLLAMA_STATE_DIR", "off")
     monkeypatch.setenv("SSL_CERT_FILE", str(one_certificate))
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
 

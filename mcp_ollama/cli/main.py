@@ -27,6 +27,9 @@ OPTIONS = {
     "allow_push": "offer push_model: true or false (false)",
     "registries": "further registries, comma-separated",
     "http_hosts": "further names under which clients reach --http, comma-separated",
+    "outage_seconds": "seconds that a running transfer waits for an unreachable Ollama server (900)",
+    "state_dir": "directory of the journal of transfers, or off (the platform's state directory)",
+    "resume": "resume interrupted transfers at the start: true or false (false)",
     "log_level": "DEBUG, INFO, WARNING or ERROR, on stderr (WARNING)",
 }
 """The settings that are also flags. Secrets are not, because every user of a machine can read command lines."""

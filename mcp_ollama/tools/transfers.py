@@ -2,14 +2,15 @@
 
 from typing import Annotated
 
-import anyio
 from pydantic import Field
 
+from mcp_ollama.models.all_transfers import cancel_transfer, list_transfers
 from mcp_ollama.models.allow_list import parse_allowed_name
 from mcp_ollama.models.app import App
-from mcp_ollama.models.errors import FailedError, RefusedError
-from mcp_ollama.models.job import Job, Kind, Transfer, TransferList
+from mcp_ollama.models.errors import FailedError
+from mcp_ollama.models.job import Job, Transfer, TransferList
 from mcp_ollama.models.progress_reports import wait_for_transfer
+from mcp_ollama.models.transfer_state import Kind
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.tools.spec import Call, ToolSpec
 
@@ -32,15 +33,16 @@ async def pull_model(
     wait_seconds: WaitSeconds = None,
     insecure: Insecure = False,  # noqa: FBT002
 ) -> Transfer:
-    """Download a model, or update it, or keep waiting for a download under way.
+    """Download a model, or update it, or keep waiting for a download in progress.
 
     The download belongs to the server: it goes on when this call ends, is cut off or cancelled, and resumes by
     itself after a failure. When the answer's state is not yet done, call again with the same model to keep
-    waiting. Only cancel_pull stops it. It replaces a variant that was made here under the same name.
+    waiting. Only cancel_pull stops it. It replaces a variant that was made here under the same name. One download
+    runs at a time; to let another go first, cancel_pull this one and pull it again later: no byte is lost.
     """
     app = call.app
     name = parse_allowed_name(app.settings, model, insecure=insecure)
-    job = app.transfers.start("pull", name, insecure=insecure)
+    job = await app.transfers.start("pull", name, insecure=insecure)
     return await _follow(call, app, job, wait_seconds)
 
 
@@ -61,13 +63,17 @@ async def push_model(
     job = app.transfers.current("push", name)
     if job is None:
         installed, _ = await app.catalog.find(name)
-        job = app.transfers.start("push", name, insecure=insecure, total_bytes=installed.size)
+        job = await app.transfers.start("push", name, insecure=insecure, total_bytes=installed.size)
     return await _follow(call, app, job, wait_seconds)
 
 
 async def list_pulls(call: Call) -> TransferList:
-    """List downloads and uploads: running, waiting, and ended within the last hour, with progress and errors."""
-    return TransferList(transfers=call.app.transfers.snapshots())
+    """List downloads and uploads with progress and errors.
+
+    They run, wait, ended within the last hour, belong to another process (owner), or were interrupted when their
+    process ended.
+    """
+    return await list_transfers(call.app.transfers, call.app.shared.journal)
 
 
 async def cancel_pull(
@@ -75,20 +81,13 @@ async def cancel_pull(
     model: Annotated[str, Field(description="Model whose transfer to stop, named as when it was started.")],
     kind: Annotated[Kind, Field(description="What to stop.")] = "pull",
 ) -> Transfer:
-    """Stop a download (or an upload). What was transferred is kept: pulling again goes on from there."""
+    """Stop a download (or an upload), or forget an interrupted one.
+
+    What was transferred is kept: pulling again goes on from there.
+    """
     app = call.app
     name = ModelName.for_pull(model)
-    job = app.transfers.find(kind, name)
-    if job is None:
-        other: Kind = "push" if kind == "pull" else "pull"
-        found = app.transfers.is_under_way(other, name)
-        next_step = f"There is a {other}: call again with kind {other}." if found else "list_pulls shows what is."
-        raise RefusedError(f"No {kind} of {name} is under way.", next_step)
-    if not job.finished.is_set():
-        job.cancel()
-        with anyio.move_on_after(app.timeouts.cancel):
-            await job.finished.wait()
-    return app.transfers.snapshot(job)
+    return await cancel_transfer(app.transfers, app.shared.journal, kind, name, seconds=app.timeouts.cancel)
 
 
 async def _follow(call: Call, app: App, job: Job, wait_seconds: float | None) -> Transfer:
