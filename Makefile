@@ -9,7 +9,8 @@ MCPB := npm exec --yes --package @anthropic-ai/mcpb@2.1.2 -- mcpb
 
 # A target that a recipe left incomplete would count as made.
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint format clean picture bench soak conformance bundle dist-check memory-report lowest constraints version
+.PHONY: help demo test check lint format clean picture bench soak conformance browser-test screenshots bundle dist-check
+.PHONY: memory-report lowest constraints version
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -86,8 +87,36 @@ $(CHECKS)/.schemas: tests/conformance/schemas.mjs
 	$(NODE) $< $(CHECKS)/@modelcontextprotocol/conformance/dist/index.js $@
 
 conformance: $(VENV)/.with-tests $(CHECKS)/.schemas  ## The official checks, from npm (not on Linux x64: NODE=… names a Node.js 22)
-	$(BIN)/python -m pytest tests/test_stdio.py tests/test_stdio_transport.py
+	$(BIN)/python -m pytest tests/transports
 	$(BIN)/python -m tests.conformance.run
+
+# Debian's, which `browser-test` installs; elsewhere BROWSER=path names a Chromium.
+DEBIAN_BROWSER := /usr/bin/chromium-headless-shell
+export BROWSER ?= $(DEBIAN_BROWSER)
+CLIENT := tests/browser/node_modules
+
+$(DEBIAN_BROWSER):
+	@test "$$(id -u)" = 0 || { echo "Browser not found: name a Chromium with BROWSER=path, or run as root." >&2; exit 1; }
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium-headless-shell fonts-inter
+
+$(VENV)/.with-browser: $(VENV)/.with-linters
+	$(PIP) $(PINS) --group browser
+	@touch $@
+
+$(CLIENT)/.host.js: tests/browser/host.js
+	npm install --no-save --no-package-lock --no-audit --no-fund --loglevel=error --prefix tests/browser \
+		@modelcontextprotocol/ext-apps@2.0.4 esbuild@0.28.2 axe-core@4.14.1
+	$(CLIENT)/.bin/esbuild $< --bundle --format=iife --outfile=$@ --log-level=warning
+
+PAGE := $(VENV)/.with-browser $(CLIENT)/.host.js $(BROWSER)
+
+browser-test: $(PAGE)  ## Test the dashboard in a real browser (Debian, as root: installs it; else BROWSER=path; needs npm)
+	$(BIN)/pyright --project tests/browser
+	$(BIN)/python -m pytest tests/browser -m browser --numprocesses=2 --dist=worksteal
+
+screenshots: $(PAGE)  ## Take the pictures of the dashboard, docs/dashboard-light.png and docs/dashboard-dark.png
+	$(BIN)/python -m scripts.screenshots
 
 lowest: $(VENV)/.with-dist  ## Run the tests on the lowest versions that pyproject.toml allows
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
@@ -117,4 +146,4 @@ dist-check: bundle $(VENV)/.with-dist  ## Try wheel, sdist, bundle and the READM
 	$(BIN)/python -m scripts.dist_check
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) .venv-lowest .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist $(CHECKS)
+	rm -rf $(VENV) .venv-lowest .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist $(CHECKS) $(CLIENT)

@@ -45,7 +45,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def schemas_checked_once() -> Generator[None]:
-    """Remember which schemas are sound: the SDK's client checks those of all tools in each conversation anew."""
+    """Remember which schemas are sound: the SDK's client checks those of all tools again in each session."""
     check, sound = Draft202012Validator.check_schema, set[str]()
 
     def check_once(schema: Any) -> None:
@@ -76,7 +76,7 @@ def one_certificate(home: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def empty_environment(monkeypatch: pytest.MonkeyPatch, home: Path, one_certificate: Path) -> None:
-    """Let nothing of the machine be seen: no settings, no proxies, no home, no certificates."""
+    """Hide the machine: its settings, proxies, home and certificates."""
     for variable in list(os.environ):
         if variable.startswith(("MCP_OLLAMA_", "OLLAMA_")) or variable.lower().endswith("_proxy"):
             monkeypatch.delenv(variable)
@@ -109,7 +109,7 @@ def running(simulator: Simulator) -> Generator[RunningSimulator]:
 
 @pytest.fixture(scope="session")
 def nowhere() -> Generator[str]:
-    """An address where nothing listens, and nobody else can."""
+    """An address where nothing listens, and no other process can."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"

@@ -42,7 +42,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 PAPERS = [
     *("README.md", "CONTRIBUTING.md", "AGENTS.md", "SECURITY.md", "CHANGELOG.md"),
-    *("docs/architecture.md", "docs/agents.md", "docs/clients.md", "docs/security.md"),
+    *("docs/architecture.md", "docs/agents.md", "docs/clients.md", "docs/dashboard.md", "docs/memory.md", "docs/security.md"),
 ]
 
 UVX = ("uvx", COMMAND)
@@ -358,7 +358,7 @@ def test_every_make_target_that_is_named_exists(paper: str):
     assert {name for name in named if not re.search(rf"^{name}:", MAKEFILE, re.MULTILINE)} == set()
 
 
-@pytest.mark.parametrize(("paper", "most"), [("README.md", 250), ("AGENTS.md", 40), ("docs/architecture.md", 120)])
+@pytest.mark.parametrize(("paper", "most"), [("README.md", 250), ("AGENTS.md", 40), ("docs/architecture.md", 80)])
 def test_papers_are_short(paper: str, most: int):
     assert len((ROOT / paper).read_text(encoding="utf-8").splitlines()) <= most
 

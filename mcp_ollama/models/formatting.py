@@ -1,9 +1,12 @@
 """Figures and lists as text, for people and models."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 _MAX_NAMED = 5
+_DIGEST_DIGITS = 12
+_DIGEST = re.compile(r"[0-9a-f]{12}")
 
 
 def format_bytes(count: float) -> str:
@@ -12,6 +15,11 @@ def format_bytes(count: float) -> str:
     while count >= 999.5 and len(units) > 1:
         count, units = count / 1000, units[1:]
     return f"{count:.1f} {units[0]}" if units[0] != "B" and count < 9.95 else f"{count:.0f} {units[0]}"
+
+
+def format_digest(digest: str) -> str:
+    """Format a digest as its first 12 hex digits; any other text of a server does not reach a user's question."""
+    return digest[:_DIGEST_DIGITS] if _DIGEST.match(digest) else "unknown digest"
 
 
 def format_duration(seconds: float) -> str:

@@ -1,16 +1,24 @@
 """Parameters of a function as a JSON schema, and arguments of a client checked against them."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from inspect import Parameter, signature
-from typing import Any, cast, get_type_hints
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Strict, ValidationError, create_model
+from pydantic.fields import FieldInfo
 from pydantic_core import from_json
 
 from mcp_ollama.server.json_schema import CompactJsonSchema
 
 _MAX_PROBLEMS = 5
+
+CLIENT_ARGUMENTS = frozenset(
+    ("_meta", "toolCallId", "tool_call_id", "sessionId", "session_id", "action", "chatInput", "random_string")
+)
+"""Arguments that clients add by themselves: n8n, LangChain and others. They are dropped where a tool has none of the
+name; any other unknown argument is an error, since a model may have meant something by it."""
 
 
 class _Arguments(BaseModel):
@@ -48,10 +56,9 @@ class Parameters:
         """
         fields = self._model.model_fields
         given = {
-            name: _decoded(value, fields[name].annotation) if name in fields else value
+            name: _decoded(value, fields[name]) if name in fields else value
             for name, value in arguments.items()
-            # Clients send null for what they leave out; a required or unknown one stays, and is refused.
-            if value is not None or name not in fields or fields[name].is_required()
+            if not _is_absent(name, value, fields)
         }
         try:
             checked = self._model.model_validate(given)
@@ -64,19 +71,44 @@ class Parameters:
         hints = get_type_hints(self._function, include_extras=True)
         parameters = list(signature(self._function).parameters.values())[self._skip :]
         fields = {
-            one.name: (hints[one.name], ... if one.default is Parameter.empty else one.default) for one in parameters
+            one.name: (_strict(hints[one.name]), ... if one.default is Parameter.empty else one.default)
+            for one in parameters
         }
         return create_model(self._function.__name__, __base__=_Arguments, **cast("dict[str, Any]", fields))
 
 
-def _decoded(value: Any, annotation: Any) -> Any:
-    """Return a list or object that a client has sent as a text of JSON, as Claude Desktop does."""
-    if annotation is str or not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+def _strict(hint: Any) -> Any:
+    """Return a type that takes only true and false where pydantic would also take "yes" and 1 for a boolean."""
+    return Annotated[hint, Strict()] if _is(hint, bool) else hint
+
+
+def _is(hint: Any, kind: type) -> bool:
+    """Return whether a type is this one, with or without metadata, None and parameters."""
+    base = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    return any((get_origin(one) or one) is kind for one in (base, *get_args(base)))
+
+
+def _is_absent(name: str, value: Any, fields: Mapping[str, FieldInfo]) -> bool:
+    """Return whether an argument counts as left out."""
+    if name not in fields:
+        return name in CLIENT_ARGUMENTS
+    # Clients send null for what they leave out; a required argument stays, and is refused.
+    return value is None and not fields[name].is_required()
+
+
+def _decoded(value: Any, field: FieldInfo) -> Any:
+    """Return a list or object for a text, where the parameter takes one.
+
+    Claude Desktop sends them as texts of JSON; models send the only item of a list without the list. `Strict` marks
+    a list that has to be one.
+    """
+    if field.annotation is str or not isinstance(value, str):
         return value
-    try:
-        return from_json(value)
-    except ValueError:
-        return value
+    if value.lstrip()[:1] in ("[", "{"):
+        with suppress(ValueError):
+            return from_json(value)
+    is_strict = any(isinstance(one, Strict) for one in field.metadata)
+    return [value] if _is(field.annotation, list) and not is_strict else value
 
 
 def _explain(error: ValidationError, function: str, known: list[str]) -> str:

@@ -5,9 +5,8 @@ An error, silence, a malformed answer and the answer to another question never c
 """
 
 import json
-import math
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -26,6 +25,7 @@ from mcp.types import (
 
 from mcp_ollama.models.app import App
 from mcp_ollama.server._sdk_compat import connection_of
+from mcp_ollama.server.limits import RequestLimits
 from mcp_ollama.server.tokens import ConfirmationTokens
 from mcp_ollama.tools.spec import ConsentResult, DestructiveAction, Reason
 
@@ -42,6 +42,9 @@ FORM: ElicitRequestedSchema = {
 """The form that a client shows its user."""
 
 _KEY = "consent"
+_NEVER_SHOWN = (
+    " If this client never shows questions, the operator can disable them with MCP_OLLAMA_CONFIRM_DELETE=false."
+)
 
 
 class InputRequiredError(Exception):
@@ -61,14 +64,14 @@ class Consent:
         params: Its parameters, with the user's answer where they carry one.
         app: The application that the call is about.
         tokens: The tokens of the server.
-        limit: The timeout of the call, which does not run while the user decides.
+        limits: The limits of the call, which do not apply while the user decides.
     """
 
     ctx: ServerRequestContext[Any]
     params: CallToolRequestParams
     app: App
     tokens: ConfirmationTokens
-    limit: anyio.CancelScope
+    limits: RequestLimits
 
     @asynccontextmanager
     async def ask(self, action: DestructiveAction, token: str) -> AsyncGenerator[ConsentResult]:
@@ -161,22 +164,14 @@ class Consent:
         """
         seconds = self.app.timeouts.elicitation
         try:
-            with self._paused_limit(), anyio.fail_after(seconds):
-                answer = await self.ctx.session.elicit_form(action.question, FORM, self.ctx.request_id)
+            async with self.limits.waiting():
+                with anyio.fail_after(seconds):
+                    answer = await self.ctx.session.elicit_form(action.question, FORM, self.ctx.request_id)
         except TimeoutError:
-            return _refusal("timed_out", action, f"Nobody answered within {seconds:g} s")
+            return _refusal("timed_out", action, f"No answer came within {seconds:g} s")
         except ValueError:
             return _read(action, None)
         return _read(action, answer)
-
-    @contextmanager
-    def _paused_limit(self) -> Generator[None]:
-        remaining = self.limit.deadline - anyio.current_time()
-        self.limit.deadline = math.inf
-        try:
-            yield
-        finally:
-            self.limit.deadline = anyio.current_time() + remaining
 
 
 def _read(action: DestructiveAction, answer: object) -> ConsentResult:
@@ -184,15 +179,15 @@ def _read(action: DestructiveAction, answer: object) -> ConsentResult:
     if not isinstance(answer, ElicitResult):
         return _refusal("cancelled", action, "The client did not return its user's answer")
     if answer.action == "cancel":
-        return _refusal("cancelled", action, "The user closed the question without an answer")
+        return _refusal("cancelled", action, "The question was closed without an answer", _NEVER_SHOWN)
     confirm = (answer.content or {}).get("confirm")
     if answer.action == "decline" or confirm is False:
-        return _refusal("declined", action, "The user said no")
+        return _refusal("declined", action, "The user said no", _NEVER_SHOWN)
     if confirm is not True:
         return _refusal("cancelled", action, "The client did not return its user's answer")
     return ConsentResult()
 
 
-def _refusal(reason: Reason, action: DestructiveAction, why: str) -> ConsentResult:
-    next_step = f"{why}: nothing was {action.past}. Call again only if the user wants it."
+def _refusal(reason: Reason, action: DestructiveAction, why: str, hint: str = "") -> ConsentResult:
+    next_step = f"{why}: nothing was {action.past}. Call again only if the user wants it.{hint}"
     return ConsentResult(reason=reason, next_step=next_step)

@@ -114,7 +114,7 @@ def free_disk_space(
         "digest share their weights: deleting one of them frees nothing.\n"
         f"3. Give me a list that adds up to {gigabytes:g} GB, each with its size and why it can go. {_ASK}\n"
         "4. delete_model for each that I agree to; its frees_bytes is what really becomes free. Stop when it is "
-        "enough, and tell me the sum."
+        "enough, and report the sum."
     )
 
 
@@ -122,17 +122,17 @@ def update_models() -> str:
     """See which models have an update, and fetch those that are wanted."""
     return (
         "Update the models of the Ollama server.\n\n"
-        "1. check_updates: tell me which are outdated, with the download_bytes and the reason of each. When "
+        "1. check_updates: list which are outdated, with the download_bytes and the reason of each. When "
         "complete is false, say which could not be looked up, and why.\n"
         f"2. {_ASK}\n"
         "3. pull_model for each that I want, one after the other; while its state is not done, call it again. "
         "list_pulls shows all of them.\n"
-        "4. check_updates once more for those, and tell me the result."
+        "4. check_updates once more for those, and report the result."
     )
 
 
 def diagnose() -> str:
-    """Find out what is wrong with the Ollama server, and how to mend it."""
+    """Find out what is wrong with the Ollama server, and how to fix it."""
     return (
         "Find out what is wrong with the Ollama server.\n\n"
         "1. health: go through its checks in their order; each that is not ok has a fix.\n"
@@ -140,7 +140,7 @@ def diagnose() -> str:
         "with a short context, list_models for what is there.\n"
         "3. For a model that answers badly or slowly: show_model (context lengths, capabilities) and load_model "
         "(where it runs).\n"
-        f"4. Tell me what is wrong, in order of weight, and the fix of each. {_ASK}"
+        f"4. List the problems, the worst first, and the fix of each. {_ASK}"
     )
 
 

@@ -26,7 +26,9 @@ from mcp_ollama.models.lookup import listed_name
 from mcp_ollama.models.running import running_list
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.schemas import InstalledModel
+from mcp_ollama.server.dashboard import dashboard_contents, dashboard_resource
 from mcp_ollama.server.results import protocol_errors, to_compact_json
+from mcp_ollama.tools.dashboard import DASHBOARD_URI
 
 MODELS, RUNNING, PULLS = "ollama://models", "ollama://running", "ollama://pulls"
 AGENT = "ollama://config/pydantic-ai"
@@ -77,7 +79,7 @@ async def list_resources(app: App) -> list[Resource]:
         Resource(uri=one.uri, name=one.name, title=one.title, description=one.read.__doc__, mime_type=JSON)
         for one in _DOCUMENTS
     ]
-    return fixed + [
+    return [*fixed, dashboard_resource()] + [
         Resource(uri=model_uri(one.name), name=one.name, mime_type=JSON, description="An installed model.")
         for one in (await _installed(app))[:MAX_MODELS]
     ]
@@ -105,6 +107,8 @@ async def read_resource(app: App, uri: str) -> TextResourceContents:
     """
     if len(uri) > MAX_URI_LENGTH:
         raise _unknown(f"{uri[:100]}…")
+    if uri == DASHBOARD_URI:
+        return dashboard_contents()
     # A resource that only this server's own state makes up cannot fail; the others are Ollama's.
     with protocol_errors(f"reading resource {uri}", uri, seconds=app.timeouts.call):
         return TextResourceContents(uri=uri, text=await _read(app, uri), mime_type=JSON)

@@ -4,15 +4,16 @@ Expected errors are `OllamaError` and `InvalidModelName`; any other exception is
 """
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from itertools import accumulate
+from typing import Any, cast
 
 import anyio
 from mcp import MCPError
 from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, CallToolResult, TextContent
 from pydantic import BaseModel
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from mcp_ollama.models.errors import FailedError
 from mcp_ollama.ollama.errors import (
@@ -30,6 +31,12 @@ EXPECTED_ERRORS = (OllamaError, InvalidModelName)
 MAX_ERROR_TEXT = 600
 MAX_ANSWER_TEXT = 150_000
 """Characters of an answer: 200 models have 60,000, and a model with all its long texts has as many."""
+MAX_DEFAULT_TEXT = 9_000
+"""Characters of an answer whose size the caller has not chosen: some clients cut the middle out of 10 KB."""
+SIZE_ARGUMENTS = frozenset(("limit", "include"))
+"""Arguments by which a caller chooses the size of an answer."""
+_RESERVE = 200
+"""Characters for the sentence on what is left out."""
 META = "io.github.mcp-ollama-manager"
 """Prefix of the keys under which an error carries data for programs, in `_meta`."""
 
@@ -41,22 +48,60 @@ def to_compact_json(answer: BaseModel) -> str:
         OllamaResponseError: The text is longer than any that an Ollama server causes.
     """
     text = answer.model_dump_json(exclude_none=True)
+    _check_length(text)
+    return text
+
+
+def _check_length(text: str) -> None:
     if len(text) > MAX_ANSWER_TEXT:
         raise OllamaResponseError(
             f"The answer would have {len(text):,} characters, because the server's own is not what Ollama's would be.",
             "Check with health that the address is an Ollama server, or ask for less.",
         )
-    return text
 
 
-def success(answer: BaseModel) -> CallToolResult:
+def success(answer: BaseModel, arguments: Mapping[str, Any]) -> CallToolResult:
     """Return an answer as structured content and, for clients that read only text, as the same JSON.
+
+    Args:
+        answer: The answer; the end of its longest list is left out where the caller has not chosen its size.
+        arguments: The arguments of the call.
 
     Raises:
         OllamaResponseError: The answer is too long.
     """
-    text = to_compact_json(answer)
+    text = answer.model_dump_json(exclude_none=True)
+    if len(text) > MAX_DEFAULT_TEXT and not SIZE_ARGUMENTS & arguments.keys():
+        has_pages = "next_offset" in type(answer).model_fields
+        text = to_json(_shorten(from_json(text), len(text), has_pages, arguments.get("offset", 0))).decode()
+    _check_length(text)
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=from_json(text))
+
+
+def _shorten(answer: dict[str, Any], length: int, has_pages: bool, offset: int) -> dict[str, Any]:  # noqa: FBT001
+    """Return an answer without the end of its longest list, and with the number of items left out or the next page."""
+    lists: dict[str, list[int]] = {
+        name: [_length(item) + 1 for item in cast("list[object]", value)]
+        for name, value in answer.items()
+        if isinstance(value, list) and value
+    }
+    if not lists:
+        return answer
+    name, lengths = max(lists.items(), key=lambda one: sum(one[1]))
+    room = MAX_DEFAULT_TEXT - _RESERVE - (length - sum(lengths))
+    # At least one, since a page without an item would be asked for again and again.
+    kept = max(1, sum(total <= room for total in accumulate(lengths)))
+    left = len(lengths) - kept
+    rest = {"next_offset": offset + kept} if has_pages else {"next_step": _left_out(answer, name, left)}
+    return {**answer, name: answer[name][:kept], **rest} if left else answer
+
+
+def _left_out(answer: dict[str, Any], name: str, left: int) -> str:
+    return f"{answer.get('next_step', '')} {left:,} more of {name} are left out.".strip()
+
+
+def _length(value: object) -> int:
+    return len(to_json(value).decode())
 
 
 def failure(sentence: str, meta: dict[str, Any] | None = None) -> CallToolResult:

@@ -1,7 +1,6 @@
 """The MCP server: composes tools, resources, prompts and subscriptions on the SDK's low-level server."""
 
 import logging
-import math
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,16 +10,17 @@ from typing import Any
 import anyio
 from mcp import MCPError
 from mcp.server.caching import CacheableMethod, CacheHint
-from mcp.server.context import ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.models import InitializationOptions
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
-from mcp.server.subscriptions import ListenHandler
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.types import (
     CallToolRequestParams,
     CallToolResult,
     CompleteRequestParams,
     CompleteResult,
+    EmptyResult,
     GetPromptRequestParams,
     GetPromptResult,
     InputRequiredResult,
@@ -31,6 +31,8 @@ from mcp.types import (
     PaginatedRequestParams,
     ReadResourceRequestParams,
     ReadResourceResult,
+    SubscribeRequestParams,
+    UnsubscribeRequestParams,
 )
 
 from mcp_ollama import tools as all_tools
@@ -39,6 +41,7 @@ from mcp_ollama.server import prompts as all_prompts
 from mcp_ollama.server import resources
 from mcp_ollama.server.arguments import InvalidArgumentsError
 from mcp_ollama.server.consent import Consent, InputRequiredError
+from mcp_ollama.server.limits import MAX_WORKING, RequestLimits
 from mcp_ollama.server.prompts import PromptRegistry, PromptSpec
 from mcp_ollama.server.results import EXPECTED_ERRORS, failure, failure_from, success, timeout_sentence
 from mcp_ollama.server.subscriptions import Subscriptions
@@ -82,10 +85,14 @@ class ServerState:
     Args:
         app: The application behind all requests.
         tokens: The confirmation tokens of destructive actions.
+        slots: One for each request that may work at the same time.
+        subscriptions: The clients that changes are sent to.
     """
 
     app: App
     tokens: ConfirmationTokens
+    slots: anyio.Semaphore
+    subscriptions: Subscriptions
 
 
 Context = ServerRequestContext[ServerState, Any]
@@ -126,7 +133,7 @@ def build_server(
         ValueError: An environment variable has an invalid value, which the text names.
     """
     settings = settings or OllamaSettings.load()
-    subscriptions = Subscriptions()
+    bus = InMemorySubscriptionBus()
     handlers = _Handlers(ToolRegistry(tools, settings), PromptRegistry(prompts))
     server = OllamaServer(
         NAME,
@@ -136,31 +143,38 @@ def build_server(
         website_url=f"https://github.com/{DISTRIBUTION}/{DISTRIBUTION}",
         version=version(DISTRIBUTION),
         cache_hints=CACHE_HINTS,
-        lifespan=lambda _: _lifespan(settings, registry, timeouts or Timeouts(), subscriptions),
+        lifespan=lambda _: _lifespan(settings, registry, timeouts or Timeouts(), bus),
         get_tool_input_schema=handlers.tools.input_schema,
         on_list_tools=handlers.list_tools,
         on_call_tool=handlers.call_tool,
         on_list_resources=handlers.list_resources,
         on_list_resource_templates=handlers.list_resource_templates,
         on_read_resource=handlers.read_resource,
-        on_subscribe_resource=subscriptions.subscribe,
-        on_unsubscribe_resource=subscriptions.unsubscribe,
-        on_subscriptions_listen=ListenHandler(subscriptions.bus),
+        on_subscribe_resource=handlers.subscribe,
+        on_unsubscribe_resource=handlers.unsubscribe,
+        on_subscriptions_listen=ListenHandler(bus),
         on_list_prompts=handlers.list_prompts,
         on_get_prompt=handlers.get_prompt,
         on_completion=handlers.complete,
     )
     server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=NAME))
-    server.middleware.append(subscriptions.register)
+    server.middleware.append(_register_connection)
     return server
 
 
 @asynccontextmanager
 async def _lifespan(
-    settings: OllamaSettings, registry: Registry | None, timeouts: Timeouts, subscriptions: Subscriptions
+    settings: OllamaSettings, registry: Registry | None, timeouts: Timeouts, bus: InMemorySubscriptionBus
 ) -> AsyncGenerator[ServerState]:
-    async with open_app(settings, registry, timeouts, subscriptions.publish) as app:
-        yield ServerState(app, ConfirmationTokens(timeouts.confirmation_ttl))
+    subscriptions = Subscriptions(bus)
+    tokens, slots = ConfirmationTokens(timeouts.confirmation_ttl), anyio.Semaphore(MAX_WORKING)
+    async with subscriptions.running(), open_app(settings, registry, timeouts, subscriptions.publish) as app:
+        yield ServerState(app, tokens, slots, subscriptions)
+
+
+async def _register_connection(ctx: ServerRequestContext[ServerState], call_next: CallNext) -> HandlerResult:
+    ctx.lifespan_context.subscriptions.register(ctx)
+    return await call_next(ctx)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +207,8 @@ class _Handlers:
         return self.tools.with_disabled_tools(result) if result.is_error else result
 
     async def list_resources(self, ctx: Context, _: PaginatedRequestParams | None) -> ListResourcesResult:
-        return ListResourcesResult(resources=await resources.list_resources(ctx.lifespan_context.app))
+        async with ctx.lifespan_context.slots:
+            return ListResourcesResult(resources=await resources.list_resources(ctx.lifespan_context.app))
 
     async def list_resource_templates(
         self, _: Context, __: PaginatedRequestParams | None
@@ -201,8 +216,15 @@ class _Handlers:
         return ListResourceTemplatesResult(resource_templates=resources.list_templates())
 
     async def read_resource(self, ctx: Context, params: ReadResourceRequestParams) -> ReadResourceResult:
-        content = await resources.read_resource(ctx.lifespan_context.app, str(params.uri))
+        async with ctx.lifespan_context.slots:
+            content = await resources.read_resource(ctx.lifespan_context.app, str(params.uri))
         return ReadResourceResult(contents=[content])
+
+    async def subscribe(self, ctx: Context, params: SubscribeRequestParams) -> EmptyResult:
+        return ctx.lifespan_context.subscriptions.subscribe(ctx, str(params.uri))
+
+    async def unsubscribe(self, ctx: Context, params: UnsubscribeRequestParams) -> EmptyResult:
+        return ctx.lifespan_context.subscriptions.unsubscribe(ctx, str(params.uri))
 
     async def list_prompts(self, _: Context, __: PaginatedRequestParams | None) -> ListPromptsResult:
         return ListPromptsResult(prompts=self.prompts.definitions())
@@ -211,7 +233,8 @@ class _Handlers:
         return self.prompts.get(params.name, params.arguments or {})
 
     async def complete(self, ctx: Context, params: CompleteRequestParams) -> CompleteResult:
-        return CompleteResult(completion=await resources.complete(ctx.lifespan_context.app, params))
+        async with ctx.lifespan_context.slots:
+            return CompleteResult(completion=await resources.complete(ctx.lifespan_context.app, params))
 
 
 async def _call(tool: RegisteredTool, ctx: Context, params: CallToolRequestParams) -> CallToolResult:
@@ -219,9 +242,11 @@ async def _call(tool: RegisteredTool, ctx: Context, params: CallToolRequestParam
     arguments = tool.parameters.validate(params.arguments or {})
     state = ctx.lifespan_context
     app = state.app
-    seconds = math.inf if tool.spec.waits else app.timeouts.call
-    with anyio.move_on_after(seconds) as limit:
-        consent = Consent(ctx, params, app, state.tokens, limit)
-        call = Call(app, ctx.session.report_progress, consent.ask)
-        return success(await tool.spec.run(call, **arguments))
-    return failure(f"{timeout_sentence(seconds)}, then call again.")
+    with anyio.move_on_after(app.timeouts.call) as scope:
+        limits = RequestLimits(state.slots, scope)
+        consent = Consent(ctx, params, app, state.tokens, limits)
+        call = Call(app, ctx.session.report_progress, consent.ask, limits.waiting)
+        async with limits.working():
+            answer = await tool.spec.run(call, **arguments)
+        return success(answer, arguments)
+    return failure(f"{timeout_sentence(app.timeouts.call)}, then call again.")

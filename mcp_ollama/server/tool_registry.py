@@ -36,10 +36,21 @@ class RegisteredTool:
             name=spec.name,
             title=spec.title,
             description=spec.description(self._settings),
-            input_schema=self.parameters.json_schema(),
+            input_schema=self._input_schema(),
             output_schema=summary_schema(get_type_hints(spec.run)["return"]),
             annotations=_annotations(spec),
+            _meta=_meta(spec),
         )
+
+    def _input_schema(self) -> dict[str, Any]:
+        schema = self.parameters.json_schema()
+        hidden = self.spec.hidden_arguments(self._settings)
+        schema["properties"] = {name: one for name, one in schema["properties"].items() if name not in hidden}
+        for argument in schema["properties"].values():
+            # The one default that the operator chooses.
+            text = argument.get("description", "").replace("{pull_wait}", f"{self._settings.pull_wait:g}")
+            argument["description"] = text
+        return schema
 
 
 class ToolRegistry:
@@ -81,7 +92,18 @@ class ToolRegistry:
         return failure(" ".join([text, *disabled]), error.meta) if disabled else error
 
     def _disabled_sentence(self, name: str) -> str:
-        return f"{name} is switched off by the operator ({self._disabled[name]})."
+        return f"{name} is disabled by the operator ({self._disabled[name]})."
+
+
+def _meta(spec: ToolSpec) -> dict[str, Any] | None:
+    """Return the hints of Anthropic's clients, which defer the tools of MCP servers and search among them."""
+    meta: dict[str, Any] = {"anthropic/searchHint": spec.search_hint} if spec.search_hint else {}
+    if spec.always_load:
+        meta["anthropic/alwaysLoad"] = True
+    if spec.page:
+        # Some clients read only the flat key, which the extension has deprecated.
+        meta |= {"ui": {"resourceUri": spec.page}, "ui/resourceUri": spec.page}
+    return meta or None
 
 
 def _annotations(spec: ToolSpec) -> ToolAnnotations:

@@ -1,6 +1,6 @@
 """The tools, in the order in which hosts list them."""
 
-from mcp_ollama.tools import create, delete, health, installed, planning, running, transfers
+from mcp_ollama.tools import create, dashboard, delete, health, installed, planning, running, transfers
 from mcp_ollama.tools.spec import ToolSpec
 
 ALL: tuple[ToolSpec, ...] = (
@@ -11,4 +11,5 @@ ALL: tuple[ToolSpec, ...] = (
     *create.TOOLS,
     *delete.TOOLS,
     *health.TOOLS,
+    *dashboard.TOOLS,
 )

@@ -11,11 +11,10 @@ from pydantic import BaseModel, Field
 
 from mcp_ollama.models.app import App
 from mcp_ollama.models.errors import RefusedError
-from mcp_ollama.models.formatting import format_bytes
+from mcp_ollama.models.formatting import format_bytes, format_digest
 from mcp_ollama.models.lookup import find_model, key_of
 from mcp_ollama.models.parameters import check_parameters
 from mcp_ollama.models.views import ModelRow, model_row
-from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName, split_source
 from mcp_ollama.ollama.schemas import InstalledModel
@@ -163,7 +162,7 @@ def _check_overwriting(app: App, existing: InstalledModel, *, overwrite: bool) -
         )
     if not overwrite:
         raise RefusedError(
-            f"{existing.name} exists already ({sanitize(existing.digest[:12])}).",
+            f"{existing.name} exists already ({format_digest(existing.digest)}).",
             "Give another name, or ask the user and call again with overwrite=true.",
         )
 
@@ -171,7 +170,7 @@ def _check_overwriting(app: App, existing: InstalledModel, *, overwrite: bool) -
 def _overwriting(tool: str, name: ModelName, loses: InstalledModel, *replacement: str) -> DestructiveAction:
     return DestructiveAction(
         tool=tool,
-        description=f"overwrite {loses.name} ({sanitize(loses.digest[:12])}, {format_bytes(loses.size)})",
+        description=f"overwrite {loses.name} ({format_digest(loses.digest)}, {format_bytes(loses.size)})",
         past="overwritten",
         target=(name.key, loses.digest),
         replacement=replacement,
@@ -179,6 +178,20 @@ def _overwriting(tool: str, name: ModelName, loses: InstalledModel, *replacement
 
 
 TOOLS = (
-    ToolSpec(run=copy_model, title="Copy a model", destructive=True, overwrites=True),
-    ToolSpec(run=create_model, title="Create a model", destructive=True, overwrites=True),
+    ToolSpec(
+        run=copy_model,
+        title="Copy a model",
+        destructive=True,
+        overwrites=True,
+        search_hint="rename, alias, duplicate a model",
+        arguments_of=(("confirm", "confirm_delete"),),
+    ),
+    ToolSpec(
+        run=create_model,
+        title="Create a model",
+        destructive=True,
+        overwrites=True,
+        search_hint="Modelfile, custom system prompt, num_ctx, variant",
+        arguments_of=(("confirm", "confirm_delete"),),
+    ),
 )

@@ -4,9 +4,8 @@ from pydantic import BaseModel
 
 from mcp_ollama.models.app import App
 from mcp_ollama.models.disk import FreedSpace, freed_space, sharing_candidates
-from mcp_ollama.models.formatting import format_bytes
-from mcp_ollama.models.lookup import find_running
-from mcp_ollama.ollama.error_messages import sanitize
+from mcp_ollama.models.formatting import format_bytes, format_digest, join_limited
+from mcp_ollama.models.lookup import find_running, listed_name
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel
 from mcp_ollama.tools.arguments import Confirm, Model
@@ -88,14 +87,15 @@ def _action(name: ModelName, model: InstalledModel, freed: FreedSpace) -> Destru
         frees = f"nothing, since {_named(freed.shared_with)} {keep} the same weights"
     return DestructiveAction(
         tool="delete_model",
-        description=f"delete {model.name} ({sanitize(model.digest[:12])}), which frees {frees}",
+        description=f"delete {model.name} ({format_digest(model.digest)}), which frees {frees}",
         past="deleted",
         target=(name.key, model.digest),
     )
 
 
 def _named(names: tuple[str, ...]) -> str:
-    return ", ".join(sanitize(name, 100) for name in names[:5])
+    """Join names for the question to the user; an invalid one may be a text of its own."""
+    return join_limited([name if listed_name(name) else "a model with an invalid name" for name in names])
 
 
 _UNASKED = (
@@ -103,4 +103,14 @@ _UNASKED = (
     "again. Exact names only. To free memory instead of disk: unload_model."
 )
 
-TOOLS = (ToolSpec(run=delete_model, title="Delete a model", destructive=True, idempotent=True, unasked=_UNASKED),)
+TOOLS = (
+    ToolSpec(
+        run=delete_model,
+        title="Delete a model",
+        destructive=True,
+        idempotent=True,
+        unasked=_UNASKED,
+        search_hint="remove, uninstall a model, free disk space",
+        arguments_of=(("confirm", "confirm_delete"),),
+    ),
+)

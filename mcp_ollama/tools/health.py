@@ -12,4 +12,14 @@ async def health(call: Call) -> Health:
     return await examine(call.app)
 
 
-TOOLS = (ToolSpec(run=health, title="Check the Ollama server", read_only=True, idempotent=True, open_world=True),)
+TOOLS = (
+    ToolSpec(
+        run=health,
+        title="Check the Ollama server",
+        read_only=True,
+        idempotent=True,
+        open_world=True,
+        search_hint="is Ollama running, diagnose, connection, version",
+        always_load=True,
+    ),
+)

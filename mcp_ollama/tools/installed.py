@@ -57,6 +57,19 @@ async def show_model(
 
 
 TOOLS = (
-    ToolSpec(run=list_models, title="List installed models", read_only=True, idempotent=True),
-    ToolSpec(run=show_model, title="Show a model", read_only=True, idempotent=True),
+    ToolSpec(
+        run=list_models,
+        title="List installed models",
+        read_only=True,
+        idempotent=True,
+        search_hint="installed local LLMs, Ollama models on disk, sizes, capabilities",
+        always_load=True,
+    ),
+    ToolSpec(
+        run=show_model,
+        title="Show a model",
+        read_only=True,
+        idempotent=True,
+        search_hint="details of a model: context length, parameters, template, licence",
+    ),
 )

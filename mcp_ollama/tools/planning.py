@@ -43,7 +43,28 @@ async def recommend_models(
 
 
 TOOLS = (
-    ToolSpec(run=plan_pull, title="Plan a pull", read_only=True, idempotent=True, open_world=True),
-    ToolSpec(run=check_updates, title="Check for updates", read_only=True, idempotent=True, open_world=True),
-    ToolSpec(run=recommend_models, title="Recommend models", read_only=True, idempotent=True, open_world=True),
+    ToolSpec(
+        run=plan_pull,
+        title="Plan a pull",
+        read_only=True,
+        idempotent=True,
+        open_world=True,
+        search_hint="download size, disk space, does a model fit",
+    ),
+    ToolSpec(
+        run=check_updates,
+        title="Check for updates",
+        read_only=True,
+        idempotent=True,
+        open_world=True,
+        search_hint="outdated models, newer versions",
+    ),
+    ToolSpec(
+        run=recommend_models,
+        title="Recommend models",
+        read_only=True,
+        idempotent=True,
+        open_world=True,
+        search_hint="find a model to download, suggestions",
+    ),
 )

@@ -71,7 +71,8 @@ async def load_model(
     if found.remote_host:
         raise RefusedError(f"{found.name} runs on {found.remote_host}, not in this server's memory.", "Just use it.")
     load = app.loads.start(ModelName.for_pull(found.name), keep)
-    await wait_for_load(load, call.report_progress, seconds=wait_seconds, keepalive=app.timeouts.progress_keepalive)
+    async with call.waiting():
+        await wait_for_load(load, call.report_progress, seconds=wait_seconds, keepalive=app.timeouts.progress_keepalive)
     if error := load.error:
         error = damaged(found) if isinstance(error, ModelNotFoundError) else error
         problem = f"{found.name} could not be loaded. {error.problem}"
@@ -130,7 +131,23 @@ async def _loaded(app: App, model: InstalledModel, load: Load) -> LoadResult:
 
 
 TOOLS = (
-    ToolSpec(run=list_running_models, title="List running models", read_only=True, idempotent=True),
-    ToolSpec(run=load_model, title="Load a model", idempotent=True, waits=True),
-    ToolSpec(run=unload_model, title="Unload models", idempotent=True),
+    ToolSpec(
+        run=list_running_models,
+        title="List running models",
+        read_only=True,
+        idempotent=True,
+        search_hint="loaded models, GPU memory, VRAM in use",
+    ),
+    ToolSpec(
+        run=load_model,
+        title="Load a model",
+        idempotent=True,
+        search_hint="warm up, preload into GPU memory",
+    ),
+    ToolSpec(
+        run=unload_model,
+        title="Unload models",
+        idempotent=True,
+        search_hint="free GPU memory, stop a model",
+    ),
 )

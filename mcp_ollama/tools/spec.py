@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from inspect import cleandoc
+from inspect import cleandoc, signature
 from typing import Literal, Protocol
 
 from pydantic import BaseModel
@@ -79,11 +79,14 @@ class Call:
         app: The application that the call is about.
         report_progress: Sends progress to the client.
         consent: Asks the user for consent.
+        waiting: Suspends the limits of the call, its timeout and its share of the server's work, for the time in
+            which it only waits for a transfer or a load.
     """
 
     app: App
     report_progress: ReportProgress
     consent: AskConsent
+    waiting: Callable[[], AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +100,14 @@ class ToolSpec:
         destructive: The tool can delete or overwrite.
         idempotent: A second call with the same arguments changes nothing more.
         open_world: The tool reaches beyond the Ollama server.
-        waits: The handler limits its time by `wait_seconds`; the server limits all others.
         overwrites: The tool is destructive only when it overwrites; it refuses to where nothing may be deleted.
         uploads: The tool publishes a model; it exists only when the operator allows pushes.
         unasked: The description where the operator has disabled confirmations; default: the docstring.
+        arguments_of: Arguments and the setting on which each depends, such as `("kind", "allow_push")`: clients see
+            the argument only where the setting is true.
+        search_hint: Words that a person would use, for clients that search among deferred tools.
+        always_load: Clients that defer tools should not defer this one.
+        page: URI of the page that clients with MCP Apps show for its result.
     """
 
     run: Callable[..., Awaitable[BaseModel]]
@@ -109,20 +116,32 @@ class ToolSpec:
     destructive: bool = False
     idempotent: bool = False
     open_world: bool = False
-    waits: bool = False
     overwrites: bool = False
     uploads: bool = False
     unasked: str | None = None
+    arguments_of: tuple[tuple[str, str], ...] = ()
+    search_hint: str = ""
+    always_load: bool = False
+    page: str = ""
 
     @property
     def name(self) -> str:
         """The name by which a client calls it."""
         return self.run.__name__
 
+    @property
+    def waits(self) -> bool:
+        """Whether the handler waits for a transfer or a load, as long as its `wait_seconds` say."""
+        return "wait_seconds" in signature(self.run).parameters
+
     def description(self, settings: OllamaSettings) -> str:
         """Return the description that models read."""
         text = self.run.__doc__ if settings.confirm_delete or self.unasked is None else self.unasked
         return cleandoc(text or "")
+
+    def hidden_arguments(self, settings: OllamaSettings) -> set[str]:
+        """Return the arguments that have no effect under these settings."""
+        return {name for name, setting in self.arguments_of if not getattr(settings, setting)}
 
     def disabled_by(self, settings: OllamaSettings) -> str:
         """Return the environment variable and value that disable the tool; empty when it is enabled."""

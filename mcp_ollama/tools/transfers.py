@@ -18,9 +18,7 @@ Model = Annotated[str, Field(description="Model to pull, such as llama3.2:3b or 
 OwnModel = Annotated[str, Field(description="Installed model, named for where it goes, such as yourname/llama3.2:3b.")]
 WaitSeconds = Annotated[
     float | None,
-    Field(
-        ge=0, le=3600, description="Longest wait for the end; 0 returns at once. Left out: the operator's, mostly 45."
-    ),
+    Field(ge=0, le=3600, description="Longest wait for the end; 0 returns at once. Default: {pull_wait}."),
 ]
 Insecure = Annotated[
     bool, Field(description="Plain http to the registry; only for hosts that the operator has named for it.")
@@ -91,14 +89,15 @@ async def cancel_pull(
 
 
 async def _follow(call: Call, app: App, job: Job, wait_seconds: float | None) -> Transfer:
-    await wait_for_transfer(
-        app.transfers,
-        job,
-        call.report_progress,
-        seconds=app.settings.pull_wait if wait_seconds is None else wait_seconds,
-        interval=app.timeouts.progress_interval,
-        keepalive=app.timeouts.progress_keepalive,
-    )
+    async with call.waiting():
+        await wait_for_transfer(
+            app.transfers,
+            job,
+            call.report_progress,
+            seconds=app.settings.pull_wait if wait_seconds is None else wait_seconds,
+            interval=app.timeouts.progress_interval,
+            keepalive=app.timeouts.progress_keepalive,
+        )
     transfer = app.transfers.snapshot(job)
     if job.error:
         raise FailedError(f"The {job.kind} of {job.name} failed: {job.error.problem}", job.error.next_step, transfer)
@@ -112,8 +111,34 @@ async def _follow(call: Call, app: App, job: Job, wait_seconds: float | None) ->
 
 
 TOOLS = (
-    ToolSpec(run=pull_model, title="Pull a model", idempotent=True, open_world=True, waits=True),
-    ToolSpec(run=push_model, title="Push a model", idempotent=True, open_world=True, waits=True, uploads=True),
-    ToolSpec(run=list_pulls, title="List pulls", read_only=True, idempotent=True),
-    ToolSpec(run=cancel_pull, title="Cancel a pull", idempotent=True),
+    ToolSpec(
+        run=pull_model,
+        title="Pull a model",
+        idempotent=True,
+        open_world=True,
+        search_hint="download, install or update a model from Ollama or Hugging Face",
+        always_load=True,
+    ),
+    ToolSpec(
+        run=push_model,
+        title="Push a model",
+        idempotent=True,
+        open_world=True,
+        uploads=True,
+        search_hint="upload, publish a model",
+    ),
+    ToolSpec(
+        run=list_pulls,
+        title="List pulls",
+        read_only=True,
+        idempotent=True,
+        search_hint="download progress, queue, failed downloads",
+    ),
+    ToolSpec(
+        run=cancel_pull,
+        title="Cancel a pull",
+        idempotent=True,
+        search_hint="stop a download",
+        arguments_of=(("kind", "allow_push"),),
+    ),
 )

@@ -23,9 +23,13 @@ from mcp.server.lowlevel import Server
 from mcp.server.subscriptions import ListenHandler
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AnyHttpUrl, SecretStr
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from mcp_ollama.server._sdk_compat import sessions_of
+from mcp_ollama.server.dashboard import dashboard_headers, dashboard_html
 from mcp_ollama.transports import startup
 from mcp_ollama.transports.http_guard import PATH, Guard, in_url
 from mcp_ollama.transports.http_sessions import SESSION_LIMIT, SessionEviction
@@ -80,14 +84,20 @@ def serve(
             auth=AuthSettings(issuer_url=AnyHttpUrl(url), resource_server_url=None) if token else None,
             token_verifier=_OneToken(token) if token else None,
         )
+        app.router.routes.append(Route("/", _dashboard, methods=["GET"]))
         app.router.redirect_slashes = False  # a redirect would repeat a Host that nothing has checked
         guarded = Guard(SessionEviction(app, server), (address.host, host), port, names)
         runner = _Uvicorn(_configured(guarded), server)
         logging.getLogger("uvicorn.error").addFilter(_is_news)
         with suppress(OSError):  # there may be no stderr, or nobody who reads it
-            os.write(2, f"Serving on {url}{PATH}\n".encode())
+            os.write(2, f"Serving on {url}{PATH}\nDashboard at {url}/\n".encode())
         startup.freeze()
         return anyio.run(runner.run_until_signal, listener)
+
+
+async def _dashboard(_: Request) -> HTMLResponse:
+    # No token is needed for the page: it holds no data, and `/mcp` asks for one.
+    return HTMLResponse(dashboard_html(), headers=dashboard_headers())
 
 
 def _configured(app: ASGIApp) -> uvicorn.Config:

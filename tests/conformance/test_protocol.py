@@ -28,7 +28,7 @@ def server() -> OllamaServer:
     return build_server(OllamaSettings(base_url=NOWHERE), prompts=[PromptSpec(tidy_up, "Tidy up")])
 
 
-async def test_what_never_changes_may_be_kept_for_an_hour(server: OllamaServer):
+async def test_constant_lists_carry_a_cache_hint_of_an_hour(server: OllamaServer):
     async with host(server, "auto") as asking:
         tools = await asking.client.list_tools()
         prompts = await asking.client.list_prompts()
@@ -37,7 +37,7 @@ async def test_what_never_changes_may_be_kept_for_an_hour(server: OllamaServer):
     assert (resources.ttl_ms, resources.cache_scope) == (5_000, "private")
 
 
-async def test_a_prompt_is_filled_in(server: OllamaServer, era: Era):
+async def test_prompt_with_arguments_is_rendered(server: OllamaServer, era: Era):
     async with host(server, era) as asking:
         prompt = await asking.client.get_prompt("tidy_up", {"gigabytes": "7.5"})
     assert [message.content.text for message in prompt.messages if message.content.type == "text"] == ["Free 7.5 GB."]
@@ -53,7 +53,7 @@ async def test_a_prompt_is_filled_in(server: OllamaServer, era: Era):
         ("tidy_up", {"gigabytes": "1", "tone": "kind"}, "tone"),
     ],
 )
-async def test_a_prompt_that_cannot_be_filled_in_is_an_error_of_its_parameters(
+async def test_prompt_with_invalid_arguments_is_a_protocol_error(
     server: OllamaServer, era: Era, name: str, arguments: dict[str, str] | None, why: str
 ):
     async with host(server, era) as asking:
@@ -62,7 +62,7 @@ async def test_a_prompt_that_cannot_be_filled_in_is_an_error_of_its_parameters(
     assert refused.value.error.code == INVALID_PARAMS
 
 
-async def test_a_bug_in_a_prompt_is_told_apart_and_its_text_is_hidden(server: OllamaServer, era: Era):
+async def test_bug_in_a_prompt_is_hidden_from_the_client(server: OllamaServer, era: Era):
     async with host(server, era) as asking:
         with pytest.raises(MCPError) as refused:
             await asking.client.get_prompt("tidy_up", {"gigabytes": "1", "why": "broken"})

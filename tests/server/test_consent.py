@@ -1,4 +1,4 @@
-"""Asking the user through the host: whatever goes wrong counts as no, in both protocol eras."""
+"""Consent elicited through the client, in both protocol eras: only an explicit true allows an action."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ MODEL = "llama3.2:3b"
 
 
 class User:
-    """Answers every question in the same way, and remembers it."""
+    """A user who answers every question in the same way; the questions are recorded."""
 
     def __init__(self, answer: ElicitResult | ErrorData | None) -> None:
         self.answer = answer
@@ -54,7 +54,7 @@ async def delete(era: Era, user: User, timeouts: Timeouts | None = None, **more:
         return await Host(client)("delete_model", model=MODEL, **more)
 
 
-async def test_a_user_who_agrees_is_asked_once_with_name_digest_and_bytes(simulator: Simulator, era: Era):
+async def test_consent_given_deletes_after_one_question_with_name_and_bytes(simulator: Simulator, era: Era):
     digest = simulator.model(MODEL).manifest.digest
     user = said("accept", confirm=True)
     with anyio.fail_after(5):
@@ -75,11 +75,13 @@ async def test_a_user_who_agrees_is_asked_once_with_name_digest_and_bytes(simula
     ],
     ids=["decline", "accept but no", "cancel"],
 )
-async def test_a_user_who_does_not_agree_keeps_the_model(user: User, reason: str, simulator: Simulator, era: Era):
+async def test_consent_refused_keeps_the_model(user: User, reason: str, simulator: Simulator, era: Era):
     with anyio.fail_after(5):
         answer = await delete(era, user)
     assert (answer["deleted"], answer["reason"]) == (False, reason)
     assert "nothing was deleted" in answer["next_step"]
+    shown = user.answer == ElicitResult(action="accept", content={"confirm": False})
+    assert "MCP_OLLAMA_CONFIRM_DELETE=false" in answer["next_step"] or shown
     assert "confirmation" not in answer
     assert not simulator.asked("/api/delete")
 
@@ -89,7 +91,7 @@ async def test_a_user_who_does_not_agree_keeps_the_model(user: User, reason: str
     [None, {"confirm": "perhaps"}, {"confirm": "yes"}, {"confirm": "true"}, {"confirm": 1}, {"other": True}],
     ids=repr,
 )
-async def test_an_answer_that_makes_no_sense_is_a_no(content: Any, simulator: Simulator, era: Era):
+async def test_malformed_answer_keeps_the_model(content: Any, simulator: Simulator, era: Era):
     with anyio.fail_after(5):
         answer = await delete(era, User(ElicitResult(action="accept", content=content)))
     assert (answer["deleted"], answer["reason"]) == (False, "cancelled")
@@ -110,7 +112,7 @@ async def test_client_error_on_asking_leads_to_a_token(simulator: Simulator, era
         assert (await Host(client)("delete_model", model=MODEL, confirm=answer["confirmation"]))["deleted"]
 
 
-async def test_a_silent_user_is_not_waited_for_without_end(simulator: Simulator, era: Era):
+async def test_unanswered_question_times_out_and_keeps_the_model(simulator: Simulator, era: Era):
     user = User(None)
     with anyio.move_on_after(1):
         # The newer revisions answer the call with the question: it is the host's own time that passes.
@@ -121,7 +123,7 @@ async def test_a_silent_user_is_not_waited_for_without_end(simulator: Simulator,
     assert Timeouts().elicitation == 120
 
 
-async def test_the_clock_of_a_call_stands_still_while_its_user_thinks(simulator: Simulator):
+async def test_timeout_of_a_call_excludes_the_time_of_its_question(simulator: Simulator):
     class Slow(User):
         async def __call__(self, context: Any, params: ElicitRequestParams) -> ElicitResult | ErrorData:
             await anyio.sleep(0.5)
@@ -133,7 +135,7 @@ async def test_the_clock_of_a_call_stands_still_while_its_user_thinks(simulator:
 
 
 @pytest.mark.parametrize("change", ["replaced", "gone"])
-async def test_a_model_that_changes_while_the_user_thinks_is_not_deleted(change: str, simulator: Simulator, era: Era):
+async def test_model_changed_during_the_question_is_kept(change: str, simulator: Simulator, era: Era):
     class Meanwhile(User):
         async def __call__(self, context: Any, params: ElicitRequestParams) -> ElicitResult | ErrorData:
             simulator.library.remove(simulator.model(MODEL))
@@ -176,7 +178,7 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("tool", TAKEN)
-async def test_a_pull_that_begins_while_the_user_thinks_is_not_undone(tool: str, simulator: Simulator, era: Era):
+async def test_pull_started_during_the_question_blocks_the_action(tool: str, simulator: Simulator, era: Era):
     simulator.install("other")
     simulator.registry.publish(MODEL, size_bytes=9_000_000)
     simulator.faults.add(MODEL, Stall(at=0.5))
@@ -193,7 +195,7 @@ async def test_a_pull_that_begins_while_the_user_thinks_is_not_undone(tool: str,
         assert not simulator.asked(path)
 
 
-async def test_an_answer_counts_once(simulator: Simulator):
+async def test_answer_repeated_confirms_nothing(simulator: Simulator):
     async with Client(built(Timeouts()), elicitation_callback=said("cancel")) as client:
         question = await rounds(client)
         assert isinstance(question, InputRequiredResult)
@@ -204,7 +206,7 @@ async def test_an_answer_counts_once(simulator: Simulator):
     assert simulator.is_installed(MODEL)
 
 
-async def test_an_answer_that_comes_too_late_or_is_none_deletes_nothing(simulator: Simulator):
+async def test_late_or_missing_answer_keeps_the_model(simulator: Simulator):
     async with Client(built(Timeouts(confirmation_ttl=0)), elicitation_callback=said("cancel")) as client:
         question = await rounds(client)
         assert isinstance(question, InputRequiredResult)
@@ -222,7 +224,7 @@ async def test_an_answer_that_comes_too_late_or_is_none_deletes_nothing(simulato
     assert not simulator.asked("/api/delete")
 
 
-async def test_a_yes_that_nobody_asked_for_deletes_nothing(simulator: Simulator):
+async def test_unrequested_answer_keeps_the_model(simulator: Simulator):
     async with Client(built(Timeouts()), elicitation_callback=said("cancel")) as client:
         assert isinstance(await rounds(client, input_responses=yes()), InputRequiredResult)
         with pytest.raises(MCPError):
@@ -230,7 +232,7 @@ async def test_a_yes_that_nobody_asked_for_deletes_nothing(simulator: Simulator)
     assert not simulator.asked("/api/delete")
 
 
-async def test_an_operator_can_turn_the_asking_off(simulator: Simulator, era: Era):
+async def test_disabled_confirmation_deletes_without_a_question(simulator: Simulator, era: Era):
     user = said("decline")
     async with Client(built(Timeouts(), confirm_delete=False), mode=era, elicitation_callback=user) as client:
         assert (await Host(client)("delete_model", model=MODEL))["deleted"]

@@ -1,4 +1,4 @@
-"""Documents and prompts: the same data as the tools, and hosts are told when it changes, in both protocol eras."""
+"""Resources, prompts and change notifications, in both protocol eras."""
 
 import json
 from typing import Any
@@ -46,7 +46,7 @@ async def document(host: Host, uri: str) -> Any:
     return json.loads(content.text)
 
 
-async def test_documents_hold_what_the_tools_answer(simulator: Simulator, connect: Connect):
+async def test_resources_hold_the_same_data_as_the_tools(simulator: Simulator, connect: Connect):
     simulator.load("llama3.2:3b")
     async with connect() as host:
         assert await document(host, "ollama://models") == await host("list_models", limit=200)
@@ -55,7 +55,7 @@ async def test_documents_hold_what_the_tools_answer(simulator: Simulator, connec
             assert await document(host, f"ollama://models/{name}") == await host("show_model", model=name)
 
 
-async def test_every_installed_model_is_a_document_and_can_be_completed(simulator: Simulator, connect: Connect):
+async def test_installed_models_are_listed_and_completed(simulator: Simulator, connect: Connect):
     async with connect() as host:
         uris = [str(one.uri) for one in (await host.client.list_resources()).resources]
         assert uris[-2:] == ["ollama://models/hf.co/user/repo:Q4_K_M", "ollama://models/llama3.2:3b"]
@@ -64,7 +64,7 @@ async def test_every_installed_model_is_a_document_and_can_be_completed(simulato
     assert offered.completion.values == ["llama3.2:3b"]
 
 
-async def test_the_list_of_documents_is_there_whatever_ollama_does(simulator: Simulator, connect: Connect):
+async def test_resource_list_survives_any_failure_of_ollama(simulator: Simulator, connect: Connect):
     simulator.respond("/api/tags", body='{"models":[{"name":"a b"},{"name":"good:1"}]}')
     async with connect(timeouts=Timeouts(health_extra=0.2)) as host:
         uris = [str(one.uri) for one in (await host.client.list_resources()).resources]
@@ -81,7 +81,7 @@ async def test_the_list_of_documents_is_there_whatever_ollama_does(simulator: Si
         assert (await host.client.complete(template, {"name": "model", "value": ""})).completion.values == []
 
 
-async def test_a_document_that_is_not_there_is_told(connect: Connect):
+async def test_resource_of_a_missing_model_is_an_error(connect: Connect):
     async with connect() as host:
         with pytest.raises(MCPError, match="is not installed") as caught:
             await host.client.read_resource("ollama://models/nope")
@@ -102,8 +102,8 @@ async def follow(client: Client, *uris: str) -> None:
         await client.session.send_request(SubscribeRequest(params=SubscribeRequestParams(uri=uri)), EmptyResult)
 
 
-class Heard:
-    """What a host of the older era is told, until it has heard of so many documents."""
+class Received:
+    """Notifications that a handshake client has received; `all` is set after the wanted number of updates."""
 
     def __init__(self, updates: int) -> None:
         self.lists = 0
@@ -120,13 +120,13 @@ class Heard:
                 self.all.set()
 
 
-async def test_older_hosts_are_told_of_changes_of_the_list_and_of_what_they_follow(
+async def test_handshake_client_receives_list_changes_and_its_subscriptions(
     simulator: Simulator, running: RunningSimulator
 ):
     simulator.registry.publish("new:1", size_bytes=MB)
-    heard = Heard(updates=7)
+    received = Received(updates=7)
     with anyio.fail_after(10):
-        async with Client(built(QUICK, confirm_delete=False), mode="legacy", message_handler=heard) as client:
+        async with Client(built(QUICK, confirm_delete=False), mode="legacy", message_handler=received) as client:
             host = Host(client)
             await follow(client, "ollama://models/new:1", "ollama://models")
             unfollow = UnsubscribeRequest(params=UnsubscribeRequestParams(uri="ollama://models"))
@@ -136,38 +136,38 @@ async def test_older_hosts_are_told_of_changes_of_the_list_and_of_what_they_foll
             await follow(client, "ollama://running", "ollama://pulls", "ollama://models/copy:1", AGENT)
             await host.refusal("pull_model", model="nope")
             await host("load_model", model="copy:1")
-            await heard.all.wait()
-    assert heard.lists == 4
-    assert heard.updates[:4] == ["ollama://models/new:1"] * 2 + ["ollama://pulls"] * 2
-    assert sorted(heard.updates[4:]) == [AGENT, "ollama://models/copy:1", "ollama://running"]
+            await received.all.wait()
+    assert received.lists == 4
+    assert received.updates[:4] == ["ollama://models/new:1"] * 2 + ["ollama://pulls"] * 2
+    assert sorted(received.updates[4:]) == [AGENT, "ollama://models/copy:1", "ollama://running"]
 
 
-async def test_a_change_is_told_under_the_name_that_the_server_lists(simulator: Simulator, running: RunningSimulator):
+async def test_change_is_published_under_the_listed_name(simulator: Simulator, running: RunningSimulator):
     simulator.install("new:1", size_bytes=1000)
     simulator.install("other:1", size_bytes=2000)
     simulator.registry.publish("new:1", size_bytes=MB)
-    heard = Heard(updates=2)
+    received = Received(updates=2)
     with anyio.fail_after(10):
-        async with Client(built(QUICK, confirm_delete=False), mode="legacy", message_handler=heard) as client:
+        async with Client(built(QUICK, confirm_delete=False), mode="legacy", message_handler=received) as client:
             await follow(client, "ollama://models/new:1")
             assert (await Host(client)("pull_model", model="NEW:1"))["model"] == "new:1"
             await Host(client)("copy_model", source="other:1", destination="New:1", overwrite=True)
-            await heard.all.wait()
-    assert heard.updates == ["ollama://models/new:1"] * 2
+            await received.all.wait()
+    assert received.updates == ["ollama://models/new:1"] * 2
 
 
-async def test_what_a_host_may_follow_is_bounded(simulator: Simulator, running: RunningSimulator):
+async def test_subscriptions_of_a_client_are_limited(simulator: Simulator, running: RunningSimulator):
     followed: set[str] = {f"ollama://models/m{number}" for number in range(MAX_SUBSCRIPTIONS)}
     with anyio.fail_after(10):
         async with Client(built(QUICK), mode="legacy") as client:
-            with pytest.raises(MCPError, match="No document has so long an address"):
+            with pytest.raises(MCPError, match="No resource has a URI of this length"):
                 await follow(client, f"ollama://models/{'x' * 1000}")
             await follow(client, *sorted(followed))
-            with pytest.raises(MCPError, match="1000 documents are followed already"):
+            with pytest.raises(MCPError, match="1000 resources are subscribed to already"):
                 await follow(client, "ollama://one/too/many")
 
 
-async def test_newer_hosts_are_told_on_their_listen_stream(simulator: Simulator, running: RunningSimulator):
+async def test_stateless_client_receives_changes_on_its_listen_stream(simulator: Simulator, running: RunningSimulator):
     simulator.registry.publish("new:1", size_bytes=MB)
     with anyio.fail_after(10):
         async with (
@@ -193,7 +193,7 @@ PROMPTS = {
 }
 
 
-async def test_each_prompt_names_only_tools_that_there_are(connect: Connect):
+async def test_prompts_name_only_existing_tools(connect: Connect):
     async with connect() as host:
         tools = {tool.name for tool in (await host.client.list_tools()).tools}
         prompts = (await host.client.list_prompts()).prompts
@@ -226,14 +226,14 @@ async def test_each_prompt_names_only_tools_that_there_are(connect: Connect):
         ("free_disk_space", {"gigabytes": "-1"}),
     ],
 )
-async def test_a_wrong_prompt_is_a_protocol_error(name: str, arguments: dict[str, str], connect: Connect):
+async def test_invalid_prompt_request_is_a_protocol_error(name: str, arguments: dict[str, str], connect: Connect):
     async with connect() as host:
         with pytest.raises(MCPError) as caught:
             await host.client.get_prompt(name, arguments)
     assert caught.value.code == INVALID_PARAMS
 
 
-async def test_a_bug_in_a_prompt_is_no_fault_of_its_arguments():
+async def test_bug_in_a_prompt_is_an_internal_error():
     def broken() -> str:
         """Fail."""
         raise RuntimeError("planted")

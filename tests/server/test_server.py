@@ -1,4 +1,4 @@
-"""The server as a whole: what hosts are told, how arguments are taken, and what never gets out."""
+"""The server as a whole: its lists, the validation of arguments, and the protection of secrets."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ class Nothing(BaseModel):
 
 
 async def needed(host: Host) -> dict[str, dict[str, Any]]:
-    """Give each tool with arguments that make a short call."""
+    """Return each tool with arguments that make a short call."""
     calls: dict[str, dict[str, Any]] = {}
     for tool in (await host.client.list_tools()).tools:
         properties = tool.input_schema["properties"]
@@ -39,16 +39,16 @@ async def needed(host: Host) -> dict[str, dict[str, Any]]:
     return calls
 
 
-async def test_the_list_of_tools_is_what_was_agreed_on() -> None:
+async def test_tool_list_equals_its_snapshot() -> None:
     listed = await listed_tools(allow_push=True)
     document = [tool.model_dump(by_alias=True, exclude_none=True, mode="json") for tool in listed]
-    # `pytest --inline-snapshot=fix` writes the file anew.
+    # `pytest --inline-snapshot=fix` rewrites the file.
     assert json.dumps(document, indent=2, ensure_ascii=False) + "\n" == external_file(
         "../data/tools.json", format=".txt"
     )
 
 
-async def test_a_host_is_told_who_is_there(connect: Connect) -> None:
+async def test_handshake_names_the_server_and_its_instructions(connect: Connect) -> None:
     async with connect() as host:
         server = host.client.server_info
         assert server
@@ -56,7 +56,7 @@ async def test_a_host_is_told_who_is_there(connect: Connect) -> None:
         assert "list_models" in (host.client.instructions or "")
 
 
-async def test_tools_are_listed_without_a_word_to_ollama(
+async def test_tool_list_sends_no_request_to_ollama(
     running: RunningSimulator, simulator: Simulator, connect: Connect
 ) -> None:
     async with connect() as host:
@@ -66,13 +66,13 @@ async def test_tools_are_listed_without_a_word_to_ollama(
     assert not simulator.requests
 
 
-async def test_tools_are_listed_while_ollama_is_down(nowhere: str, connect: Connect) -> None:
+async def test_tool_list_works_while_ollama_is_down(nowhere: str, connect: Connect) -> None:
     async with connect(base_url=nowhere) as host:
         assert len((await host.client.list_tools()).tools) >= 5
         assert f"Nothing answers at {nowhere}." in await host.refusal("list_models")
 
 
-async def test_each_conversation_has_a_life_of_its_own(simulator: Simulator, connect: Connect) -> None:
+async def test_each_lifespan_has_its_own_transfers(simulator: Simulator, connect: Connect) -> None:
     simulator.registry.publish("a")
     async with connect() as host:
         await host("pull_model", model="a")
@@ -82,7 +82,7 @@ async def test_each_conversation_has_a_life_of_its_own(simulator: Simulator, con
 
 
 @pytest.mark.parametrize("name", ["list_model", "", "x" * 5_000])
-async def test_an_unknown_tool_is_an_error_of_the_protocol(name: str, connect: Connect) -> None:
+async def test_unknown_tool_is_a_protocol_error(name: str, connect: Connect) -> None:
     async with connect() as host:
         with pytest.raises(MCPError) as caught:
             await host.client.call_tool(name, {})
@@ -101,7 +101,7 @@ ADDRESSES = {
 
 
 @pytest.mark.parametrize("address", ADDRESSES, ids=len)
-async def test_an_unknown_document_is_told_without_repeating_a_long_address(address: str, connect: Connect) -> None:
+async def test_unknown_resource_error_truncates_a_long_uri(address: str, connect: Connect) -> None:
     async with connect() as host:
         with pytest.raises(MCPError) as caught:
             await host.client.read_resource(address)
@@ -136,13 +136,13 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("list_models", {"sort": "date"}, "sort should be 'modified', 'size' or 'name'."),
     ("pull_model", {"model": "a", "wait_seconds": 3601}, "wait_seconds should be less than or equal to 3600."),
     ("pull_model", {"model": "a", "wait_seconds": "NaN"}, "wait_seconds should be "),
-    ("pull_model", {"model": "a", "insecure": "perhaps"}, "insecure should be a valid boolean, unable "),
+    ("pull_model", {"model": "a", "insecure": "true"}, "insecure should be a valid boolean."),
     ("list_models", {f"{number}{'x' * 500}": number for number in range(50)}, "there is no argument '0xxx"),
     ("list_models", {"\x1b[31m\n": 1}, "there is no argument '\\x1b[31m\\n' (there is: contains"),
 ]  # fmt: skip
 
 
-async def test_wrong_arguments_are_refused_in_one_sentence(
+async def test_invalid_arguments_are_refused_in_one_sentence(
     simulator: Simulator, connect: Connect, subtests: pytest.Subtests
 ) -> None:
     async with connect() as host:
@@ -153,7 +153,7 @@ async def test_wrong_arguments_are_refused_in_one_sentence(
     assert not simulator.requests
 
 
-async def test_each_tool_refuses_what_it_does_not_know(simulator: Simulator, connect: Connect) -> None:
+async def test_unknown_argument_is_refused_by_each_tool(simulator: Simulator, connect: Connect) -> None:
     async with connect() as host:
         for tool, arguments in (await needed(host)).items():
             sentence = await host.refusal(tool, **arguments, tpyo=None)
@@ -161,7 +161,7 @@ async def test_each_tool_refuses_what_it_does_not_know(simulator: Simulator, con
     assert not simulator.requests
 
 
-async def test_each_tool_takes_null_for_what_is_optional(simulator: Simulator, connect: Connect) -> None:
+async def test_null_for_optional_arguments_is_accepted_by_each_tool(simulator: Simulator, connect: Connect) -> None:
     simulator.install("a")
     async with connect(pull_wait=0) as host:
         for tool in (await host.client.list_tools()).tools:
@@ -172,7 +172,7 @@ async def test_each_tool_takes_null_for_what_is_optional(simulator: Simulator, c
 
 
 @pytest.mark.parametrize("bug", [ZeroDivisionError(f"at /srv/{KEY}.py"), "no answer"], ids=["raised", "returned"])
-async def test_a_bug_is_hidden_from_the_model_and_logged(
+async def test_bug_in_a_tool_is_logged_and_hidden_from_the_client(
     bug: Exception | str, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(call: Call) -> Nothing:
@@ -192,25 +192,27 @@ async def test_a_bug_is_hidden_from_the_model_and_logged(
     assert (KEY in caplog.text) == isinstance(bug, Exception)
 
 
-async def test_a_call_that_takes_too_long_gets_a_sentence(simulator: Simulator, connect: Connect) -> None:
+async def test_slow_call_times_out_with_a_sentence(simulator: Simulator, connect: Connect) -> None:
     simulator.delay("/api/tags", 30)
     async with connect(timeouts=Timeouts(call=0.05)) as host:
         sentence = await host.refusal("list_models")
     assert sentence == "The Ollama server is too slow: no end within 0.05 s. See health, then call again."
 
 
-async def test_a_tool_that_waits_by_itself_is_not_cut_off(connect: Connect) -> None:
+async def test_waiting_call_exceeds_the_timeout(connect: Connect) -> None:
     async def patient(call: Call) -> Nothing:
         """Wait a little longer than other tools may."""
-        await anyio.sleep(0.05)
+        async with call.waiting():
+            # Longer than the timeout of the call.
+            await anyio.sleep(0.05)
         return Nothing()
 
-    async with connect(ToolSpec(run=patient, title="Wait", waits=True), timeouts=Timeouts(call=0.01)) as host:
+    async with connect(ToolSpec(run=patient, title="Wait"), timeouts=Timeouts(call=0.01)) as host:
         assert await host("patient") == {"said": "nothing"}
 
 
 @pytest.mark.parametrize("server", ["good", "refusing", "echoing", "dead"])
-async def test_a_secret_goes_to_the_server_and_nowhere_else(
+async def test_secrets_reach_only_the_ollama_server(
     server: str, simulator: Simulator, nowhere: str, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -1,4 +1,4 @@
-"""A host in this process: it calls tools in memory, and checks what holds for every answer."""
+"""An MCP client in this process: it calls tools in memory, and checks the rules for every result."""
 
 import json
 import random
@@ -60,7 +60,7 @@ class Host:
         return result
 
     async def until_reported(self, times: int) -> None:
-        """Wait until progress was told so many times."""
+        """Wait until progress was reported this many times."""
         while len(self.reported) < times:
             self._reported_more = anyio.Event()
             await self._reported_more.wait()

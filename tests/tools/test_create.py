@@ -164,7 +164,7 @@ async def test_where_nothing_may_be_deleted_nothing_is_overwritten(tool: str, si
         assert "MCP_OLLAMA_ACCESS=no-delete" in text
         assert (await host("copy_model", source="llama3.2:3b", destination="mine"))["created"]
     async with connect(access="read-only") as host:
-        assert "is switched off" in await host.refusal(tool, **WAYS[tool])
+        assert "is disabled" in await host.refusal(tool, **WAYS[tool])
 
 
 async def test_a_copy_over_the_same_model_loses_nothing_and_asks_nobody(simulator: Simulator, connect: Connect):

@@ -145,7 +145,7 @@ async def test_advice_that_cannot_be_followed_here_says_so(simulator: Simulator,
     async with connect(access="read-only") as host:
         assert await host.refusal("show_model", model="a") == (
             "The model a:latest is not installed. No model is installed yet: pull one with pull_model. "
-            "pull_model is switched off by the operator (MCP_OLLAMA_ACCESS=read-only)."
+            "pull_model is disabled by the operator (MCP_OLLAMA_ACCESS=read-only)."
         )
 
 
@@ -334,5 +334,5 @@ async def test_a_tool_that_is_switched_off_is_not_there_and_says_so(
         assert tool not in (host.client.instructions or "")
     assert tool not in listed
     assert {"list_models", "show_model", "list_pulls", "health"} <= listed
-    assert sentence == f"{tool} is switched off by the operator (MCP_OLLAMA_ACCESS={access})."
+    assert sentence == f"{tool} is disabled by the operator (MCP_OLLAMA_ACCESS={access})."
     assert not simulator.requests

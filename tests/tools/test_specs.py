@@ -56,6 +56,13 @@ def schemas_in(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from schemas_in(child)
 
 
+async def test_every_tool_has_a_search_hint_and_three_are_always_loaded() -> None:
+    meta = {tool.name: tool.meta or {} for tool in await listed_tools(allow_push=True)}
+    assert all(10 < len(one["anthropic/searchHint"]) < 80 for one in meta.values())
+    loaded = {name for name, one in meta.items() if one.get("anthropic/alwaysLoad")}
+    assert loaded == {"list_models", "pull_model", "health"}
+
+
 def test_the_tools_of_the_first_days_are_there() -> None:
     assert {spec.name for spec in tools.ALL} >= FIRST
     assert len({spec.name for spec in tools.ALL}) == len(tools.ALL)

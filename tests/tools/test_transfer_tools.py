@@ -167,7 +167,7 @@ async def test_pushing_exists_only_where_the_operator_allows_it(connect: Connect
     async with connect() as host:
         assert "push_model" not in [tool.name for tool in (await host.client.list_tools()).tools]
         assert await host.refusal("push_model", model=OWN) == (
-            "push_model is switched off by the operator (MCP_OLLAMA_ALLOW_PUSH=false)."
+            "push_model is disabled by the operator (MCP_OLLAMA_ALLOW_PUSH=false)."
         )
     async with connect(allow_push=True) as host:
         assert "push_model" in [tool.name for tool in (await host.client.list_tools()).tools]

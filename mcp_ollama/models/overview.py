@@ -1,0 +1,117 @@
+"""The server at a glance, as the dashboard opens: models by size, memory, transfers, and what may be done."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import anyio
+from pydantic import BaseModel
+
+from mcp_ollama.models.app import App
+from mcp_ollama.models.formatting import format_bytes
+from mcp_ollama.models.job import Transfer
+from mcp_ollama.models.lookup import identity
+from mcp_ollama.models.running import RunningRow, running_row
+from mcp_ollama.ollama.errors import OllamaError
+from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
+
+MAX_MODELS = 20
+MAX_CHARACTERS = 3_000
+"""Of the whole answer: it reaches the model, too, where a client shows no dashboard."""
+
+
+class OverviewModel(BaseModel):
+    """An installed model in short."""
+
+    name: str
+    size_bytes: int
+    loaded: bool
+
+
+class Overview(BaseModel):
+    """The server at a glance; `actions` are the tools that the access tier allows, `error` why nothing is listed."""
+
+    summary: str
+    models: list[OverviewModel]
+    running: list[RunningRow]
+    transfers: list[Transfer]
+    actions: list[str]
+    base_url: str
+    error: str | None = None
+
+
+async def read_overview(app: App, actions: Iterable[str]) -> Overview:
+    """Ask what is installed and loaded, side by side; an Ollama server that does not answer is part of the answer.
+
+    Args:
+        app: The application.
+        actions: Names of the tools with which a person may change something.
+    """
+    overview = Overview(
+        summary="Ollama is unreachable.",
+        models=[],
+        running=[],
+        transfers=app.transfers.snapshots(),
+        actions=list(actions),
+        base_url=app.settings.base_url,
+    )
+    try:
+        installed, running = await _installed_and_running(app)
+    except OllamaError as error:
+        overview.error = str(error)
+    else:
+        loaded = {identity(one) for one in running}
+        overview.models = [
+            OverviewModel(name=one.name, size_bytes=one.size, loaded=identity(one) in loaded)
+            for one in sorted(installed, key=lambda one: -one.size)[:MAX_MODELS]
+        ]
+        overview.running = [running_row(one) for one in running]
+        overview.summary = _summary(installed, running)
+    return _shortened(overview)
+
+
+async def _installed_and_running(app: App) -> tuple[list[InstalledModel], list[RunningModel]]:
+    running: list[RunningModel] = []
+
+    async def ask_running() -> None:
+        try:
+            running.extend(await app.ollama.list_running_models())
+        except OllamaError:
+            # Optional: some servers and proxies lack `/api/ps`; `health` reports it.
+            return
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask_running)
+        try:
+            installed = await app.ollama.list_models()
+        except OllamaError as error:
+            group.cancel_scope.cancel()
+            failure = error
+        else:
+            failure = None
+    if failure:
+        raise failure
+    return installed, running
+
+
+def _summary(installed: list[InstalledModel], running: list[RunningModel]) -> str:
+    if not installed:
+        return "No model is installed yet."
+    total = sum({one.digest or one.name: one.size for one in installed if not one.remote_host}.values())
+    models = "1 model" if len(installed) == 1 else f"{len(installed):,} models"
+    return f"{models}, {format_bytes(total)} on disk; {len(running)} in memory."
+
+
+def _shortened(overview: Overview) -> Overview:
+    """Leave out the smallest models, then the last transfers and models in memory, until the answer is short."""
+    rows: tuple[_Rows, ...] = (overview.models, overview.transfers, overview.running)
+    while len(overview.model_dump_json(exclude_none=True)) > MAX_CHARACTERS:
+        longest = next((one for one in rows if len(one) > 1), None)
+        if longest is None:
+            break
+        longest.pop()
+    return overview
+
+
+class _Rows(Protocol):
+    def __len__(self) -> int: ...
+    def pop(self) -> object: ...
