@@ -59,6 +59,14 @@ def schemas_checked_once() -> Generator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_journal() -> Generator[None]:
+    """Keep processes that fixtures of modules start from writing into the home; tests of the journal name a folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MCP_OLLAMA_STATE_DIR", "off")
+        yield
+
+
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home directory with nothing in it."""
@@ -82,7 +90,6 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch, home: Path, one_certifica
             monkeypatch.delenv(variable)
     for variable in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(variable, str(home))
-    # Tests of the journal name a folder of their own.
     monkeypatch.setenv("MCP_OLLAMA_STATE_DIR", "off")
     monkeypatch.setenv("SSL_CERT_FILE", str(one_certificate))
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)

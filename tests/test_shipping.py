@@ -42,7 +42,14 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 PAPERS = [
     *("README.md", "CONTRIBUTING.md", "AGENTS.md", "SECURITY.md", "CHANGELOG.md"),
-    *("docs/architecture.md", "docs/agents.md", "docs/clients.md", "docs/dashboard.md", "docs/memory.md", "docs/security.md"),
+    *(
+        "docs/architecture.md",
+        "docs/agents.md",
+        "docs/clients.md",
+        "docs/dashboard.md",
+        "docs/memory.md",
+        "docs/security.md",
+    ),
 ]
 
 UVX = ("uvx", COMMAND)

@@ -56,7 +56,9 @@ async def test_open_dashboard_without_running_models_lists_the_installed(running
 
 async def test_open_dashboard_of_many_models_stays_short(running: RunningSimulator, connect: Connect):
     for number in range(30):
-        running.simulator.install(f"hf.co/{'organisation' * 5}/{'model' * 14}-{number}:latest", size_bytes=1_000 + number)
+        running.simulator.install(
+            f"hf.co/{'organisation' * 5}/{'model' * 14}-{number}:latest", size_bytes=1_000 + number
+        )
     async with connect() as client:
         overview = await client("open_dashboard")
     assert 3 < len(overview["models"]) < 20
