@@ -9,7 +9,7 @@ MCPB := npm exec --yes --package @anthropic-ai/mcpb@2.1.2 -- mcpb
 
 # A target that a recipe left incomplete would count as made.
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint format clean picture bench soak conformance browser-test screenshots bundle dist-check
+.PHONY: help demo test check lint attack format clean picture bench soak conformance browser-test screenshots bundle dist-check
 .PHONY: memory-report lowest constraints version
 
 help:  ## List the targets
@@ -56,6 +56,9 @@ check: $(VENV)/.with-linters  ## Everything that must hold before a commit: the 
 	@$(MAKE) --no-print-directory --jobs=2 test lint PYTEST="coverage run -m pytest"
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+attack: $(VENV)/.with-tests  ## Hostile clients, Ollama servers and registries: peak memory and longest block of the event loop for each
+	ATTACK=1 $(BIN)/python -m pytest tests/attack -q -s
 
 format: $(VENV)/.with-linters  ## Put the code into its form
 	$(BIN)/ruff check --fix

@@ -83,12 +83,12 @@ class Server:
         return taken
 
     def resident_megabytes(self) -> float:
-        """Give the memory in use now."""
+        """Return the memory in use now."""
         status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
     def cpu_seconds(self) -> float:
-        """Give the CPU time used so far, by all threads."""
+        """Return the CPU time used so far, by all threads."""
         tasks = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
         return sum(int(task.read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
 
@@ -142,6 +142,6 @@ def start(command: Sequence[str]) -> Start:
 
 
 def median_start(starts: Sequence[Start]) -> Start:
-    """Give the median of each figure."""
+    """Return the median of each figure."""
     columns = zip(*map(astuple, starts), strict=True)
     return Start(*(sorted(column)[len(starts) // 2] for column in columns))

@@ -38,7 +38,7 @@ def chunk(data: bytes) -> bytes:
 
 
 def flood(lines: int, lines_per_chunk: int) -> Iterator[bytes]:
-    """Give the body of a safetensors pull in pieces of some 64 KB."""
+    """Return the body of a safetensors pull in pieces of some 64 KB."""
     yield chunk(b'{"status":"pulling manifest"}\n')
     batch = 500
     for start in range(0, lines, batch):
@@ -49,7 +49,7 @@ def flood(lines: int, lines_per_chunk: int) -> Iterator[bytes]:
 
 
 def ticking(ticks: int) -> Iterator[bytes]:
-    """Give the body of a pull at the real server's pace: a line every 60 ms."""
+    """Return the body of a pull at the real server's pace: a line every 60 ms."""
     yield chunk(b'{"status":"pulling manifest"}\n')
     for number in range(1, ticks + 1):
         time.sleep(TICK_SECONDS)
@@ -58,7 +58,7 @@ def ticking(ticks: int) -> Iterator[bytes]:
 
 
 def tags() -> bytes:
-    """Give the answer of `/api/tags`."""
+    """Return the answer of `/api/tags`."""
     names = [NAME, *(f"model{number}:latest" for number in range(MODELS - 1))]
     details = {"family": "llama", "families": ["llama"], "parameter_size": "8B", "quantization_level": "Q4_K_M"}
     rows: list[dict[str, object]] = [
@@ -117,7 +117,7 @@ def bare_loop(base_url: str) -> tuple[float, float]:
 
 
 async def idle_latencies(base_url: str) -> list[float]:
-    """Give the latencies of list_models while nothing is pulled."""
+    """Return the latencies of list_models while nothing is pulled."""
     latencies: list[float] = []
     async with Client(build_server(OllamaSettings(base_url=base_url))) as client:
         await client.call_tool("list_models", {})
@@ -132,7 +132,7 @@ async def idle_latencies(base_url: str) -> list[float]:
 
 
 def milliseconds(latencies: list[float], part: float) -> float:
-    """Give a percentile."""
+    """Return a percentile."""
     return sorted(latencies)[int(len(latencies) * part)] * 1000
 
 
@@ -166,7 +166,7 @@ async def pull(base_url: str, *, other_calls: bool) -> tuple[float, float, list[
 
 
 def peak_megabytes() -> float:
-    """Give the most memory that this process has had."""
+    """Return the most memory that this process has had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -30,7 +30,7 @@ PIPELINED = 500
 
 
 def median(values: Sequence[float]) -> float:
-    """Give the middle value."""
+    """Return the middle value."""
     return sorted(values)[len(values) // 2]
 
 
@@ -44,7 +44,7 @@ def taking_turns(rounds: int, works: Mapping[str, Callable[[], float]]) -> dict[
 
 
 def verdict(value: float, limit: float) -> str:
-    """Say whether a figure is within its limit."""
+    """Format whether a figure is within its limit."""
     return f"{value:.2f} (at most {limit:g}: {'yes' if value <= limit else 'NO'})"
 
 
@@ -102,7 +102,7 @@ def listings(rounds: int) -> list[str]:
 
 
 def listing(rounds: int, models: int, base_url: str, server: Server, trivial: Callable[[], float]) -> str:
-    """Give the row for one number of models."""
+    """Return the row for one number of models."""
     connection = http.client.HTTPConnection(urlsplit(base_url).netloc)
     frame = call("list", "list_models")
     works = {"bare": trivial, "raw": partial(raw_get, connection), "ours": partial(server.time, frame)}
@@ -119,7 +119,7 @@ def listing(rounds: int, models: int, base_url: str, server: Server, trivial: Ca
 
 
 def limit(taken: float, most: float) -> str:
-    """Say whether so many milliseconds are within so many."""
+    """Format whether so many milliseconds are within so many."""
     return f"{most:.1f} ms: {'yes' if taken <= most else 'NO'}"
 
 

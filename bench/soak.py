@@ -172,7 +172,7 @@ class Soak:
 
 
 def registry_of(ollama: RunningSimulator) -> str:
-    """Give the host and port of the simulator, which is a registry, too."""
+    """Return the host and port of the simulator, which is a registry, too."""
     return ollama.base_url.removeprefix("http://")
 
 
@@ -183,7 +183,7 @@ def say(line: str) -> None:
 
 
 def grown(samples: list[Sample]) -> list[str]:
-    """Say what has grown from the middle to the end, when all caches had long been full."""
+    """Format what has grown from the middle to the end, when all caches had long been full."""
     _, middle, end = (sample._asdict() for sample in samples)
     return [
         f"{name} grew by {end[name] - middle[name]:g}"

@@ -27,7 +27,7 @@ TOOLS = ("list_models", "pull_model")
 
 
 async def show_progress(progress: float, total: float | None, message: str | None) -> None:
-    """Print what the server tells of a pull."""
+    """Print the progress of a pull."""
     print(f"  {message or f'{progress} of {total}'}")
 
 
@@ -43,7 +43,7 @@ def server() -> MCPToolset[object]:
 
 
 def is_needed(_: RunContext[object], tool: ToolDefinition) -> bool:
-    """Tell which of the server's tools the agent gets."""
+    """Check whether the agent gets a tool of the server."""
     return tool.name in TOOLS
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-import anyio
 from pydantic import BaseModel
 
 from mcp_ollama.models.all_transfers import list_transfers
@@ -41,7 +40,7 @@ class Overview(BaseModel):
 
 
 async def read_overview(app: App, actions: Iterable[str]) -> Overview:
-    """Ask what is installed and loaded, side by side; an Ollama server that does not answer is part of the answer.
+    """Read what is installed and loaded; an Ollama server that does not answer is part of the answer.
 
     Args:
         app: The application.
@@ -56,10 +55,11 @@ async def read_overview(app: App, actions: Iterable[str]) -> Overview:
         base_url=app.settings.base_url,
     )
     try:
-        installed, running = await _installed_and_running(app)
+        installed = await app.ollama.list_models()
     except OllamaError as error:
         overview.error = str(error)
     else:
+        running = await _running(app)
         loaded = {identity(one) for one in running}
         overview.models = [
             OverviewModel(name=one.name, size_bytes=one.size, loaded=identity(one) in loaded)
@@ -70,28 +70,12 @@ async def read_overview(app: App, actions: Iterable[str]) -> Overview:
     return _shortened(overview)
 
 
-async def _installed_and_running(app: App) -> tuple[list[InstalledModel], list[RunningModel]]:
-    running: list[RunningModel] = []
-
-    async def ask_running() -> None:
-        try:
-            running.extend(await app.ollama.list_running_models())
-        except OllamaError:
-            # Optional: some servers and proxies lack `/api/ps`; `health` reports it.
-            return
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(ask_running)
-        try:
-            installed = await app.ollama.list_models()
-        except OllamaError as error:
-            group.cancel_scope.cancel()
-            failure = error
-        else:
-            failure = None
-    if failure:
-        raise failure
-    return installed, running
+async def _running(app: App) -> list[RunningModel]:
+    try:
+        return await app.ollama.list_running_models()
+    except OllamaError:
+        # Optional: some servers and proxies lack `/api/ps`; `health` reports it.
+        return []
 
 
 def _summary(installed: list[InstalledModel], running: list[RunningModel]) -> str:

@@ -35,7 +35,7 @@ STATELESS_SINCE = "2026-07-28"
 FORM: ElicitRequestedSchema = {
     "type": "object",
     "properties": {
-        "confirm": {"type": "boolean", "title": "Yes, do it", "description": "Nothing is changed without a yes."}
+        "confirm": {"type": "boolean", "title": "Yes, do it", "description": "Without it, nothing is changed."}
     },
     "required": ["confirm"],
 }
@@ -182,7 +182,7 @@ def _read(action: DestructiveAction, answer: object) -> ConsentResult:
         return _refusal("cancelled", action, "The question was closed without an answer", _NEVER_SHOWN)
     confirm = (answer.content or {}).get("confirm")
     if answer.action == "decline" or confirm is False:
-        return _refusal("declined", action, "The user said no", _NEVER_SHOWN)
+        return _refusal("declined", action, "The user declined", _NEVER_SHOWN)
     if confirm is not True:
         return _refusal("cancelled", action, "The client did not return its user's answer")
     return ConsentResult()

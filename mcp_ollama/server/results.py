@@ -55,7 +55,7 @@ def to_compact_json(answer: BaseModel) -> str:
 def _check_length(text: str) -> None:
     if len(text) > MAX_ANSWER_TEXT:
         raise OllamaResponseError(
-            f"The answer would have {len(text):,} characters, because the server's own is not what Ollama's would be.",
+            f"The answer is too large: {len(text):,} characters, more than an Ollama server causes.",
             "Check with health that the address is an Ollama server, or ask for less.",
         )
 
@@ -124,7 +124,7 @@ def failure_from(error: OllamaError | InvalidModelName) -> CallToolResult:
 
 def timeout_sentence(seconds: float) -> str:
     """Return the sentence for a call that Ollama kept from ending in time."""
-    return f"The Ollama server is too slow: no end within {seconds:g} s. See health"
+    return f"Timed out after {seconds:g} s waiting for the Ollama server. Run health"
 
 
 @contextmanager

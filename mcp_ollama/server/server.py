@@ -8,7 +8,6 @@ from importlib.metadata import version
 from typing import Any
 
 import anyio
-from mcp import MCPError
 from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import NotificationOptions, Server
@@ -199,8 +198,6 @@ class _Handlers:
             result = failure(str(error))
         except EXPECTED_ERRORS as error:
             result = failure_from(error)
-        except MCPError:
-            raise
         except Exception:
             logger.exception("Unexpected exception in tool %s", params.name)
             result = failure(f"Error executing tool {params.name}")
@@ -249,4 +246,4 @@ async def _call(tool: RegisteredTool, ctx: Context, params: CallToolRequestParam
         async with limits.working():
             answer = await tool.spec.run(call, **arguments)
         return success(answer, arguments)
-    return failure(f"{timeout_sentence(app.timeouts.call)}, then call again.")
+    return failure(f"{timeout_sentence(app.timeouts.call)}, then retry.")

@@ -80,7 +80,7 @@ def serve(
             max_sessions=SESSION_LIMIT,
             # `Guard` checks all paths, and ports too.
             transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
-            # Nobody issues tokens here: the URL is asked for and shown nowhere.
+            # No tokens are issued here: the SDK requires the URL and shows it nowhere.
             auth=AuthSettings(issuer_url=AnyHttpUrl(url), resource_server_url=None) if token else None,
             token_verifier=_OneToken(token) if token else None,
         )
@@ -89,7 +89,7 @@ def serve(
         guarded = Guard(SessionEviction(app, server), (address.host, host), port, names)
         runner = _Uvicorn(_configured(guarded), server)
         logging.getLogger("uvicorn.error").addFilter(_is_news)
-        with suppress(OSError):  # there may be no stderr, or nobody who reads it
+        with suppress(OSError):  # stderr may be missing or closed
             os.write(2, f"Serving on {url}{PATH}\nDashboard at {url}/\n".encode())
         startup.freeze()
         return anyio.run(runner.run_until_signal, listener)

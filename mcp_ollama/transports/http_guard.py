@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
+import anyio
+import anyio.lowlevel
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -43,6 +45,7 @@ class Guard:
     def __init__(self, app: ASGIApp, names: Iterable[str], port: int, further: Iterable[str] = ()) -> None:
         self._app = app
         self._port = port
+        self._turn = anyio.Lock()
         self._further = frozenset(filter(None, map(parse_place, map(_bracketed, further))))
         own = {name.lower() for name in names}
         if own & {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
@@ -55,6 +58,9 @@ class Guard:
             if refusal := self._refusal(Headers(scope=scope)):
                 await refusal(scope, receive, send)
                 return
+            # One request starts per turn of the event loop: hundreds at once would block it for seconds.
+            async with self._turn:
+                await anyio.lowlevel.checkpoint()
             body = _Body(receive, send)
             scope, receive, send = _normalize(scope), body.receive, body.send
         await self._app(scope, receive, send)

@@ -20,6 +20,8 @@ STRUCTURE_LIMIT = 250_000
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.){0,200}"|-?\d{1,18}(?:\.0)?(?=[\s,}]))')
+_INVALID_UTF8 = re.compile("[\udc80-\udcff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _CANDIDATES = 8
 _TAIL_BYTES = 300
 
@@ -83,10 +85,10 @@ def _parse(line: bytes | bytearray) -> Any:
 
 
 def _parse_repaired(line: bytes | bytearray) -> Any:
-    text = line.decode(errors="replace").removeprefix("\ufeff")
-    # Python's parser takes half a surrogate pair, which the other one refuses and no client could be answered with.
+    text = _INVALID_UTF8.sub("\ufffd", line.decode(errors="surrogateescape")).removeprefix("\ufeff")
+    # Python's parser accepts half a surrogate pair, which the other one refuses and no answer could contain.
     rewritten = json.dumps(json.loads(text), ensure_ascii=False)
-    return from_json(rewritten.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"), allow_inf_nan=False)
+    return from_json(_SURROGATE.sub("\ufffd", rewritten), allow_inf_nan=False)
 
 
 def _id_of_long(line: bytes | bytearray) -> types.RequestId | None:

@@ -170,7 +170,7 @@ class _Session:
         self._closed = anyio.Event()
 
     async def _drain(self) -> None:
-        """Let calls finish, end the listen streams, and leave the rest for the SDK to cancel."""
+        """Wait for calls, end the listen streams, and leave the rest for the SDK to cancel."""
         with anyio.move_on_after(_GRACE_SECONDS):
             while self._admission.count(streams=False):
                 await self._closed.wait()

@@ -325,7 +325,7 @@ async def test_a_server_that_is_down_is_told_as_such(connect: Connect, nowhere: 
 async def test_a_server_that_is_too_slow_is_not_waited_for(simulator: Simulator, connect: Connect):
     simulator.delay("/api/ps", 5)
     async with connect(timeouts=Timeouts(call=0.05)) as host:
-        assert await refusal(host) == (-32603, "The Ollama server is too slow: no end within 0.05 s. See health.")
+        assert await refusal(host) == (-32603, "Timed out after 0.05 s waiting for the Ollama server. Run health.")
 
 
 async def test_a_long_sentence_is_cut(simulator: Simulator, connect: Connect):

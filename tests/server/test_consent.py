@@ -1,14 +1,20 @@
 """Consent elicited through the client, in both protocol eras: only an explicit true allows an action."""
 
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
 from mcp import Client, MCPError
+from mcp.server.connection import Connection
+from mcp.server.context import ServerRequestContext
+from mcp.server.session import ServerSession
 from mcp.types import (
     METHOD_NOT_FOUND,
+    CallToolRequestParams,
     CallToolResult,
+    ClientCapabilities,
     CreateMessageResult,
+    ElicitationCapability,
     ElicitRequestParams,
     ElicitResult,
     ErrorData,
@@ -16,8 +22,13 @@ from mcp.types import (
     TextContent,
 )
 
-from mcp_ollama.models.app import Timeouts
+from mcp_ollama import OllamaSettings
+from mcp_ollama.models.app import Timeouts, open_app
+from mcp_ollama.server.consent import Consent
+from mcp_ollama.server.limits import RequestLimits
+from mcp_ollama.server.tokens import ConfirmationTokens
 from mcp_ollama.simulator import RunningSimulator, Simulator, Stall
+from mcp_ollama.tools.spec import DestructiveAction
 from tests.support.client import Era, Host, built
 
 MODEL = "llama3.2:3b"
@@ -110,6 +121,34 @@ async def test_client_error_on_asking_leads_to_a_token(simulator: Simulator, era
         assert (answer["deleted"], answer["reason"]) == (False, "needs_confirmation")
         assert not simulator.asked("/api/delete")
         assert (await Host(client)("delete_model", model=MODEL, confirm=answer["confirmation"]))["deleted"]
+
+
+class MalformedChannel:
+    """The way to a client that answers each request with an object that is not a result of it."""
+
+    can_send_request = True
+
+    async def send_raw_request(self, method: str, params: object, opts: object = None) -> dict[str, Any]:
+        return {"action": "perhaps"}
+
+    async def notify(self, method: str, params: object, opts: object = None) -> None:
+        raise AssertionError
+
+
+async def test_answer_with_an_unknown_action_keeps_the_model(nowhere: str):
+    channel = MalformedChannel()
+    connection = Connection.for_loop(channel)
+    connection.client_capabilities = ClientCapabilities(elicitation=ElicitationCapability())
+    session = ServerSession(cast("Any", channel), connection)
+    ctx = ServerRequestContext[Any, Any](
+        session=session, lifespan_context=None, protocol_version="2025-11-25", method="tools/call", request_id=1
+    )
+    limits = RequestLimits(anyio.Semaphore(1), anyio.CancelScope())
+    action = DestructiveAction(tool="delete_model", description="delete a", past="deleted", target=("a",))
+    async with open_app(OllamaSettings(base_url=nowhere)) as app, limits.working():
+        params = CallToolRequestParams(name="delete_model")
+        async with Consent(ctx, params, app, ConfirmationTokens(), limits).ask(action, "") as result:
+            assert result.reason == "cancelled"
 
 
 async def test_unanswered_question_times_out_and_keeps_the_model(simulator: Simulator, era: Era):

@@ -51,6 +51,7 @@ async def test_resources_hold_the_same_data_as_the_tools(simulator: Simulator, c
     async with connect() as host:
         assert await document(host, "ollama://models") == await host("list_models", limit=200)
         assert await document(host, "ollama://running") == await host("list_running_models")
+        assert await document(host, "ollama://pulls") == await host("list_pulls")
         for name in ("llama3.2:3b", "hf.co/user/repo:Q4_K_M"):
             assert await document(host, f"ollama://models/{name}") == await host("show_model", model=name)
 

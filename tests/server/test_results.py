@@ -137,5 +137,5 @@ def test_long_answer_without_lists_is_kept() -> None:
 
 
 def test_answer_of_an_impossible_length_is_refused() -> None:
-    with pytest.raises(OllamaResponseError, match="The answer would have 150,0"):
+    with pytest.raises(OllamaResponseError, match="The answer is too large: 150,0"):
         success(Text(text="x" * 150_000), {})

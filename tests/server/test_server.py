@@ -16,7 +16,7 @@ from mcp_ollama.models.app import Timeouts
 from mcp_ollama.simulator import RunningSimulator, Simulator
 from mcp_ollama.tools.spec import Call, ToolSpec
 from tests.conftest import Connect
-from tests.support.client import Host, listed_tools, text_of
+from tests.support.client import Host, built, listed_tools, text_of
 
 KEY, HEADER = "sk-distinctive-4711", "distinctive-0815"
 VALUES: dict[str, Any] = {"model": "a", "source": "a", "destination": "b", "from_model": "a"}
@@ -196,7 +196,7 @@ async def test_slow_call_times_out_with_a_sentence(simulator: Simulator, connect
     simulator.delay("/api/tags", 30)
     async with connect(timeouts=Timeouts(call=0.05)) as host:
         sentence = await host.refusal("list_models")
-    assert sentence == "The Ollama server is too slow: no end within 0.05 s. See health, then call again."
+    assert sentence == "Timed out after 0.05 s waiting for the Ollama server. Run health, then retry."
 
 
 async def test_waiting_call_exceeds_the_timeout(connect: Connect) -> None:
@@ -235,3 +235,11 @@ async def test_secrets_reach_only_the_ollama_server(
     assert all(headers["authorization"] == f"Bearer {KEY}" and headers["x-key"] == HEADER for headers in sent)
     registry = [request.headers for request in simulator.requests if request.path.startswith("/v2")]
     assert not any("authorization" in headers or "x-key" in headers for headers in registry)
+
+
+def test_input_schema_is_known_for_listed_tools_only() -> None:
+    find_schema = built(Timeouts(), access="no-delete").get_tool_input_schema
+    assert find_schema
+    assert (find_schema("show_model") or {})["required"] == ["model"]
+    assert find_schema("delete_model") is None
+    assert find_schema("no_such_tool") is None

@@ -13,14 +13,21 @@ from tests.transports.test_http import ACCEPT, TOKEN, bearer, http, url_of
 
 MODERN_HEADERS = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "server/discover"}
 
+# SIGHUP may be ignored here, as under nohup, and would be in the child too.
+TALKATIVE = """
+import signal, sys
+from mcp_ollama.cli.main import main
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+sys.exit(main(["--http", "0", "--http-hosts", "nas.example,localhost:6274", "--log-level", "debug"]))
+"""
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Wire]:
     """A server that a proxy and one further page may reach, at the most talkative log level."""
     own = {"MCP_OLLAMA_BASE_URL": "http://127.0.0.1:9", "MCP_OLLAMA_HTTP_TOKEN": TOKEN}
     kept = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE", "PATH"))}
-    flags = ["--http", "0", "--http-hosts", "nas.example,localhost:6274", "--log-level", "debug"]
-    with Wire([sys.executable, "-m", "mcp_ollama", *flags], forked=True, env=kept | own) as wire:
+    with Wire([sys.executable, "-c", TALKATIVE], forked=True, env=kept | own) as wire:
         yield wire
         wire.signal(signal.SIGHUP)
         assert wire.wait() == 129

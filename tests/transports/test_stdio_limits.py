@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -110,3 +111,17 @@ def test_second_request_with_an_id_waits_for_the_first(host: Wire):
     host.send(notification("notifications/cancelled", requestId="same"))
     host.send(call("third", "echo", text="third", modern=True))
     assert host.read()["id"] == "third"
+
+
+@pytest.mark.parametrize(("ignored", "status"), [(False, 129), (True, 0)], ids=["default", "nohup"])
+def test_sighup_ends_the_process_unless_it_was_ignored(ignored: bool, status: int):
+    before = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_{'IGN' if ignored else 'DFL'})"
+    program = f"{before}; from tests.support.echo_server import main; import sys; sys.exit(main())"
+    with Wire([sys.executable, "-c", program], forked=True) as host:
+        host.ask(request("ready", "ping"))
+        host.signal(signal.SIGHUP)
+        if ignored:
+            assert host.ask(request("still", "ping"))["result"] == {}
+            host.close_input()
+        assert host.wait() == status
+        assert host.errors.endswith("cleaning\ncleaned\n")
