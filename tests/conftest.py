@@ -61,7 +61,7 @@ def schemas_checked_once() -> Generator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_journal() -> Generator[None]:
-    """Keep processes that fixtures of modules start from writing into the home; tests of the journal name a folder."""
+    """Keep processes that fixtures of modules start from writing into the home; those of tests have an empty home."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MCP_OLLAMA_STATE_DIR", "off")
         yield
@@ -90,7 +90,6 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch, home: Path, one_certifica
             monkeypatch.delenv(variable)
     for variable in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(variable, str(home))
-    monkeypatch.setenv("MCP_OLLAMA_STATE_DIR", "off")
     monkeypatch.setenv("SSL_CERT_FILE", str(one_certificate))
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
 

@@ -120,6 +120,7 @@ def _transfer(entry: Entry) -> Transfer:
         total_bytes=total,
         percent=min(100.0, 1000 * done // total / 10) if total else None,
         elapsed_seconds=max(0.0, round((end - entry.started_at).total_seconds(), 1)),
+        attempts=0,
         owner=entry.owner,
         error=entry.error,
         next_step=None if entry.owner else _resume_sentence(entry),

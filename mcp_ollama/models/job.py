@@ -35,7 +35,7 @@ _STATES: dict[str, State] = {
 
 
 class Transfer(BaseModel):
-    """How a pull or push stands; one of another process, or of one that has ended, as last written down."""
+    """How a pull or push stands; of another process or an ended one, as last written down, with 0 `attempts`."""
 
     kind: Kind
     model: str
@@ -47,7 +47,7 @@ class Transfer(BaseModel):
     bytes_per_second: int | None = None
     eta_seconds: float | None = None
     elapsed_seconds: float
-    attempts: int | None = None
+    attempts: int
     queue_position: int | None = None
     owner: Literal["another process"] | None = None
     error: str | None = None

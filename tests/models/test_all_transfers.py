@@ -1,11 +1,14 @@
 """Transfers of this process and those of others in one list: interrupted, resumed, cancelled, forgotten, in order."""
 
+import json
 import logging
-import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from mcp_ollama.models.persistence.journal import Journal, Snapshot
@@ -58,6 +61,7 @@ async def test_interrupted_pull_is_listed_with_its_next_step(
         "total_bytes": SIZE,
         "percent": 50,
         "elapsed_seconds": 0,
+        "attempts": 0,
         "error": "The connection broke.",
         "next_step": "Call pull_model with the same model to resume it; cancel_pull forgets it.",
     }
@@ -198,6 +202,36 @@ async def test_small_model_goes_first_without_a_lost_byte(
     assert "cancel_pull this one and pull it again later: no byte is lost." in " ".join(described["pull_model"].split())
 
 
+# The journal itself
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+async def test_journal_holds_no_secret(
+    simulator: Simulator, running: RunningSimulator, connect: Connect, tmp_path: Path
+) -> None:
+    key, header = "sk-distinctive", "header-distinctive"
+    simulator.respond("/api/pull", status=500, body=f'{{"error": "refused {key} {header}"}}')
+    secrets = {"api_key": key, "headers": json.dumps({"X-Key": header})}
+    async with connect(state_dir=str(tmp_path), timeouts=replace(BUSY, retry=600), **secrets) as host:
+        await host("pull_model", model=MODEL, wait_seconds=0)
+        await until_retry_is_written(tmp_path)
+    (row,) = execute(tmp_path, "SELECT * FROM transfers")
+    assert row[1:7] == ("pull", MODEL, running.base_url, None, 0, "retrying")
+    written = b"".join(contents(tmp_path).values())
+    assert b"refused" in written
+    assert key.encode() not in written
+    assert header.encode() not in written
+
+
+async def until_retry_is_written(folder: Path) -> None:
+    with anyio.fail_after(20):
+        while "retrying" not in [state for (state,) in execute(folder, "SELECT state FROM transfers")]:
+            await anyio.lowlevel.checkpoint()
+
+
 # A journal that cannot be used
 
 
@@ -209,7 +243,7 @@ async def test_health_says_whether_transfers_are_written_down(connect: Connect, 
     async with connect(state_dir=str(tmp_path)) as host:
         check = await journal_check(host)
         assert (check["status"], check["detail"]) == ("ok", "Transfers are written down.")
-    assert not os.listdir(tmp_path)
+    assert contents(tmp_path) == {}
     async with connect() as host:
         check = await journal_check(host)
         assert check["status"] == "ok"

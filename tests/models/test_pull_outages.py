@@ -95,16 +95,9 @@ async def test_outage_can_be_cancelled(simulator: Simulator, running: RunningSim
 
 
 async def test_outage_beyond_its_limit_fails(simulator: Simulator, running: RunningSimulator, connect: Connect) -> None:
-    async with connect(timeouts=BUSY, outage_seconds=0.3) as host:
-        half = simulator.faults.add(MODEL, Stall(at=0.5), times=1)
-        async with anyio.create_task_group() as group:
-
-            async def stop() -> None:
-                await simulator.until(lambda: half.struck == 1)
-                await anyio.to_thread.run_sync(running.stop)
-
-            group.start_soon(stop)
-            refusal = await host.refusal("pull_model", model=MODEL)
+    async with connect(timeouts=BUSY, outage_seconds=1) as host:
+        await half_done(simulator, running, host)
+        refusal = await host.refusal("pull_model", model=MODEL)
     assert refusal.startswith("The pull of llama3.2:1b failed: The connection to ")
 
 
