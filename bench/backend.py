@@ -1,4 +1,4 @@
-"""An Ollama of answers made beforehand, in a process of its own: it costs next to nothing, so what is measured is ours.
+"""An Ollama with prepared answers, in its own process: it costs next to nothing, so the measurement is that of our server.
 
 `python -m bench.backend MODELS` prints its address.
 """
@@ -99,7 +99,7 @@ def backend(models: int) -> Generator[str]:
 
 
 def serve_for_ever(reply: Reply, announce: Callable[[str], object]) -> None:
-    """Serve until killed; `announce` is told the address."""
+    """Serve until killed; `announce` receives the address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         announce(f"http://127.0.0.1:{listener.getsockname()[1]}")
         while True:

@@ -123,7 +123,7 @@ def _check(line: bytes) -> Frame:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a start costs: seconds (CPU and memory up to `tools/list`)."""
+    """Cost of a start: seconds (CPU and memory up to `tools/list`)."""
 
     first_answer: float
     tools_list: float

@@ -119,7 +119,7 @@ def listing(rounds: int, models: int, base_url: str, server: Server, trivial: Ca
 
 
 def limit(taken: float, most: float) -> str:
-    """Format whether so many milliseconds are within so many."""
+    """Format whether a time in milliseconds is within its limit."""
     return f"{most:.1f} ms: {'yes' if taken <= most else 'NO'}"
 
 

@@ -1,6 +1,6 @@
 """Hours in minutes: pulls, cancels, restarts of Ollama and 50 calls a second, and whether anything stays behind.
 
-`python -m bench.soak [MINUTES]`, ten unless told. Ends with status 1 when memory, descriptors or tasks have grown, or
+`python -m bench.soak [MINUTES]`, ten by default. Ends with status 1 when memory, descriptors or tasks have grown, or
 an answer was wrong.
 """
 
@@ -39,7 +39,7 @@ ALLOWED = {"megabytes": 4.0, "descriptors": 3, "tasks": 3, "threads": 3}
 
 
 class Sample(NamedTuple):
-    """What a process holds while nothing goes on in it."""
+    """Memory, descriptors, tasks and threads of an idle process."""
 
     megabytes: float
     descriptors: int
@@ -54,13 +54,13 @@ class Soak:
     Args:
         client: Talks to the server.
         ollama: What the server manages.
-        told: The file in which the server tells of itself.
+        report: The file in which the server reports on itself.
         seconds: How long to go on.
     """
 
     client: Client
     ollama: RunningSimulator
-    told: Path
+    report: Path
     seconds: float
     began: float = field(default_factory=time.monotonic)
     down: float = 0.0
@@ -151,9 +151,9 @@ class Soak:
             await anyio.sleep(random.random())
 
     async def sample(self, name: str) -> Sample:
-        """Let the server come to rest, and look at it from outside; its own word counts for the tasks alone."""
+        """Wait until the server is idle, and measure it from outside; only its number of tasks is its own report."""
         await anyio.sleep(3)
-        pid = int(self.told.read_text(encoding="ascii").split()[0])
+        pid = int(self.report.read_text(encoding="ascii").split()[0])
         os.kill(pid, signal.SIGUSR1)
         await self.client.call_tool("list_pulls", {})
         proc = Path(f"/proc/{pid}")
@@ -161,7 +161,7 @@ class Soak:
         sample = Sample(
             int(status.partition("VmRSS:")[2].split()[0]) / 1024,
             len(list((proc / "fd").iterdir())),
-            int(self.told.read_text(encoding="ascii").split()[1]),
+            int(self.report.read_text(encoding="ascii").split()[1]),
             len(list((proc / "task").iterdir())),
         )
         say(
@@ -192,8 +192,8 @@ def grown(samples: list[Sample]) -> list[str]:
     ]
 
 
-async def soak(seconds: float, told: Path) -> bool:
-    """Run it all; tells whether it went well."""
+async def soak(seconds: float, report: Path) -> bool:
+    """Run it all, and return whether it went well."""
     simulator = Simulator(tick=0.01, rate=50_000_000)
     for name in INSTALLED:
         simulator.install(name, size_bytes=2_000_000_000, capabilities=("completion", "tools"))
@@ -204,7 +204,7 @@ async def soak(seconds: float, told: Path) -> bool:
             simulator.faults.add(full, Drop(at=0.5), times=3)
         parameters = StdioServerParameters(
             command=sys.executable,
-            args=["-m", "bench.soaked", str(told)],
+            args=["-m", "bench.soaked", str(report)],
             env=dict(os.environ)
             | {
                 "MCP_OLLAMA_BASE_URL": ollama.base_url,
@@ -214,7 +214,7 @@ async def soak(seconds: float, told: Path) -> bool:
             },
         )
         async with Client(stdio_client(parameters)) as client:
-            run = Soak(client, ollama, told, seconds)
+            run = Soak(client, ollama, report, seconds)
             samples = await run.run()
     for tool, count in sorted(run.answers.items()):
         say(f"  {tool}: {count:,}")
@@ -226,10 +226,10 @@ async def soak(seconds: float, told: Path) -> bool:
 
 
 def main() -> int:
-    """Soak for so many minutes."""
+    """Soak for the given number of minutes."""
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 10
     with tempfile.TemporaryDirectory() as folder:
-        return 0 if anyio.run(soak, minutes * 60, Path(folder) / "told") else 1
+        return 0 if anyio.run(soak, minutes * 60, Path(folder) / "report") else 1
 
 
 if __name__ == "__main__":

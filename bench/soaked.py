@@ -1,4 +1,4 @@
-"""The real command, which tells when asked how many tasks it has: `python -m bench.soaked FILE [FLAGS]`."""
+"""The real command, which reports its number of tasks on request: `python -m bench.soaked FILE [FLAGS]`."""
 
 import asyncio
 import os
@@ -11,13 +11,13 @@ from mcp_ollama.cli.main import main
 
 def run() -> int:
     """Serve; on SIGUSR1 the number of tasks goes into the file, after the process id."""
-    told = Path(sys.argv[1])
+    report = Path(sys.argv[1])
 
     def tell(*_: object) -> None:
-        told.write_text(f"{os.getpid()} {len(asyncio.all_tasks())}", encoding="ascii")
+        report.write_text(f"{os.getpid()} {len(asyncio.all_tasks())}", encoding="ascii")
 
     signal.signal(signal.SIGUSR1, tell)
-    told.write_text(f"{os.getpid()} -", encoding="ascii")
+    report.write_text(f"{os.getpid()} -", encoding="ascii")
     return main(sys.argv[2:])
 
 

@@ -237,7 +237,7 @@ def expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - an assertion
 
 
 def done(what: str, how: str) -> None:
-    """Tell of a check that passed."""
+    """Print a check that passed."""
     print(f"{what}: {how}", flush=True)
 
 

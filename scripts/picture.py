@@ -24,7 +24,7 @@ PICTURE = ROOT / "docs" / "tour.svg"
 COLUMNS = 100
 CHARACTER, LINE, MARGIN, BAR = 7.83, 18, 18, 34
 SECONDS_BETWEEN = 0.5
-"""Of a line that changes all the time, so many seconds pass between two states that are drawn."""
+"""Seconds between two drawn states of a line that changes all the time."""
 
 LONGEST_WAIT = 1.0
 """Where the terminal stood still for longer, the drawing does not."""
@@ -52,7 +52,7 @@ class Row:
     bold: bool = False
 
     def show(self, moment: float, text: str) -> None:
-        """Note a new state; one that was hardly seen is replaced."""
+        """Add a state; one that was shown too briefly is replaced."""
         if len(self.states) > 1 and moment - self.states[-2][0] < SECONDS_BETWEEN:
             self.states.pop()
         self.states.append((moment, text))
@@ -81,7 +81,7 @@ def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65_536)
     except OSError:
-        return b""  # How Linux says that nobody is at the other end any more.
+        return b""  # Linux reports a closed terminal in this way.
 
 
 def play(chunks: list[tuple[float, str]]) -> list[Row]:

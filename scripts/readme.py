@@ -1,4 +1,4 @@
-"""Reads the README as a newcomer does: its code blocks, tables and links, and how each host would start the server."""
+"""Code blocks, tables and links of a Markdown page, and how each client would start the server."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ CLIENTS = ROOT / "docs" / "clients.md"
 
 @dataclass(frozen=True)
 class Start:
-    """What a host runs: a command line, and the variables that it gives along."""
+    """A command line that a client runs, and the environment variables that it sets."""
 
     command: tuple[str, ...]
     variables: Mapping[str, str]
@@ -37,7 +37,7 @@ _LINE = re.compile(r"<summary><b>(?P<summary>.*?)</b>|^#+ (?P<heading>.+)|^```(?
 
 
 def fences(text: str) -> Iterator[Fence]:
-    """Give the code blocks, in order."""
+    """Yield the code blocks, in order."""
     under, language, block = "", "", list[str]()
     for line in text.splitlines():
         found = _LINE.search(line)
@@ -53,7 +53,7 @@ def fences(text: str) -> Iterator[Fence]:
 
 
 def rows(text: str, heading: str) -> list[list[str]]:
-    """Give the cells of the first table under a heading, without its head."""
+    """Return the cells of the first table under a heading, without its head."""
     section = re.split(rf"^#+ {re.escape(heading)}\n", text, maxsplit=1, flags=re.MULTILINE)[1]
     lines: list[list[str]] = []
     for line in section.splitlines():
@@ -66,12 +66,12 @@ def rows(text: str, heading: str) -> list[list[str]]:
 
 
 def links(text: str) -> list[str]:
-    """Give the targets of all links and pictures."""
+    """Return the targets of all links and pictures."""
     return re.findall(r"(?:\]\(|(?:src|href|srcset)=\")([^)\"\s]+)", text)
 
 
 def install_links(text: str) -> dict[str, Start]:
-    """Give what the one-click links install."""
+    """Return what the one-click links install."""
     return {link: _installed(link) for link in links(text) if "install" in link and "config=" in link}
 
 
@@ -89,7 +89,7 @@ def start_of(language: str, text: str) -> Start:
 
 
 def commands(text: str, under: str) -> list[list[str]]:
-    """Give the command lines of the shell blocks under a heading."""
+    """Return the command lines of the shell blocks under a heading."""
     return [
         words
         for fence in fences(text)

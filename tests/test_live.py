@@ -73,7 +73,7 @@ async def host(era: Era) -> AsyncGenerator[Host]:
 
 @asynccontextmanager
 async def removed_at_the_end(*names: str) -> AsyncGenerator[None]:
-    """Make sure that names are not the user's own, and that nothing has them afterwards."""
+    """Delete that names are not the user's own, and that nothing has them afterwards."""
     async with OllamaClient(URL) as ollama:
         installed = await ollama.list_models()
         if taken := [name for name in names if find_model(ModelName.for_pull(name), installed)]:
@@ -166,7 +166,7 @@ async def test_a_model_that_the_registry_lacks_is_a_plain_failure(era: Era):
     absent = f"{name.host}/{name.namespace}/surely-absent-model:never"
     async with host(era) as call:
         text = await call.refusal("pull_model", model=absent, insecure=INSECURE)
-    # Hugging Face does not tell what is absent from what is private.
+    # Hugging Face does not distinguish an absent model from a private one.
     assert "has no" in text or "wants to know who asks" in text
 
 

@@ -27,7 +27,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def refusal(**given: Any) -> ValueError:
-    """Choose wrongly, and be told so in one line."""
+    """Load invalid settings, and return the one line of the error."""
     with pytest.raises(ValueError, match=r"\AMCP_OLLAMA_.+\Z|\AOLLAMA_.+\Z") as caught:
         OllamaSettings.load(**given)
     return caught.value

@@ -44,7 +44,7 @@ async def configuration(catalog: Catalog, settings: OllamaSettings, model: str |
         ModelError: The model is none for chats.
         OllamaError: The server cannot be asked.
     """
-    running = await catalog.ollama.list_running_models()
+    running = await catalog.running() or []
     if model is not None:
         found, _ = await catalog.find(model)
         return describe(found, await catalog.info(found), running, settings)

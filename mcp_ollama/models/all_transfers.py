@@ -8,6 +8,7 @@ import anyio
 from mcp_ollama.models.allow_list import parse_allowed_name
 from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.job import Transfer, TransferList
+from mcp_ollama.models.pages import fit_rows
 from mcp_ollama.models.persistence.journal import Entry, Journal
 from mcp_ollama.models.persistence.turns import server_key
 from mcp_ollama.models.transfer_state import Kind
@@ -20,14 +21,19 @@ logger = logging.getLogger(__name__)
 
 
 async def list_transfers(transfers: Transfers, journal: Journal) -> TransferList:
-    """Return the transfers of this process, then those of other processes and the interrupted ones of one server.
+    """Return the transfers of one server that fit into an answer, and how many are left out.
+
+    Those of this process come first, then those of other processes and the interrupted ones.
 
     Args:
         transfers: The transfers of this process.
         journal: The journal of all processes.
     """
     entries = await _entries(transfers, journal)
-    return TransferList(transfers=[*transfers.snapshots(), *map(_transfer, entries)])
+    rows = [*transfers.snapshots(), *map(_transfer, entries)]
+    shown = fit_rows(rows)
+    left = len(rows) - len(shown)
+    return TransferList(transfers=shown, next_step=f"{left} more are left out here." if left else None)
 
 
 async def cancel_transfer(
@@ -151,4 +157,4 @@ def _nothing(transfers: Transfers, kind: Kind, name: ModelName) -> RefusedError:
     other: Kind = "push" if kind == "pull" else "pull"
     found = transfers.is_under_way(other, name)
     next_step = f"There is a {other}: call again with kind {other}." if found else "list_pulls shows what is."
-    return RefusedError(f"No {kind} of {name} is under way.", next_step)
+    return RefusedError(f"No {kind} of {name} is in progress.", next_step)

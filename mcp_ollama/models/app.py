@@ -9,6 +9,7 @@ from mcp_ollama.models.all_transfers import resume_transfers
 from mcp_ollama.models.attempts import Attempts
 from mcp_ollama.models.catalog import Catalog
 from mcp_ollama.models.events import Changes, Publish
+from mcp_ollama.models.holds import Holds
 from mcp_ollama.models.loading import Loads
 from mcp_ollama.models.outage import POLL_SECONDS, UNTOUCHED_SECONDS
 from mcp_ollama.models.persistence.shared_state import SharedState, open_shared_state
@@ -73,6 +74,7 @@ class App:
     transfers: Transfers
     loads: Loads
     changes: Changes
+    holds: Holds
 
 
 def build_client(settings: OllamaSettings, *, base_url: str | None = None, limit: float = math.inf) -> OllamaClient:
@@ -127,7 +129,7 @@ async def open_app(
         await stack.enter_async_context(loads.running())
         if settings.resume:
             await resume_transfers(transfers, shared.journal, settings)
-        yield App(settings, timeouts, ollama, registry, Catalog(ollama), shared, transfers, loads, changes)
+        yield App(settings, timeouts, ollama, registry, Catalog(ollama), shared, transfers, loads, changes, Holds())
 
 
 def _transfer_times(settings: OllamaSettings, timeouts: Timeouts) -> TransferTimes:

@@ -1,19 +1,23 @@
 """What is installed, with what `/api/show` says of each model, remembered by digest."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import anyio
 
 from mcp_ollama.models.concurrency import for_each
+from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.facts import Facts, facts_of
-from mcp_ollama.models.lookup import find_model, nearest_names
+from mcp_ollama.models.lookup import find_all, find_model, identity, listed_name, nearest_names
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
+from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
 
+OPTIONAL_SECONDS = 5
+"""Longest wait for what an answer can do without."""
 REPAIR = "pull_model repairs one that comes from a registry; delete_model removes it."
 
 
@@ -44,6 +48,20 @@ class Catalog:
         found = find_installed(name, models)
         return found, [one for one in models if one is not found]
 
+    async def running(self) -> list[RunningModel] | None:
+        """Return the models in memory; None where `/api/ps` is missing, refused or broken.
+
+        For answers that are useful without it. What unloads models, or refuses to delete loaded ones, insists on it.
+        """
+        with anyio.move_on_after(OPTIONAL_SECONDS), suppress(OllamaError):
+            return await self.ollama.list_running_models()
+        return None
+
+    async def running_identities(self) -> set[tuple[str, str]] | None:
+        """Return the `identity` of each model in memory; None where that is unknown."""
+        running = await self.running()
+        return None if running is None else {identity(one) for one in running}
+
     async def is_still(self, model: InstalledModel) -> bool:
         """Tell whether the very model that was found is still there, and not another under its name."""
         now = find_model(ModelName.for_pull(model.name), await self.ollama.list_models())
@@ -61,6 +79,10 @@ class Catalog:
             raise damaged(model) from error
         self._remember(model.digest, facts_of(info))
         return info
+
+    def is_known(self, model: InstalledModel) -> bool:
+        """Return whether `/api/show` has answered for this digest."""
+        return model.digest in self._facts
 
     async def facts(self, models: Iterable[InstalledModel], within: float = 10) -> dict[str, Facts | None]:
         """Give the facts of each model by digest, None where `/api/show` cannot tell within so many seconds.
@@ -97,11 +119,15 @@ def find_installed(name: ModelName, models: list[InstalledModel]) -> InstalledMo
 
     Raises:
         ModelNotFoundError: It is not installed; the sentence names the nearest that are.
+        RefusedError: Several names differ from this one only in case, and none is spelt like it.
     """
-    found = find_model(name, models)
-    if found is None:
+    found = find_all(name, models)
+    if not found:
         raise _not_installed(name, models)
-    return found
+    if len(found) > 1 and listed_name(found[0].name) != name:
+        twins = " and ".join(sanitize(one.name, 100) for one in found)
+        raise RefusedError(f"{name} may mean {twins}, which differ only in case.", "Use the exact spelling of one.")
+    return found[0]
 
 
 def damaged(model: InstalledModel) -> ModelNotFoundError:

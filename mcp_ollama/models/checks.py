@@ -25,7 +25,8 @@ from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
 
 SHORT_CONTEXT = 4096
 """What Ollama gives a model on a machine with little video memory: an agent's instructions alone may fill it."""
-MAX_MODELS = 200
+MAX_NEW = 8
+"""Models not looked at yet that one call asks about: health costs a handful of requests."""
 _OFF = "Transfers are not written down (MCP_OLLAMA_STATE_DIR=off): the end of this process ends them."
 _ASKED_FOR = ModelName.parse("llama3.2")
 
@@ -39,7 +40,9 @@ class Check(BaseModel):
     fix: str | None = None
 
 
-async def look_further(app: App, models: Sequence[InstalledModel], running: Sequence[RunningModel]) -> list[Check]:
+async def look_further(
+    app: App, models: Sequence[InstalledModel], running: Sequence[RunningModel] | None
+) -> list[Check]:
     """Make all of them at once, each in a few seconds."""
     slow: dict[str, Callable[[], Awaitable[Check]]] = {
         "registry": lambda: _registry(app),
@@ -53,7 +56,15 @@ async def look_further(app: App, models: Sequence[InstalledModel], running: Sequ
             found[name] = await slow[name]()
 
     await for_each(slow, look)
-    return [found["registry"], _memory(running), _context(models, running), found["cloud"], found["damaged"]]
+    memory = [_unknown("memory"), _unknown("context")]
+    if running is not None:
+        memory = [_memory(running), _context(models, running)]
+    return [found["registry"], *memory, found["cloud"], found["damaged"]]
+
+
+def _unknown(name: str) -> Check:
+    detail = "Which models are loaded could not be read."
+    return Check(name=name, status="unknown", detail=detail, fix="See the check models.")
 
 
 def _too_slow(name: str) -> Check:
@@ -113,31 +124,35 @@ async def _cloud(app: App, models: Sequence[InstalledModel]) -> Check:
     try:
         disabled = await app.ollama.is_cloud_disabled()
     except OllamaStatusError as error:
-        detail = "Whether cloud models are switched off is not told by this server."
-        fix = "Update Ollama: 0.16.2 was the first to tell." if error.status_code == 404 else error.problem
+        detail = "This server does not report whether cloud models are disabled."
+        fix = "Update Ollama to 0.16.2 or later." if error.status_code == 404 else error.problem
         return Check(name="cloud", status="unknown", detail=detail, fix=fix)
     except OllamaError as error:
         return Check(name="cloud", status="unknown", detail=error.problem, fix=error.next_step or "Call again.")
     if disabled and remote:
-        fix = "Switch the cloud on in Ollama's settings (or OLLAMA_NO_CLOUD off), or delete_model them."
-        detail = f"Cloud models are switched off on this server, but installed: {join_limited(remote)}."
+        fix = "Enable the cloud in Ollama's settings (or unset OLLAMA_NO_CLOUD), or delete_model them."
+        detail = f"Cloud models are disabled on this server, but installed: {join_limited(remote)}."
         return Check(name="cloud", status="warn", detail=detail, fix=fix)
-    return Check(name="cloud", status="ok", detail=f"Cloud models are switched {'off' if disabled else 'on'}.")
+    return Check(name="cloud", status="ok", detail=f"Cloud models are {'disabled' if disabled else 'enabled'}.")
 
 
 async def _damaged(app: App, models: Sequence[InstalledModel]) -> Check:
+    local = [one for one in models if not one.remote_host]
+    new = [one for one in local if not app.catalog.is_known(one)][:MAX_NEW]
     damaged: list[str] = []
 
     async def look(model: InstalledModel) -> None:
         try:
-            await app.ollama.get_model_info(model.name)
+            await app.catalog.info(model)
         except (OllamaStatusError, OllamaResponseError, InvalidModelName):
             damaged.append(_shown(model))
 
-    await for_each([one for one in models if not one.remote_host][:MAX_MODELS], look)
+    await for_each(new, look)
+    known = sum(app.catalog.is_known(one) for one in local)
+    looked = f"{known + len(damaged)} of {len(local)} looked at"
     if not damaged:
-        return Check(name="damaged", status="ok", detail="Every installed model can be shown.")
-    detail = f"Listed, but not usable: {join_limited(sorted(damaged))}."
+        return Check(name="damaged", status="ok", detail=f"Every model can be shown, {looked}.")
+    detail = f"Listed, but not usable, {looked}: {join_limited(sorted(damaged))}."
     return Check(name="damaged", status="warn", detail=detail, fix=REPAIR)
 
 

@@ -9,7 +9,7 @@ from mcp_ollama.ollama.schemas import InstalledModel
 
 @dataclass(frozen=True, slots=True)
 class FreedSpace:
-    """What deleting a model frees.
+    """What deleting models frees.
 
     Args:
         frees_bytes: Bytes of disk; None when it is unknown whether another model shares them.
@@ -22,43 +22,58 @@ class FreedSpace:
     unread: tuple[str, ...] = ()
 
 
-def sharing_candidates(model: InstalledModel, others: Iterable[InstalledModel]) -> list[InstalledModel]:
-    """List the other models that may have the same weights: same digest, or same family, size, quantization.
-
-    A cloud model has no weights to share.
-    """
-
-    def kind(one: InstalledModel) -> tuple[str, str, str]:
-        return one.details.family, one.details.parameter_size, one.details.quantization_level
-
-    def has_weights_alike(other: InstalledModel) -> bool:
-        return not model.remote_host and not other.remote_host and kind(other) == kind(model)
-
-    return [other for other in others if _same_digest(other, model) or has_weights_alike(other)]
-
-
 def freed_space(
-    model: InstalledModel, others: Sequence[InstalledModel], facts: Mapping[str, Facts | None]
+    models: Sequence[InstalledModel], others: Sequence[InstalledModel], facts: Mapping[str, Facts | None]
 ) -> FreedSpace:
-    """Compute what deleting `model` frees.
+    """Compute what deleting `models` together frees; weights that several of them share count once.
+
+    The digest of the weights decides, since a variant may state another family, size or quantization than its base.
 
     Args:
-        model: The model to delete.
-        others: The result of `sharing_candidates`.
-        facts: By digest, what `/api/show` said of it and of the others; None where it could not be read.
+        models: The models to delete.
+        others: All other installed models.
+        facts: By digest, what `/api/show` said of them; None where it could not be read.
     """
+    groups: dict[str, list[InstalledModel]] = {}
+    for model in models:
+        groups.setdefault(_weights(model, facts), []).append(model)
+    sharing = {_weights(other, facts): other for other in others}
+    shared = sorted(other.name for other in others if _weights(other, facts) in groups)
+    freed = [group for weights, group in groups.items() if weights not in sharing]
+    if not freed:
+        return FreedSpace(0, tuple(shared))
+    unread = _unread([model for group in freed for model in group], others, facts)
+    frees_bytes = None if unread else sum(max(model.size for model in group) for group in freed)
+    return FreedSpace(frees_bytes, tuple(shared), unread)
 
-    def weights_of(one: InstalledModel) -> str | None:
-        known = facts.get(one.digest)
-        return known.weights if known else None
 
-    own = weights_of(model)
-    shared = [other.name for other in others if _same_digest(other, model) or (own and weights_of(other) == own)]
-    if shared:
-        return FreedSpace(0, tuple(sorted(shared)))
-    unread = [one.name for one in (model, *others) if others and not weights_of(one)]
-    return FreedSpace(None if unread else model.size, (), tuple(sorted(unread)))
+def _weights(model: InstalledModel, facts: Mapping[str, Facts | None]) -> str:
+    """Return what identifies the weights: their digest, else the model's, else its name."""
+    known = facts.get(model.digest)
+    return (known.weights if known else None) or model.digest or model.name
 
 
-def _same_digest(one: InstalledModel, other: InstalledModel) -> bool:
-    return one.digest == other.digest != ""
+def _unread(
+    models: Sequence[InstalledModel], others: Iterable[InstalledModel], facts: Mapping[str, Facts | None]
+) -> tuple[str, ...]:
+    """Return the names of models whose weights are unknown and may be those of the other side."""
+    local = [other for other in others if not other.remote_host]
+    kinds = {_kind(model) for model in models}
+
+    def is_unread(model: InstalledModel, *, alike: bool) -> bool:
+        known = facts.get(model.digest)
+        # A model in another format than GGUF names no weights: then only one of the same kind may share them.
+        return known is None or (known.weights is None and alike)
+
+    unread = [other.name for other in local if is_unread(other, alike=_kind(other) in kinds)]
+    other_kinds = {_kind(other) for other in local}
+    unread += [
+        model.name
+        for model in models
+        if local and not model.remote_host and is_unread(model, alike=_kind(model) in other_kinds)
+    ]
+    return tuple(sorted(unread))
+
+
+def _kind(model: InstalledModel) -> tuple[str, str, str]:
+    return model.details.family, model.details.parameter_size, model.details.quantization_level

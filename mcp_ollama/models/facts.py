@@ -52,6 +52,11 @@ def configured_context(parameters: Mapping[str, object]) -> int | None:
     return int(float(value)) if isinstance(value, str) and _WHOLE.fullmatch(value) else None
 
 
+def effective_context(configured: int | None, trained: int | None) -> int | None:
+    """Return the context length that Ollama loads: `num_ctx`, at most what the model was trained for."""
+    return min(configured, trained) if configured and trained else configured
+
+
 def parameter_count(info: ModelInfo) -> int | None:
     """Read the number of weights; None when unknown."""
     count = (info.model_info or {}).get("general.parameter_count")

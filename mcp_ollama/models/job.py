@@ -58,6 +58,7 @@ class TransferList(BaseModel):
     """Transfers: those that run or wait, in order, those that ended within an hour, and those of other processes."""
 
     transfers: list[Transfer]
+    next_step: str | None = None
 
 
 class Job(BackgroundTask):
@@ -104,7 +105,7 @@ class Job(BackgroundTask):
         """Say how it stands, in one line for a person."""
         line = describe(self.name.short, self.state, self.meter)
         if queue_position is not None:
-            line += f", number {queue_position} in line"
+            line += f", number {queue_position} in the queue"
         elif self.state == "retrying":
             line += f": {self.status}"
         return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…"
@@ -150,7 +151,7 @@ class Job(BackgroundTask):
         if self.state == "queued":
             self.finish("cancelled", "cancelled before it began")
         elif not self.finished.is_set():
-            self.state, self.status = "cancelling", "waiting for Ollama to let go"
+            self.state, self.status = "cancelling", "waiting for Ollama to release the blob"
 
     async def attempt(self, lines: AsyncGenerator[Progress], is_answering: Callable[[], Awaitable[bool]]) -> None:
         """Read one stream to its `success`.

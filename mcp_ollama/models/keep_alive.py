@@ -29,7 +29,7 @@ def parse_keep_alive(text: str) -> float | None:
     if seconds is None or not 1 <= seconds <= YEAR_SECONDS:
         raise RefusedError(
             f"keep_alive cannot be {text[:40]!r}.",
-            "It may be 5m, 1h30m, a number of seconds from 1 to a year, or -1 for ever; unload_model drops a model.",
+            "It may be 5m, 1h30m, a number of seconds from 1 to a year, or -1 for forever; unload_model drops a model.",
         )
     return math.floor(seconds) if seconds == math.floor(seconds) else seconds
 

@@ -10,8 +10,15 @@ from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
 
 
 def find_model(name: ModelName, models: Iterable[InstalledModel]) -> InstalledModel | None:
-    """Find a model by its complete name, in any case."""
-    return next((model for model in models if key_of(model.name) == name.key), None)
+    """Find a model by its complete name, in any case; of several, the one in that very spelling comes first."""
+    found = find_all(name, models)
+    return found[0] if found else None
+
+
+def find_all(name: ModelName, models: Iterable[InstalledModel]) -> list[InstalledModel]:
+    """Find all models that the name means in any case, the one in that very spelling first."""
+    found = [model for model in models if key_of(model.name) == name.key]
+    return sorted(found, key=lambda model: listed_name(model.name) != name)
 
 
 def find_case_variant(name: ModelName, models: Iterable[InstalledModel]) -> InstalledModel | None:

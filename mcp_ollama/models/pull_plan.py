@@ -80,7 +80,7 @@ def _note_layers(plan: PullPlan, manifest: Manifest, present: set[str] | None) -
     plan.layers = [
         LayerPlan(
             digest=layer.digest.removeprefix("sha256:")[:12],
-            kind=sanitize(layer.kind, 40),
+            kind="config" if layer is manifest.config else sanitize(layer.kind, 40),
             size_bytes=layer.size,
             present=None if present is None else layer.digest in present,
         )
@@ -97,7 +97,7 @@ def _note_layers(plan: PullPlan, manifest: Manifest, present: set[str] | None) -
 async def _note_disk(app: App, plan: PullPlan, models: list[InstalledModel]) -> None:
     plan.disk_free_bytes = await _free_bytes(app, models)
     if plan.disk_free_bytes is None:
-        plan.warnings.append("How much disk is free is not known: where the server keeps its models cannot be seen.")
+        plan.warnings.append("Free disk space is unknown: the server's model directory is not accessible from here.")
     elif plan.download_bytes is not None:
         plan.fits_on_disk = plan.download_bytes <= plan.disk_free_bytes
         if not plan.fits_on_disk:

@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 from mcp_ollama.models.attempts import Attempts
 from mcp_ollama.models.background import error_of
 from mcp_ollama.models.errors import RefusedError
+from mcp_ollama.models.formatting import join_limited
 from mcp_ollama.models.job import Job, Transfer
 from mcp_ollama.models.persistence.turns import Turns
 from mcp_ollama.models.transfer_state import Kind
@@ -132,6 +133,21 @@ class Transfers:
     def is_under_way(self, kind: Kind, name: ModelName) -> bool:
         """Return whether a transfer of a model has not ended: a cancelled one may take 30 s, with a new one queued."""
         return any(job.is_for(kind, name) and not job.finished.is_set() for job in self._jobs)
+
+    def only_open(self, kind: Kind) -> ModelName:
+        """Return the model of the only open transfer of a kind.
+
+        Raises:
+            RefusedError: There is none, or more than one.
+        """
+        names = [job.name for job in self.open_jobs() if job.kind == kind]
+        if len(names) == 1:
+            return names[0]
+        if not names:
+            raise RefusedError(f"No {kind} is in progress.", "See list_pulls.")
+        raise RefusedError(
+            f"{len(names)} {kind}s are in progress.", f"Name one: {join_limited(list(map(str, names)))}."
+        )
 
     def ensure_idle(self, name: ModelName) -> None:
         """Refuse to delete or overwrite a model in transfer: it would come back, or vanish during an upload.

@@ -10,6 +10,7 @@ from mcp_ollama.models.app import App
 from mcp_ollama.models.catalog import find_installed
 from mcp_ollama.models.concurrency import for_each
 from mcp_ollama.models.lookup import key_of, listed_name
+from mcp_ollama.models.pages import fit_rows
 from mcp_ollama.models.pull_plan import bytes_of
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
@@ -52,16 +53,26 @@ async def check_updates(app: App, names: Sequence[ModelName]) -> UpdateList:
 
     with anyio.move_on_after(app.timeouts.updates):
         await for_each(chosen[:MAX_ROWS], look)
-    listed = list(rows.values())[:MAX_ROWS]
-    complete = len(rows) <= MAX_ROWS and all(row.state != "unknown" for row in listed)
-    return UpdateList(models=listed, complete=complete, next_step=_further(len(rows)))
+    checked = list(rows.values())[:MAX_ROWS]
+    complete = len(rows) <= MAX_ROWS and all(row.state != "unknown" for row in checked)
+    # Current ones come last, since they are what may be left out.
+    listed = (
+        checked if len(fit_rows(checked)) == len(checked) else sorted(checked, key=lambda row: row.state == "current")
+    )
+    shown = fit_rows(listed)
+    return UpdateList(models=shown, complete=complete, next_step=_truncation_note(len(rows), len(listed) - len(shown)))
 
 
-def _further(count: int) -> str | None:
-    if count <= MAX_ROWS:
-        return None
-    left = count - MAX_ROWS
-    return f"{left} older ones were not looked up: call again with models, from list_models with offset={MAX_ROWS}."
+def _truncation_note(count: int, left_out: int) -> str | None:
+    notes: list[str] = []
+    if left_out:
+        notes.append(f"{left_out} more rows are left out: ask about those models with models.")
+    if count > MAX_ROWS:
+        notes.append(
+            f"{count - MAX_ROWS} older ones were not looked up: call again with models, from list_models with "
+            f"offset={MAX_ROWS}."
+        )
+    return " ".join(notes) or None
 
 
 async def _update_of(app: App, model: InstalledModel) -> Update:

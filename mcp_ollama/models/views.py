@@ -12,6 +12,7 @@ from mcp_ollama.models.facts import (
     Facts,
     capabilities_of,
     configured_context,
+    effective_context,
     facts_of,
     license_name,
     parameter_count,
@@ -19,10 +20,13 @@ from mcp_ollama.models.facts import (
 )
 from mcp_ollama.models.formatting import format_timestamp, join_limited
 from mcp_ollama.models.lookup import find_running, identity
+from mcp_ollama.models.pages import fit_rows
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
 
+DEFAULT_LIMIT = 25
+"""Rows of a page when the call does not say; their page also ends early, see `fit_rows`."""
 MAX_TEXT = 8_000
 """Characters of a model's own text (licence, template, …) in one answer."""
 MAX_PARAMETERS = 1_000
@@ -46,7 +50,7 @@ class ModelRow(BaseModel):
     quantization: str | None = None
     context_length: int | None = None
     capabilities: list[str]
-    loaded: bool
+    loaded: bool | None = None
     remote: bool
 
 
@@ -77,11 +81,14 @@ class ModelCard(ModelRow):
 
 @dataclass(frozen=True, slots=True)
 class ShownModel:
-    """What the server says of one installed model: its rows of `/api/tags` and `/api/ps`, and `/api/show`."""
+    """What the server says of one installed model: its rows of `/api/tags` and `/api/ps`, and `/api/show`.
+
+    `running` is None where `/api/ps` could not be read.
+    """
 
     model: InstalledModel
     info: ModelInfo
-    loaded: RunningModel | None
+    running: list[RunningModel] | None
 
 
 async def list_models(
@@ -89,7 +96,7 @@ async def list_models(
     contains: str = "",
     capability: str = "",
     sort: Order = "modified",
-    limit: int = 50,
+    limit: int = DEFAULT_LIMIT,
     offset: int = 0,
 ) -> ModelList:
     """Build a page of the installed models.
@@ -103,7 +110,7 @@ async def list_models(
         offset: Rows to skip.
     """
     models = await catalog.ollama.list_models()
-    running = {identity(one) for one in await catalog.ollama.list_running_models()}
+    running = await catalog.running_identities()
     wanted, able = contains.lower(), capability.strip().lower()
     matched = [model for model in models if wanted in model.name.lower()] if wanted else models
     facts: dict[str, Facts | None] = {}
@@ -117,9 +124,12 @@ async def list_models(
     page = (sorted(matched, key=_ORDERS[sort]) if sort in _ORDERS else matched)[offset : offset + limit]
     if not able:
         facts = await catalog.facts(page)
-    end = offset + len(page)
+    rows = [model_row(model, facts.get(model.digest), running) for model in page]
+    if limit <= DEFAULT_LIMIT:
+        rows = fit_rows(rows)
+    end = offset + len(rows)
     return ModelList(
-        models=[model_row(model, facts.get(model.digest), running) for model in page],
+        models=rows,
         total_count=len(models),
         matched_count=len(matched),
         next_offset=end if end < len(matched) else None,
@@ -148,13 +158,13 @@ def _no_match_note(capability: str, models: list[InstalledModel], facts: Mapping
     return sanitize(f"None has the capability {capability[:40]!r}. There are: {', '.join(known) or 'none'}.")
 
 
-def model_row(model: InstalledModel, facts: Facts | None, running: Collection[tuple[str, str]]) -> ModelRow:
+def model_row(model: InstalledModel, facts: Facts | None, running: Collection[tuple[str, str]] | None) -> ModelRow:
     """Build the row of a model.
 
     Args:
         model: Its row of `/api/tags`.
         facts: What `/api/show` said; None where it could not be read.
-        running: The `identity` of each loaded model.
+        running: The `identity` of each loaded model; None where `/api/ps` could not be read.
     """
     return ModelRow(
         name=model.name,
@@ -166,7 +176,7 @@ def model_row(model: InstalledModel, facts: Facts | None, running: Collection[tu
         quantization=_word(model.details.quantization_level),
         context_length=(facts.context_length if facts else None) or model.details.context_length or None,
         capabilities=capabilities_of(model, facts),
-        loaded=bool(running) and identity(model) in running,
+        loaded=None if running is None else identity(model) in running,
         remote=bool(model.remote_host),
     )
 
@@ -180,20 +190,21 @@ async def show_model(catalog: Catalog, name: ModelName | str) -> ShownModel:
     """
     found, _ = await catalog.find(name)
     info = await catalog.info(found)
-    running = await catalog.ollama.list_running_models()
-    return ShownModel(found, info, next(iter(find_running(found, running)), None))
+    running = await catalog.running()
+    return ShownModel(found, info, None if running is None else find_running(found, running))
 
 
 def model_card(shown: ShownModel, texts: Mapping[str, str] | None = None) -> ModelCard:
     """Build the card of a model, with the long texts that were asked for."""
-    model, info, loaded = shown.model, shown.info, shown.loaded
+    model, info = shown.model, shown.info
+    loaded = next(iter(shown.running or ()), None)
     parameters = parse_parameters(info.parameters)
-    row = model_row(model, facts_of(info), {identity(model)} if loaded else ())
+    row = model_row(model, facts_of(info), None if shown.running is None else {identity(one) for one in shown.running})
     return ModelCard(
         **row.model_dump(exclude={"digest"}),
         digest=model.digest,
         parameter_count=parameter_count(info),
-        configured_context_length=configured_context(parameters),
+        configured_context_length=effective_context(configured_context(parameters), row.context_length),
         loaded_context_length=loaded.context_length or None if loaded else None,
         parameters=_bounded(parameters),
         license_name=license_name(info),

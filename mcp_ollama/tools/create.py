@@ -1,8 +1,8 @@
 """Make models out of installed ones: copies under another name, and variants with other parameters or texts."""
 
 import json
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing, suppress
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import aclosing, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -11,8 +11,9 @@ from pydantic import BaseModel, Field
 
 from mcp_ollama.models.app import App
 from mcp_ollama.models.errors import RefusedError
+from mcp_ollama.models.facts import effective_context
 from mcp_ollama.models.formatting import format_bytes, format_digest
-from mcp_ollama.models.lookup import find_model, key_of
+from mcp_ollama.models.lookup import find_model, identity, key_of
 from mcp_ollama.models.parameters import check_parameters
 from mcp_ollama.models.views import ModelRow, model_row
 from mcp_ollama.ollama.errors import OllamaError
@@ -30,6 +31,7 @@ class CreateResult(BaseModel):
     model: str
     created: bool
     details: ModelRow | None = None
+    configured_context_length: int | None = None
     reason: Reason | None = None
     confirmation: str | None = None
     next_step: str | None = None
@@ -42,7 +44,7 @@ async def copy_model(
     overwrite: Overwrite = False,  # noqa: FBT002
     confirm: Confirm = "",
 ) -> CreateResult:
-    """Give an installed model a second name, at once and without using disk space.
+    """Copy an installed model to a second name; it is instant and takes no disk space.
 
     To change its parameters or texts: create_model.
     """
@@ -50,7 +52,7 @@ async def copy_model(
     name = _new_name(destination)
     found, others = await app.catalog.find(source)
     if key_of(found.name) == name.key:
-        raise RefusedError(f"{found.name} has that name already.", "Give another destination.")
+        raise RefusedError(f"{found.name} has that name already.", "Choose another destination.")
 
     async def copy() -> None:
         await app.ollama.copy_model(found.name, name)
@@ -58,27 +60,27 @@ async def copy_model(
     existing = find_model(name, others)
     app.transfers.ensure_idle(name)
     if existing is None or existing.digest == found.digest:
-        await copy()
+        await _make_new(app, name, found, copy, existing)
         return await _created(app, name)
     _check_overwriting(app, existing, overwrite=overwrite)
     action = _overwriting("copy_model", name, existing, found.digest)
-    return await _overwrite(call, existing, action, copy, confirm) or await _created(app, name)
+    return await _overwrite(call, found, existing, action, copy, confirm) or await _created(app, name)
 
 
 async def create_model(
     call: Call,
     model: Annotated[str, Field(description="Name of the new model.")],
-    from_model: Annotated[str, Field(description="Installed model that it is made from.")],
+    from_model: Annotated[str, Field(description="Installed base model.")],
     # Plain str, since the SDK would read a text for `str | None` as JSON, which a prompt may well be.
-    system: Annotated[str, Field(description="Its system prompt; left out, that of from_model.")] = "",
-    template: Annotated[str, Field(description="Its prompt template, in Go's syntax; left out, as from_model.")] = "",
+    system: Annotated[str, Field(description="System prompt. Default: that of from_model.")] = "",
+    template: Annotated[str, Field(description="Prompt template in Go's syntax. Default: that of from_model.")] = "",
     parameters: Annotated[
         dict[str, Any] | None, Field(description='Such as {"num_ctx": 16384, "temperature": 0.2, "stop": ["END"]}.')
     ] = None,
     overwrite: Overwrite = False,  # noqa: FBT002
     confirm: Confirm = "",
 ) -> CreateResult:
-    """Make a variant of an installed model: another context length, other parameters, system prompt or template.
+    """Create a variant of an installed model: another context length, other parameters, system prompt or template.
 
     The weights are shared, so it takes no disk space. Not for downloads: pull_model.
     """
@@ -87,7 +89,7 @@ async def create_model(
     try:
         checked = check_parameters(parameters or {})
     except ValueError as error:
-        raise RefusedError(str(error), "Nothing was made.") from error
+        raise RefusedError(str(error), "Nothing was created.") from error
     found, others = await app.catalog.find(from_model)
 
     async def create() -> None:
@@ -102,12 +104,12 @@ async def create_model(
     app.transfers.ensure_idle(name)
     existing = find_model(name, [found, *others])
     if existing is None:
-        await create()
-        return await _created(app, name)
+        await _make_new(app, name, found, create)
+        return await _created_with(app, name, checked)
     _check_overwriting(app, existing, overwrite=overwrite)
     replacement = (found.digest, system, template, json.dumps(checked, sort_keys=True))
     action = _overwriting("create_model", name, existing, *replacement)
-    return await _overwrite(call, existing, action, create, confirm) or await _created(app, name)
+    return await _overwrite(call, found, existing, action, create, confirm) or await _created_with(app, name, checked)
 
 
 def _new_name(text: str) -> ModelName:
@@ -115,13 +117,50 @@ def _new_name(text: str) -> ModelName:
     base, source = split_source(text)
     if source:
         raise RefusedError(
-            f"A model on this server cannot be called :{source}.", f"Give a name such as {base[:60]}:mine."
+            f"A model on this server cannot be named :{source}.", f"Choose a name such as {base[:60]}:mine."
         )
     return ModelName.parse(base)
 
 
+async def _make_new(
+    app: App,
+    name: ModelName,
+    source: InstalledModel,
+    make: Callable[[], Awaitable[None]],
+    existing: InstalledModel | None = None,
+) -> None:
+    """Make a model under a name that is free, or that holds the same model already.
+
+    Raises:
+        RefusedError: Something took the name meanwhile, so that this would overwrite it without consent.
+    """
+    with _holding(app, name, source, "created"):
+        installed = await app.ollama.list_models()
+        now = find_model(name, installed)
+        if (now and now.digest) != (existing and existing.digest):
+            raise RefusedError(f"{name} was created by another client meanwhile.", "See list_models.")
+        _check_source(source, installed)
+        app.transfers.ensure_idle(name)
+        await make()
+
+
+@contextmanager
+def _holding(app: App, name: ModelName, source: InstalledModel, how: str) -> Generator[None]:
+    """Hold the new name, and its source unless it is the same."""
+    source_name = ModelName.for_pull(source.name)
+    with app.holds.change(name, how), nullcontext() if source_name.key == name.key else app.holds.read(source_name):
+        yield
+
+
+def _check_source(source: InstalledModel, installed: list[InstalledModel]) -> None:
+    # Ollama would pull a source that is not installed, from whatever registry its name says.
+    if not any(identity(one) == identity(source) for one in installed):
+        raise RefusedError(f"{source.name} was deleted or changed meanwhile.", "Pull it first, then call again.")
+
+
 async def _overwrite(
     call: Call,
+    source: InstalledModel,
     loses: InstalledModel,
     action: DestructiveAction,
     make: Callable[[], Awaitable[None]],
@@ -132,12 +171,16 @@ async def _overwrite(
     async with call.consent(action, confirm) as consent:
         if consent.reason:
             return CreateResult(model=loses.name, created=False, **asdict(consent))
-        await app.loads.unload_before_change(loses, app.timeouts.unload, before="overwritten")
-        if not await app.catalog.is_still(loses):
-            next_step = f"{loses.name} was changed by someone else meanwhile: look at list_models."
-            return CreateResult(model=loses.name, created=False, reason="changed", next_step=next_step)
-        app.transfers.ensure_idle(ModelName.for_pull(loses.name))
-        await make()
+        name = ModelName.for_pull(loses.name)
+        with _holding(app, name, source, "overwritten"):
+            await app.loads.unload_before_change(loses, app.timeouts.unload, before="overwritten")
+            installed = await app.ollama.list_models()
+            _check_source(source, installed)
+            if not any(identity(one) == identity(loses) for one in installed):
+                next_step = f"{loses.name} was changed by another client meanwhile. See list_models."
+                return CreateResult(model=loses.name, created=False, reason="changed", next_step=next_step)
+            app.transfers.ensure_idle(name)
+            await make()
     return None
 
 
@@ -153,17 +196,33 @@ async def _created(app: App, name: ModelName) -> CreateResult:
     return CreateResult(model=made.name, created=True, details=model_row(made, facts[made.digest], ()))
 
 
+async def _created_with(app: App, name: ModelName, parameters: Mapping[str, object]) -> CreateResult:
+    """Return the model that was made, with the context length that Ollama will use."""
+    result = await _created(app, name)
+    wanted = parameters.get("num_ctx")
+    if not isinstance(wanted, int):
+        return result
+    trained = result.details.context_length if result.details else None
+    result.configured_context_length = effective_context(wanted, trained)
+    if trained and wanted > trained:
+        result.next_step = (
+            f"num_ctx {wanted} is above the {trained} tokens that the model was trained for: "
+            f"Ollama loads it with {trained}."
+        )
+    return result
+
+
 def _check_overwriting(app: App, existing: InstalledModel, *, overwrite: bool) -> None:
     access = app.settings.access
     if access != "full":
         raise RefusedError(
             f"{existing.name} exists, and the operator allows no overwriting (MCP_OLLAMA_ACCESS={access}).",
-            "Give another name.",
+            "Choose another name.",
         )
     if not overwrite:
         raise RefusedError(
             f"{existing.name} exists already ({format_digest(existing.digest)}).",
-            "Give another name, or ask the user and call again with overwrite=true.",
+            "Choose another name, or ask the user and call again with overwrite=true.",
         )
 
 

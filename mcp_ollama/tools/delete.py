@@ -1,21 +1,44 @@
-"""Delete models, with the user's consent and a true word on what becomes free."""
+"""Delete models, with the user's consent and the bytes that really become free."""
 
-from pydantic import BaseModel
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, Field
 
 from mcp_ollama.models.app import App
-from mcp_ollama.models.disk import FreedSpace, freed_space, sharing_candidates
+from mcp_ollama.models.catalog import find_installed
+from mcp_ollama.models.disk import FreedSpace, freed_space
+from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.formatting import format_bytes, format_digest, join_limited
-from mcp_ollama.models.lookup import find_running, listed_name
+from mcp_ollama.models.lookup import identity, listed_name
+from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel
-from mcp_ollama.tools.arguments import Confirm, Model
+from mcp_ollama.tools.arguments import Confirm
 from mcp_ollama.tools.spec import Call, DestructiveAction, Reason, ToolSpec
+
+MAX_MODELS = 20
+"""A person has to read all their names before agreeing."""
+
+
+class Deletion(BaseModel):
+    """The result for one model of several."""
+
+    model: str
+    deleted: bool
+    reason: Reason | None = None
+    frees_bytes: int | None = None
+    shared_with: list[str]
+    was_loaded: bool
+    next_step: str | None = None
 
 
 class DeleteResult(BaseModel):
-    """What became of a deletion, or what it needs first."""
+    """The result of a deletion, or what it needs first; of several models, `frees_bytes` is of all together."""
 
-    model: str
+    model: str | None = None
+    models: list[Deletion] | None = None
     deleted: bool
     reason: Reason | None = None
     frees_bytes: int | None = None
@@ -25,61 +48,116 @@ class DeleteResult(BaseModel):
     next_step: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A model to delete, as it was when the user was asked."""
+
+    name: ModelName
+    model: InstalledModel
+    result: Deletion
+
+
 async def delete_model(
     call: Call,
-    model: Model,
+    model: Annotated[
+        str | None, Field(description="Model name, such as llama3.2:3b; without a tag it means latest.")
+    ] = None,
+    models: Annotated[
+        list[str] | None, Field(max_length=MAX_MODELS, description="Several models, instead of model.")
+    ] = None,
     confirm: Confirm = "",
 ) -> DeleteResult:
-    """Delete an installed model from the server's disk. It cannot be undone, only pulled again.
+    """Delete installed models from the server's disk. It cannot be undone, only pulled again.
 
-    The user is asked first. Where the host cannot ask, the first call deletes nothing: it says what would be
-    freed and gives a confirmation. Ask the user, then call again with it. Exact names only. To free memory
-    instead of disk: unload_model.
+    The user is asked first. Where the client cannot ask, the first call deletes nothing: it returns the bytes that
+    would be freed and a confirmation. Ask the user, then call again with it. Exact names only; model or models.
+    To free memory instead of disk: unload_model.
     """
     app = call.app
-    name = ModelName.for_pull(model)
-    found, others = await app.catalog.find(name)
-    app.transfers.ensure_idle(ModelName.for_pull(found.name))
-    freed = await _freed(app, found, others)
-    running = await app.ollama.list_running_models()
-    outcome = DeleteResult(
-        model=found.name,
-        deleted=False,
+    if (model is None) == (not models):
+        raise RefusedError("delete_model takes either model or models.", "Give exactly one of them.")
+    targets, freed = await _find(app, [ModelName.for_pull(name) for name in models or [model or ""]])
+    async with call.consent(_action(targets, freed), confirm) as consent:
+        if consent.reason:
+            result = _result(targets, freed, several=bool(models))
+            result.reason, result.confirmation = consent.reason, consent.confirmation
+            result.next_step = consent.next_step
+            return result
+        for target in targets:
+            await _delete_or_explain(app, target, alone=not models)
+    return _result(targets, freed, several=bool(models))
+
+
+async def _find(app: App, names: Sequence[ModelName]) -> tuple[list[_Target], FreedSpace]:
+    installed = await app.ollama.list_models()
+    found = {(one := find_installed(name, installed)).name: (name, one) for name in names}
+    running = {identity(one) for one in await app.ollama.list_running_models()}
+    for _, one in found.values():
+        app.transfers.ensure_idle(ModelName.for_pull(one.name))
+    facts = await app.catalog.facts(installed) if len(installed) > 1 else {}
+
+    def freed_with(models: Sequence[InstalledModel]) -> FreedSpace:
+        return freed_space(models, [one for one in installed if one not in models], facts)
+
+    targets: list[_Target] = []
+    for name, one in found.values():
+        space = freed_with([one])
+        row = Deletion(
+            model=one.name,
+            deleted=False,
+            frees_bytes=space.frees_bytes,
+            shared_with=list(space.shared_with),
+            was_loaded=identity(one) in running,
+        )
+        targets.append(_Target(name, one, row))
+    return targets, freed_with([one for _, one in found.values()])
+
+
+async def _delete_or_explain(app: App, target: _Target, *, alone: bool) -> None:
+    """Delete a model; of several, an error of one is reported in its row, since others may be deleted already."""
+    try:
+        await _delete(app, target)
+    except OllamaError as error:
+        if alone:
+            raise
+        target.result.next_step = str(error)
+
+
+async def _delete(app: App, target: _Target) -> None:
+    """Delete the very model that the user agreed to, not one that took its name meanwhile."""
+    model, result = target.model, target.result
+    name = ModelName.for_pull(model.name)
+    with app.holds.change(name, "deleted"):
+        await app.loads.unload_before_change(model, app.timeouts.unload)
+        still = await app.catalog.is_still(model)
+        app.transfers.ensure_idle(name)
+        if not still or not await app.ollama.delete_model(name):
+            result.reason = "changed"
+            result.next_step = f"{model.name} was changed or deleted by another client meanwhile. See list_models."
+            return
+    result.deleted = True
+    await app.changes.model_changed(name)
+
+
+def _result(targets: Sequence[_Target], freed: FreedSpace, *, several: bool) -> DeleteResult:
+    rows = [target.result for target in targets]
+    if not several:
+        return DeleteResult(**rows[0].model_dump())
+    return DeleteResult(
+        models=rows,
+        deleted=all(row.deleted for row in rows),
         frees_bytes=freed.frees_bytes,
         shared_with=list(freed.shared_with),
-        was_loaded=bool(find_running(found, running)),
+        was_loaded=any(row.was_loaded for row in rows),
     )
-    async with call.consent(_action(name, found, freed), confirm) as consent:
-        if consent.reason:
-            outcome.reason, outcome.confirmation = consent.reason, consent.confirmation
-            outcome.next_step = consent.next_step
-            return outcome
-        await app.loads.unload_before_change(found, app.timeouts.unload)
-        await _delete(app, found, outcome)
-    return outcome
 
 
-async def _delete(app: App, model: InstalledModel, outcome: DeleteResult) -> None:
-    """Delete the very model that was agreed on, not one that took its name meanwhile, or is about to."""
-    still = await app.catalog.is_still(model)
-    app.transfers.ensure_idle(ModelName.for_pull(model.name))
-    if not still or not await app.ollama.delete_model(model.name):
-        outcome.reason = "changed"
-        outcome.next_step = f"{model.name} was changed or deleted by someone else meanwhile: look at list_models."
-        return
-    outcome.deleted = True
-    await app.changes.model_changed(ModelName.for_pull(model.name))
-
-
-async def _freed(app: App, model: InstalledModel, others: list[InstalledModel]) -> FreedSpace:
-    alike = sharing_candidates(model, others)
-    facts = await app.catalog.facts([model, *alike]) if alike else {}
-    return freed_space(model, alike, facts)
-
-
-def _action(name: ModelName, model: InstalledModel, freed: FreedSpace) -> DestructiveAction:
+def _action(targets: Sequence[_Target], freed: FreedSpace) -> DestructiveAction:
+    models = [target.model for target in targets]
+    named = ", ".join(f"{one.name} ({format_digest(one.digest)})" for one in models)
+    size = format_bytes(sum(one.size for one in models))
     if freed.frees_bytes is None:
-        frees = f"up to {format_bytes(model.size)} (unknown, since {_named(freed.unread)} could not be read)"
+        frees = f"up to {size} (unknown, since {_named(freed.unread)} could not be read)"
     elif freed.frees_bytes:
         frees = format_bytes(freed.frees_bytes)
     else:
@@ -87,20 +165,20 @@ def _action(name: ModelName, model: InstalledModel, freed: FreedSpace) -> Destru
         frees = f"nothing, since {_named(freed.shared_with)} {keep} the same weights"
     return DestructiveAction(
         tool="delete_model",
-        description=f"delete {model.name} ({format_digest(model.digest)}), which frees {frees}",
+        description=f"delete {named}, which frees {frees}{' in all' if len(models) > 1 else ''}",
         past="deleted",
-        target=(name.key, model.digest),
+        target=tuple(part for target in targets for part in (target.name.key, target.model.digest)),
     )
 
 
-def _named(names: tuple[str, ...]) -> str:
+def _named(names: Sequence[str]) -> str:
     """Join names for the question to the user; an invalid one may be a text of its own."""
     return join_limited([name if listed_name(name) else "a model with an invalid name" for name in names])
 
 
 _UNASKED = (
-    "Delete an installed model from the server's disk at once: nobody is asked. It cannot be undone, only pulled "
-    "again. Exact names only. To free memory instead of disk: unload_model."
+    "Delete installed models from the server's disk at once, without asking the user. It cannot be undone, only pulled "
+    "again. Exact names only; model or models. To free memory instead of disk: unload_model."
 )
 
 TOOLS = (

@@ -14,9 +14,9 @@ from mcp_ollama.tools.spec import Call, ToolSpec
 
 
 async def plan_pull(call: Call, model: Annotated[str, Field(description="Model, as for pull_model.")]) -> PullPlan:
-    """Tell what pull_model would fetch, byte by byte, and whether it fits on the disk, without fetching it.
+    """Compute what pull_model would download, in bytes, and whether it fits on the disk, without downloading.
 
-    Use it before large downloads. It says what it cannot know.
+    Use it before large downloads. Warnings name what is unknown.
     """
     app = call.app
     return await pull_plan.plan_pull(app, parse_allowed_name(app.settings, model, insecure=False))
@@ -24,9 +24,11 @@ async def plan_pull(call: Call, model: Annotated[str, Field(description="Model, 
 
 async def check_updates(
     call: Call,
-    models: Annotated[list[str] | None, Field(max_length=MAX_ROWS, description="Only these; else all.")] = None,
+    models: Annotated[
+        list[str] | None, Field(max_length=MAX_ROWS, description="Only these models; default: all.")
+    ] = None,
 ) -> UpdateList:
-    """Tell which installed models have an update in the registry, and its bytes, without downloading.
+    """Check which installed models have an update in the registry, and its size, without downloading.
 
     pull_model with the same name updates one.
     """

@@ -1,5 +1,6 @@
 """What is in memory: list, load and unload models."""
 
+from contextlib import suppress
 from typing import Annotated, Literal
 
 import anyio
@@ -13,14 +14,14 @@ from mcp_ollama.models.loading import Load
 from mcp_ollama.models.lookup import identity
 from mcp_ollama.models.progress_reports import wait_for_load
 from mcp_ollama.models.running import RunningList, RunningRow, find_runners, running_list, running_row
-from mcp_ollama.ollama.errors import ModelNotFoundError
+from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
 from mcp_ollama.tools.spec import Call, ToolSpec
 
 _STILL_LOADED = (
-    "A request may be using it: call again when that has ended. What was updated or made anew while it was loaded "
-    "stays until its time is over, or until Ollama is restarted."
+    "A request may be using it: call again when that has ended. A model that was replaced while loaded stays until its "
+    "keep_alive ends, or until Ollama is restarted."
 )
 
 
@@ -57,13 +58,14 @@ async def load_model(
         str,
         # Models send bare numbers, too.
         BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value),
-        Field(description="Stay after last use: 5m, seconds, or -1 for ever. Left out: the operator's."),
+        Field(description="Time in memory after the last use: 5m, seconds, or -1 for forever. Default: the server's."),
     ] = "",
     wait_seconds: Annotated[float, Field(ge=0, le=3600, description="Longest wait for the end.")] = 40,
 ) -> LoadResult:
     """Load a model into memory, so that its first answer comes at once; says how much of it is on the GPU.
 
-    A load goes on when this call ends: call again to keep waiting, unload_model to stop it.
+    A load continues when this call ends: call again to keep waiting, unload_model to stop it. The context length is set
+    with create_model and num_ctx.
     """
     app = call.app
     keep = parse_keep_alive(keep_alive)
@@ -87,7 +89,7 @@ async def unload_model(
 ) -> UnloadResult:
     """Drop a model, or all, from memory; it stays on disk. Give exactly one of model and all.
 
-    Also stops a load_model under way. To free disk space: delete_model.
+    Also stops a load in progress. To free disk space: delete_model.
     """
     app = call.app
     if bool(model) == all:
@@ -112,7 +114,7 @@ async def unload_model(
 
 
 def _loading(model: InstalledModel, load: Load) -> LoadResult:
-    next_step = "It goes on by itself: call load_model again to keep waiting, unload_model to stop it."
+    next_step = "It continues by itself: call load_model again to keep waiting, unload_model to stop it."
     return LoadResult(model=model.name, state="loading", load_seconds=load.seconds, next_step=next_step)
 
 
@@ -120,13 +122,14 @@ async def _loaded(app: App, model: InstalledModel, load: Load) -> LoadResult:
     outcome = LoadResult(model=model.name, state="loaded", load_seconds=load.seconds)
     runners: list[RunningModel] | None = None
     with anyio.move_on_after(app.timeouts.health_extra):
-        runners = await find_runners(app.catalog, load.name)
+        with suppress(OllamaError):
+            runners = await find_runners(app.catalog, load.name)
     if runners:
         outcome.running = running_row(runners[0])
     elif runners is None:
-        outcome.next_step = "Where it runs could not be asked in time: see list_running_models."
+        outcome.next_step = "Where it runs could not be read: see list_running_models."
     else:
-        outcome.next_step = "It has left memory again already: another model may have needed the room."
+        outcome.next_step = "It has left memory already: another model may have needed the space."
     return outcome
 
 

@@ -15,14 +15,14 @@ from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.tools.spec import Call, ToolSpec
 
 Model = Annotated[str, Field(description="Model to pull, such as llama3.2:3b or hf.co/user/repo:Q4_K_M.")]
-OwnModel = Annotated[str, Field(description="Installed model, named for where it goes, such as yourname/llama3.2:3b.")]
+OwnModel = Annotated[
+    str, Field(description="Installed model with its destination as name, such as yourname/llama3.2:3b.")
+]
 WaitSeconds = Annotated[
     float | None,
     Field(ge=0, le=3600, description="Longest wait for the end; 0 returns at once. Default: {pull_wait}."),
 ]
-Insecure = Annotated[
-    bool, Field(description="Plain http to the registry; only for hosts that the operator has named for it.")
-]
+Insecure = Annotated[bool, Field(description="Use plain http; only for registries in MCP_OLLAMA_REGISTRIES.")]
 
 
 async def pull_model(
@@ -31,15 +31,16 @@ async def pull_model(
     wait_seconds: WaitSeconds = None,
     insecure: Insecure = False,  # noqa: FBT002
 ) -> Transfer:
-    """Download a model, or update it, or keep waiting for a download in progress.
+    """Download or update a model, or keep waiting for a download in progress.
 
-    The download belongs to the server: it goes on when this call ends, is cut off or cancelled, and resumes by
-    itself after a failure. When the answer's state is not yet done, call again with the same model to keep
-    waiting. Only cancel_pull stops it. It replaces a variant that was made here under the same name. One download
-    runs at a time; to let another go first, cancel_pull this one and pull it again later: no byte is lost.
+    The download belongs to the server: it continues when this call ends, times out or is cancelled, and resumes by
+    itself after a failure. While the returned state is not done, call again with the same model to keep waiting.
+    Only cancel_pull stops it. It replaces a local variant of the same name. One download runs at a time; to let
+    another go first, cancel_pull this one and pull it again later: no byte is lost.
     """
     app = call.app
     name = parse_allowed_name(app.settings, model, insecure=insecure)
+    app.holds.ensure_free(name)
     job = await app.transfers.start("pull", name, insecure=insecure)
     return await _follow(call, app, job, wait_seconds)
 
@@ -50,9 +51,9 @@ async def push_model(
     wait_seconds: WaitSeconds = None,
     insecure: Insecure = False,  # noqa: FBT002
 ) -> Transfer:
-    """Upload an installed model to the registry in its name, or keep waiting for an upload under way.
+    """Upload an installed model to the registry in its name, or keep waiting for an upload in progress.
 
-    Others may then be able to download it: ask the user first. The upload goes on when this call ends; call again
+    Others may then be able to download it: ask the user first. The upload continues when this call ends; call again
     with the same model to keep waiting. Only cancel_pull with kind push stops it. To give a model the name of your
     account, copy it first.
     """
@@ -76,15 +77,17 @@ async def list_pulls(call: Call) -> TransferList:
 
 async def cancel_pull(
     call: Call,
-    model: Annotated[str, Field(description="Model whose transfer to stop, named as when it was started.")],
+    model: Annotated[
+        str | None, Field(description="Model whose transfer to stop; needed only when several run or wait.")
+    ] = None,
     kind: Annotated[Kind, Field(description="What to stop.")] = "pull",
 ) -> Transfer:
     """Stop a download (or an upload), or forget an interrupted one.
 
-    What was transferred is kept: pulling again goes on from there.
+    Transferred data is kept: pulling again resumes there.
     """
     app = call.app
-    name = ModelName.for_pull(model)
+    name = app.transfers.only_open(kind) if model is None else ModelName.for_pull(model)
     return await cancel_transfer(app.transfers, app.shared.journal, kind, name, seconds=app.timeouts.cancel)
 
 
@@ -104,7 +107,7 @@ async def _follow(call: Call, app: App, job: Job, wait_seconds: float | None) ->
     if not job.finished.is_set():
         how = "cancel_pull" if job.kind == "pull" else f"cancel_pull with kind {job.kind}"
         transfer.next_step = (
-            f"The {job.kind} goes on by itself. Call {job.kind}_model with the same model again to keep waiting; "
+            f"The {job.kind} continues by itself. Call {job.kind}_model with the same model again to keep waiting; "
             f"{how} stops it."
         )
     return transfer

@@ -34,7 +34,7 @@ def sample(prompt: str, tokens: int) -> CreateMessageRequest:
 
 
 def answered(ctx: Context[Any], questions: Mapping[str, InputRequest]) -> bool:
-    """Tell whether the host has answered all, forms with what they ask for."""
+    """Return whether the client has answered every form with the fields that it asks for."""
     answers = ctx.input_responses or {}
 
     def is_right(key: str, question: InputRequest) -> bool:

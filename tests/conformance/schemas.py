@@ -46,7 +46,7 @@ def _complaint(frame: dict[str, Any], revision: str, method: str) -> str | None:
 
 
 def _part(frame: dict[str, Any], revision: str, method: str) -> tuple[str, Any]:
-    """Give the part of a message that says most, and the name of its schema."""
+    """Return the most specific part of a message, and the name of its schema."""
     if "method" in frame:
         return ("ServerRequest" if "id" in frame else "ServerNotification"), frame
     if "error" in frame:

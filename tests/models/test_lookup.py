@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mcp_ollama.models.disk import FreedSpace, freed_space, sharing_candidates
+from mcp_ollama.models.disk import FreedSpace, freed_space
 from mcp_ollama.models.facts import (
     Facts,
     configured_context,
@@ -176,22 +176,6 @@ def test_few_names_are_near() -> None:
 OTHER = ModelDetails(family="qwen3", parameter_size="8B", quantization_level="Q4_K_M")
 
 
-def test_models_of_the_same_digest_or_kind_may_share_weights() -> None:
-    others = [
-        installed("copy", "a", details=OTHER),
-        installed("alike"),
-        installed("other", details=OTHER),
-        installed("distant", remote_host="https://ollama.com"),
-    ]
-    assert names(sharing_candidates(installed("a"), others)) == ["copy", "alike"]
-    assert names(sharing_candidates(installed("a", remote_host="https://ollama.com"), others)) == ["copy"]
-
-
-def test_no_digest_is_not_the_same_digest() -> None:
-    bare = [InstalledModel(name=name, details=ModelDetails(family=name)) for name in "ab"]
-    assert sharing_candidates(bare[0], [bare[1]]) == []
-
-
 @pytest.mark.parametrize(
     ("others", "known", "freed"),
     [
@@ -209,7 +193,34 @@ def test_no_digest_is_not_the_same_digest() -> None:
 def test_what_is_freed_depends_on_who_shares(
     others: list[InstalledModel], known: dict[str, Facts | None], freed: FreedSpace
 ) -> None:
-    assert freed_space(installed("a"), others, known) == freed
+    assert freed_space([installed("a")], others, known) == freed
+
+
+def test_shared_weights_of_several_models_count_once() -> None:
+    known: dict[str, Facts | None] = {"a": facts(W1), "b": facts(W1), "c": facts(W2), "d": facts(W2)}
+    models = [installed(name) for name in "abc"]
+    assert freed_space(models, [installed("d")], known) == FreedSpace(100, ("d",))
+    assert freed_space(models, [], known) == FreedSpace(200, ())
+
+
+def test_weights_decide_over_what_the_configuration_claims() -> None:
+    known: dict[str, Facts | None] = {"a": facts(W1), "b": facts(W1)}
+    variant = installed("b").model_copy(update={"details": ModelDetails(parameter_size="148K")})
+    assert freed_space([installed("a")], [variant], known) == FreedSpace(0, ("b",))
+
+
+def test_a_model_that_names_no_weights_matters_only_to_its_kind() -> None:
+    known: dict[str, Facts | None] = {"a": facts(W1), "b": facts(None)}
+    image = installed("b").model_copy(update={"details": ModelDetails(family="image")})
+    assert freed_space([installed("a")], [image], known) == FreedSpace(100, ())
+
+
+def test_case_twins_are_found_in_the_spelling_asked_for() -> None:
+    twins = [InstalledModel(name="Qwen3:latest"), InstalledModel(name="qwen3:latest")]
+    for name in ("Qwen3", "qwen3"):
+        found = find_model(ModelName.parse(name), twins)
+        assert found is not None
+        assert found.name == f"{name}:latest"
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ async def test_those_in_line_know_their_place_and_move_up() -> None:
     transfers = idle()
     jobs = [await transfers.start("pull", ModelName.parse(f"m{number}")) for number in range(3)]
     assert [transfers.place(job) for job in jobs] == [1, 2, 3]
-    assert jobs[2].line(3) == "m2:latest queued, number 3 in line"
+    assert jobs[2].line(3) == "m2:latest queued, number 3 in the queue"
     jobs[0].cancel()
     assert jobs[0].state == "cancelled"
     assert [transfers.place(job) for job in jobs] == [None, 1, 2]

@@ -1,6 +1,6 @@
 """A small server on our transport, run as a child process: `python -m tests.support.echo_server`.
 
-What happens to it is told on stderr, a word a line.
+It reports events on stderr, one word a line.
 """
 # ruff: noqa: E402, T201
 
@@ -36,7 +36,7 @@ print("planted at import", flush=True)
 
 @dataclass(slots=True)
 class State:
-    """What the tools share."""
+    """The state that the tools share."""
 
     clean_up: str = "at once"
     cancelled: int = 0
@@ -47,25 +47,25 @@ async def lifespan(_: MCPServer[State]) -> AsyncGenerator[State]:
     """Clean up in the manner chosen by the tool `misbehave`."""
     state = State()
     yield state
-    tell("cleaning")
+    report_event("cleaning")
     try:
         if state.clean_up == "too long":
             await anyio.sleep_forever()
-        if state.clean_up == "for ever":
+        if state.clean_up == "forever":
             await to_thread.run_sync(threading.Event().wait)
     except anyio.get_cancelled_exc_class():
-        tell("cut-off")
+        report_event("cut-off")
         raise
-    tell("cleaned")
+    report_event("cleaned")
 
 
 async def echo(text: str) -> str:
-    """Give back the text."""
+    """Return the text."""
     return text
 
 
 async def repeat(text: str, times: int) -> str:
-    """Give back a lot of text."""
+    """Return a long text."""
     return text * times
 
 
@@ -78,7 +78,7 @@ async def soon() -> str:
 async def hold(ctx: Context[State]) -> str:
     """Wait to be cancelled."""
     await ctx.report_progress(1)
-    tell("holding")
+    report_event("holding")
     try:
         await anyio.sleep_forever()
     finally:
@@ -88,13 +88,13 @@ async def hold(ctx: Context[State]) -> str:
 
 async def work() -> str:
     """Work until it is cancelled."""
-    tell("working")
+    report_event("working")
     await anyio.sleep_forever()
     return "never"
 
 
 async def cancelled(ctx: Context[State]) -> str:
-    """Tell how many calls of `hold` were cancelled."""
+    """Return how many calls of `hold` were cancelled."""
     return str(ctx.request_context.lifespan_context.cancelled)
 
 
@@ -111,14 +111,14 @@ async def misbehave(clean_up: str, ctx: Context[State]) -> str:
 
 
 async def block() -> str:
-    """Block the event loop for ever."""
-    tell("blocking")
+    """Block the event loop forever."""
+    report_event("blocking")
     threading.Event().wait()
     return "never"
 
 
 async def signal_elsewhere() -> str:
-    """Have SIGTERM delivered to another thread, once the event loop has nothing to do."""
+    """Send SIGTERM to another thread, once the event loop is idle."""
 
     def deliver() -> None:
         threading.Event().wait(0.1)
@@ -132,7 +132,7 @@ async def signal_otherwise() -> str:
     """Get a signal that is none of the transport's."""
 
     def heed(_signum: int, _frame: FrameType | None) -> None:
-        tell("SIGUSR1")
+        report_event("SIGUSR1")
 
     signal.signal(signal.SIGUSR1, heed)
     signal.raise_signal(signal.SIGUSR1)
@@ -149,8 +149,8 @@ async def noise() -> str:
     return "quiet"
 
 
-def tell(word: str) -> None:
-    """Say on stderr what happens."""
+def report_event(word: str) -> None:
+    """Write an event to stderr."""
     os.write(2, f"{word}\n".encode())
 
 

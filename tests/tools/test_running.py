@@ -184,7 +184,7 @@ async def test_a_model_that_left_memory_at_once_is_told_so(era: Era):
     async with hosting(simulator, era) as call:
         loaded = await call("load_model", model="qwen3:8b")
     assert "running" not in loaded
-    assert "left memory again" in loaded["next_step"]
+    assert "left memory already" in loaded["next_step"]
 
 
 async def test_a_slow_server_does_not_hold_up_the_word_that_a_model_is_loaded(era: Era):
@@ -193,7 +193,7 @@ async def test_a_slow_server_does_not_hold_up_the_word_that_a_model_is_loaded(er
     async with hosting(simulator, era, timeouts=Timeouts(health_extra=0.1)) as call:
         loaded = await call("load_model", model="qwen3:8b")
     assert loaded["state"] == "loaded"
-    assert loaded["next_step"] == "Where it runs could not be asked in time: see list_running_models."
+    assert loaded["next_step"] == "Where it runs could not be read: see list_running_models."
 
 
 async def test_a_cloud_model_is_not_loaded(era: Era):

@@ -88,7 +88,7 @@ async def test_waiting_ends_when_the_caller_wants_and_says_how_to_go_on(simulato
         later = await host("pull_model", model=MODEL, wait_seconds=0.01)
         assert later["attempts"] == 1
         assert later["next_step"] == (
-            "The pull goes on by itself. Call pull_model with the same model again to keep waiting; "
+            "The pull continues by itself. Call pull_model with the same model again to keep waiting; "
             "cancel_pull stops it."
         )
         held.release()
@@ -99,7 +99,7 @@ async def test_waiting_ends_when_the_caller_wants_and_says_how_to_go_on(simulato
 async def test_the_operator_sets_how_long_a_pull_is_waited_for(simulator: Simulator, connect: Connect) -> None:
     held = simulator.faults.add(MODEL, Stall(at=0.5))
     async with connect(pull_wait=0.05) as host:
-        assert "goes on by itself" in (await host("pull_model", model=MODEL))["next_step"]
+        assert "continues by itself" in (await host("pull_model", model=MODEL))["next_step"]
         held.release()
         assert (await host("pull_model", model=MODEL, wait_seconds=20))["state"] == "done"
 
@@ -135,7 +135,7 @@ async def test_a_second_pull_waits_in_line(simulator: Simulator, connect: Connec
 async def test_cancelling_what_is_not_pulled_says_so(simulator: Simulator, connect: Connect) -> None:
     async with connect() as host:
         assert await host.refusal("cancel_pull", model=MODEL) == (
-            "No pull of llama3.2:1b is under way. list_pulls shows what is."
+            "No pull of llama3.2:1b is in progress. list_pulls shows what is."
         )
         await host("pull_model", model=MODEL)
         assert (await host("cancel_pull", model=MODEL))["state"] == "done"
@@ -231,7 +231,7 @@ async def test_a_push_is_cancelled_as_a_push(simulator: Simulator, connect: Conn
     async with connect(allow_push=True) as host:
         await host("push_model", model=OWN, wait_seconds=0)
         await simulator.until(lambda: held.struck == 1)
-        assert "No pull of me/mine:latest is under way." in await host.refusal("cancel_pull", model=OWN)
+        assert "No pull of me/mine:latest is in progress." in await host.refusal("cancel_pull", model=OWN)
         assert (await host("cancel_pull", model=OWN, kind="push"))["state"] == "cancelled"
         await simulator.until(lambda: simulator.in_flight["/api/push"] == 0)
 

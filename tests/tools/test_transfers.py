@@ -94,7 +94,7 @@ async def test_a_pull_outlives_the_wait_and_says_how_to_go_on(
         answer = await host("pull_model", model="a", wait_seconds=seconds)
         assert answer["state"] in ("queued", "manifest", "downloading")
         assert answer["next_step"] == (
-            "The pull goes on by itself. Call pull_model with the same model again to keep waiting; "
+            "The pull continues by itself. Call pull_model with the same model again to keep waiting; "
             "cancel_pull stops it."
         )
         await to_thread.run_sync(half_way.wait)
@@ -151,7 +151,7 @@ async def test_a_cancelled_pull_keeps_what_it_has(simulator: Simulator, connect:
         refusal = await host.refusal("cancel_pull", model="b")
         simulator.faults.clear()
         assert (await host("pull_model", model="a"))["state"] == "done"
-    assert refusal == "No pull of b:latest is under way. list_pulls shows what is."
+    assert refusal == "No pull of b:latest is in progress. list_pulls shows what is."
     assert max(simulator.registry.bytes_served.values()) == SMALL
 
 

@@ -99,7 +99,7 @@ def started(
     own = {"MCP_OLLAMA_BASE_URL": base_url, "MCP_OLLAMA_REGISTRIES": registry}
     with Wire([*COMMAND, "--http", address, *flags], forked=forked, env=kept | own | variables) as wire:
         yield wire
-        # One that no test has ended tells which of its lines have run when it ends by itself.
+        # A server that no test has ended writes its coverage data when it ends by itself.
         wire.signal(signal.SIGTERM)
         wire.wait()
 
@@ -261,7 +261,7 @@ def streams(server: Wire) -> Generator[tuple[Iterator[str], Iterator[str]]]:
 
 
 def pull(server: Wire, model: str, ollama: RunningSimulator, wait: int) -> AbstractContextManager[httpx.Response]:
-    """Ask for a model whose download comes to a stop, and tell of progress."""
+    """Ask for a model whose download comes to a stop, and report its progress."""
     name = f"{ollama.base_url.removeprefix('http://')}/library/{model}:latest"
     ollama.simulator.registry.publish(name, size_bytes=30_000_000)
     ollama.simulator.faults.add(name, Stall(at=0.5))

@@ -172,7 +172,7 @@ def test_any_other_signal_is_left_to_whoever_handles_it(shared: Wire) -> None:
 
 
 def test_a_second_signal_ends_the_process_at_once_even_in_a_clean_up_that_hangs(host: Wire) -> None:
-    host.ask(call(1, "misbehave", clean_up="for ever", modern=True))
+    host.ask(call(1, "misbehave", clean_up="forever", modern=True))
     host.signal(signal.SIGTERM)
     host.hear("cleaning")
     host.signal(signal.SIGINT)

@@ -27,7 +27,7 @@ def ollama() -> Iterator[RunningSimulator]:
 
 
 def environment(ollama: RunningSimulator) -> dict[str, str]:
-    """What a host gives to the server that it starts, and what coverage needs to see it."""
+    """Build the environment that a client gives its server, with the variables that coverage needs."""
     own = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE", "PATH", "SYSTEMROOT"))}
     registry = ollama.base_url.removeprefix("http://")
     return own | {"MCP_OLLAMA_BASE_URL": ollama.base_url, "MCP_OLLAMA_REGISTRIES": registry}

@@ -1,0 +1,180 @@
+"""Two changes of one model at once (fault A4), case twins (A5), several deletions in one call (C32)."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import anyio
+import pytest
+
+from mcp_ollama.simulator import Simulator, Stall
+from tests.conftest import Connect
+from tests.support.client import Host
+
+GB = 1_000_000_000
+Work = Callable[[], Coroutine[Any, Any, Any]]
+
+
+async def at_once(simulator: Simulator, path: str, first: Work, second: Work) -> Any:
+    """Start `first`, and run `second` while the server still works on the request for `path`."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(first)
+        await simulator.until(lambda: bool(simulator.asked(path)))
+        return await second()
+
+
+@pytest.mark.parametrize("other", ["pull_model", "copy_model", "create_model"])
+async def test_a_name_that_is_being_deleted_takes_no_new_model(
+    other: str, simulator: Simulator, connect: Connect
+) -> None:
+    simulator.install("a")
+    simulator.install("b")
+    simulator.delay("/api/delete", 0.4)
+    arguments = {
+        "pull_model": {"model": "a"},
+        "copy_model": {"source": "b", "destination": "a", "overwrite": True},
+        "create_model": {"model": "new", "from_model": "a"},
+    }[other]
+    async with connect(confirm_delete=False) as host:
+        said = await at_once(
+            simulator,
+            "/api/delete",
+            lambda: host("delete_model", model="a"),
+            lambda: host.refusal(other, **arguments),
+        )
+    assert said == "a:latest is being deleted. Let that end, then call again."
+    assert not simulator.is_installed("a")
+    assert not simulator.asked("/api/pull")
+
+
+@pytest.mark.parametrize("access", ["no-delete", "full"])
+async def test_two_copies_to_one_new_name_make_one_model(access: str, simulator: Simulator, connect: Connect) -> None:
+    first = simulator.install("first").manifest.digest
+    simulator.install("second", weights="other")
+    simulator.delay("/api/copy", 0.4)
+    async with connect(access=access) as host:
+        said = await at_once(
+            simulator,
+            "/api/copy",
+            lambda: host("copy_model", source="first", destination="new"),
+            lambda: host.refusal("copy_model", source="second", destination="new"),
+        )
+    assert said == "new:latest is being created. Let that end, then call again."
+    assert simulator.model("new").manifest.digest == first
+
+
+async def test_a_model_that_is_being_copied_is_not_deleted(simulator: Simulator, connect: Connect) -> None:
+    simulator.install("a")
+    simulator.delay("/api/copy", 0.4)
+    async with connect(confirm_delete=False) as host:
+        said = await at_once(
+            simulator,
+            "/api/copy",
+            lambda: host("copy_model", source="a", destination="b"),
+            lambda: host.refusal("delete_model", model="a"),
+        )
+    assert said == "a:latest is being copied. Let that end, then call again."
+
+
+async def test_a_pull_that_was_cancelled_twice_still_keeps_its_model(simulator: Simulator, connect: Connect) -> None:
+    simulator.install("a")
+    simulator.registry.publish("a", size_bytes=9_000_000, weights="new")
+    simulator.faults.add("a", Stall(at=0.0))
+    async with connect(confirm_delete=False) as host:
+        for _ in range(2):
+            await host("pull_model", model="a", wait_seconds=0)
+            async with anyio.create_task_group() as group:
+                group.start_soon(lambda: host("cancel_pull", model="a"))
+                await anyio.lowlevel.checkpoint()
+                group.cancel_scope.cancel()
+        assert simulator.is_installed("a")
+
+
+async def _twins(simulator: Simulator) -> None:
+    simulator.respond(
+        "/api/tags",
+        body='{"models":[{"name":"Qwen3:latest","digest":"aa","size":1},{"name":"qwen3:latest","digest":"bb","size":2}]}',
+    )
+
+
+async def test_of_case_twins_the_one_that_was_named_is_deleted(simulator: Simulator, connect: Connect) -> None:
+    await _twins(simulator)
+    simulator.respond("/api/delete", body="")
+    async with connect(confirm_delete=False) as host:
+        answer = await host("delete_model", model="qwen3:latest")
+    assert answer["model"] == "qwen3:latest"
+    assert [request.body for request in simulator.asked("/api/delete")] == [{"model": "qwen3:latest"}]
+
+
+async def test_a_name_between_case_twins_is_refused_with_both(simulator: Simulator, connect: Connect) -> None:
+    await _twins(simulator)
+    async with connect() as host:
+        said = await host.refusal("delete_model", model="QWEN3")
+    assert said == (
+        "QWEN3:latest may mean Qwen3:latest and qwen3:latest, which differ only in case. Use the exact spelling of one."
+    )
+
+
+async def _furnish(simulator: Simulator) -> int:
+    size = simulator.install("base", weights="shared", size_bytes=2 * GB).manifest.size
+    simulator.install("variant", weights="shared", size_bytes=2 * GB, system="Be brief.")
+    return size
+
+
+async def test_several_models_are_deleted_after_one_question(simulator: Simulator, connect: Connect) -> None:
+    await _furnish(simulator)
+    simulator.install("kept")
+    async with connect() as host:
+        asked = await host("delete_model", models=["base", "variant", "base:latest"])
+        assert (asked["deleted"], asked["reason"]) == (False, "needs_confirmation")
+        assert [row["frees_bytes"] for row in asked["models"]] == [0, 0]
+        assert 2 * GB <= asked["frees_bytes"] < 3 * GB
+        assert "which frees 2.0 GB in all" in asked["next_step"]
+        answer = await host("delete_model", models=["base", "variant"], confirm=asked["confirmation"])
+    assert answer["deleted"]
+    assert [(row["model"], row["deleted"]) for row in answer["models"]] == [
+        ("base:latest", True),
+        ("variant:latest", True),
+    ]
+    assert simulator.is_installed("kept")
+
+
+async def test_a_token_for_several_models_holds_for_these_only(simulator: Simulator, connect: Connect) -> None:
+    await _furnish(simulator)
+    async with connect() as host:
+        token = (await host("delete_model", models=["base", "variant"]))["confirmation"]
+        answer = await host("delete_model", models=["base"], confirm=token)
+    assert not answer["deleted"]
+    assert simulator.is_installed("base")
+
+
+async def test_of_several_models_one_that_fails_says_so_in_its_row(simulator: Simulator, connect: Connect) -> None:
+    await _furnish(simulator)
+    simulator.respond("/api/delete", status=500, body='{"error":"broken"}')
+    async with connect(confirm_delete=False) as host:
+        answer = await host("delete_model", models=["base", "variant"])
+    assert not answer["deleted"]
+    assert all("broken" in row["next_step"] for row in answer["models"])
+
+
+@pytest.mark.parametrize("arguments", [{}, {"model": "a", "models": ["b"]}, {"models": []}])
+async def test_a_deletion_takes_exactly_one_of_model_and_models(arguments: dict[str, Any], connect: Connect) -> None:
+    async with connect() as host:
+        said = await host.refusal("delete_model", **arguments)
+    assert said == "delete_model takes either model or models. Give exactly one of them."
+
+
+async def _pulling(host: Host, simulator: Simulator, *names: str) -> None:
+    for name in names:
+        simulator.registry.publish(name, size_bytes=9_000_000, weights=name)
+        simulator.faults.add(name, Stall(at=0.5))
+        await host("pull_model", model=name, wait_seconds=0)
+
+
+async def test_cancel_pull_needs_a_model_only_when_several_run(simulator: Simulator, connect: Connect) -> None:
+    async with connect() as host:
+        assert await host.refusal("cancel_pull") == "No pull is in progress. See list_pulls."
+        await _pulling(host, simulator, "one", "two")
+        said = await host.refusal("cancel_pull")
+        assert said == "2 pulls are in progress. Name one: one:latest, two:latest."
+        await host("cancel_pull", model="two")
+        assert (await host("cancel_pull"))["model"] == "one:latest"
