@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import anyio
 
@@ -15,6 +16,8 @@ from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
+
+ValueT = TypeVar("ValueT")
 
 OPTIONAL_SECONDS = 5
 """Longest wait for what an answer can do without."""
@@ -35,6 +38,7 @@ class Catalog:
     ollama: OllamaClient
     most: int = 2000
     _facts: dict[str, Facts] = field(default_factory=dict[str, Facts])
+    _loaded: dict[str, None] = field(default_factory=dict[str, None])
 
     async def find(self, model: ModelName | str) -> tuple[InstalledModel, list[InstalledModel]]:
         """Find an installed model by name; gives all the others, too.
@@ -54,8 +58,23 @@ class Catalog:
         For answers that are useful without it. What unloads models, or refuses to delete loaded ones, insists on it.
         """
         with anyio.move_on_after(OPTIONAL_SECONDS), suppress(OllamaError):
-            return await self.ollama.list_running_models()
+            return await self.running_now()
         return None
+
+    async def running_now(self) -> list[RunningModel]:
+        """Return the models in memory, and remember that they were loaded.
+
+        Raises:
+            OllamaError: `/api/ps` is missing, refused or broken.
+        """
+        running = await self.ollama.list_running_models()
+        for one in running:
+            _put(self._loaded, one.digest, None, self.most)
+        return running
+
+    def was_loaded(self, model: InstalledModel) -> bool:
+        """Return whether a model was seen in memory since this server started; Ollama itself keeps no last use."""
+        return model.digest in self._loaded
 
     async def running_identities(self) -> set[tuple[str, str]] | None:
         """Return the `identity` of each model in memory; None where that is unknown."""
@@ -77,7 +96,7 @@ class Catalog:
             info = await self.ollama.get_model_info(model.name)
         except ModelNotFoundError as error:
             raise damaged(model) from error
-        self._remember(model.digest, facts_of(info))
+        _put(self._facts, model.digest, facts_of(info), self.most)
         return info
 
     def is_known(self, model: InstalledModel) -> bool:
@@ -106,12 +125,14 @@ class Catalog:
         with anyio.move_on_after(within):
             await for_each(models, ask)
 
-    def _remember(self, digest: str, facts: Facts) -> None:
-        if not digest:
-            return
-        while len(self._facts) >= self.most:
-            del self._facts[next(iter(self._facts))]
-        self._facts[digest] = facts
+
+def _put(memory: dict[str, ValueT], digest: str, value: ValueT, most: int) -> None:
+    """Remember what holds for a digest, and forget the oldest where there are too many."""
+    if not digest or digest in memory:
+        return
+    while len(memory) >= most:
+        del memory[next(iter(memory))]
+    memory[digest] = value
 
 
 def find_installed(name: ModelName, models: list[InstalledModel]) -> InstalledModel:

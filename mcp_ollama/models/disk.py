@@ -36,9 +36,9 @@ def freed_space(
     """
     groups: dict[str, list[InstalledModel]] = {}
     for model in models:
-        groups.setdefault(_weights(model, facts), []).append(model)
-    sharing = {_weights(other, facts): other for other in others}
-    shared = sorted(other.name for other in others if _weights(other, facts) in groups)
+        groups.setdefault(weights_of(model, facts), []).append(model)
+    sharing = {weights_of(other, facts): other for other in others}
+    shared = sorted(other.name for other in others if weights_of(other, facts) in groups)
     freed = [group for weights, group in groups.items() if weights not in sharing]
     if not freed:
         return FreedSpace(0, tuple(shared))
@@ -47,7 +47,7 @@ def freed_space(
     return FreedSpace(frees_bytes, tuple(shared), unread)
 
 
-def _weights(model: InstalledModel, facts: Mapping[str, Facts | None]) -> str:
+def weights_of(model: InstalledModel, facts: Mapping[str, Facts | None]) -> str:
     """Return what identifies the weights: their digest, else the model's, else its name."""
     known = facts.get(model.digest)
     return (known.weights if known else None) or model.digest or model.name
@@ -58,22 +58,23 @@ def _unread(
 ) -> tuple[str, ...]:
     """Return the names of models whose weights are unknown and may be those of the other side."""
     local = [other for other in others if not other.remote_host]
-    kinds = {_kind(model) for model in models}
+    kinds = {kind_of(model) for model in models}
 
     def is_unread(model: InstalledModel, *, alike: bool) -> bool:
         known = facts.get(model.digest)
         # A model in another format than GGUF names no weights: then only one of the same kind may share them.
         return known is None or (known.weights is None and alike)
 
-    unread = [other.name for other in local if is_unread(other, alike=_kind(other) in kinds)]
-    other_kinds = {_kind(other) for other in local}
+    unread = [other.name for other in local if is_unread(other, alike=kind_of(other) in kinds)]
+    other_kinds = {kind_of(other) for other in local}
     unread += [
         model.name
         for model in models
-        if local and not model.remote_host and is_unread(model, alike=_kind(model) in other_kinds)
+        if local and not model.remote_host and is_unread(model, alike=kind_of(model) in other_kinds)
     ]
     return tuple(sorted(unread))
 
 
-def _kind(model: InstalledModel) -> tuple[str, str, str]:
+def kind_of(model: InstalledModel) -> tuple[str, str, str]:
+    """Return family, parameter size and quantization, as `/api/tags` states them."""
     return model.details.family, model.details.parameter_size, model.details.quantization_level

@@ -11,6 +11,7 @@ _WEIGHTS = re.compile(r"^FROM .*sha256[-:]([0-9a-f]{64})\s*$", re.MULTILINE)
 _WHOLE = re.compile(r"[0-9]{1,15}|[0-9](\.[0-9]{1,15})?e\+[0-9]{2}")  # Go writes a million as 1e+06
 _PARAMETER = re.compile(r"^(\S+)\s+(.*)$")
 _MAX_LICENSE_NAME = 80
+_MAX_TITLE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +22,25 @@ class Facts:
         capabilities: In Ollama's words: `completion`, `tools`, `vision`, `embedding`, `thinking`, …
         context_length: Tokens that the model was trained for; None when unknown.
         weights: SHA-256 (64 hex digits) of the weights blob; None when the server does not name it.
+        title: The `general.name` of the weights, such as "Qwen3 4B Instruct 2507"; empty when unknown.
     """
 
     capabilities: tuple[str, ...]
     context_length: int | None
     weights: str | None
+    title: str = ""
 
 
 def facts_of(info: ModelInfo) -> Facts:
     """Read the facts from a `/api/show` answer."""
     weights = _WEIGHTS.search(info.modelfile)
-    return Facts(tuple(sorted(info.capabilities)), trained_context(info), weights[1] if weights else None)
+    title = (info.model_info or {}).get("general.name")
+    return Facts(
+        capabilities=tuple(sorted(info.capabilities)),
+        context_length=trained_context(info),
+        weights=weights[1] if weights else None,
+        title=title[:_MAX_TITLE] if isinstance(title, str) else "",
+    )
 
 
 def capabilities_of(model: InstalledModel, facts: Facts | None) -> list[str]:

@@ -134,6 +134,10 @@ class Transfers:
         """Return whether a transfer of a model has not ended: a cancelled one may take 30 s, with a new one queued."""
         return any(job.is_for(kind, name) and not job.finished.is_set() for job in self._jobs)
 
+    def is_busy(self, name: ModelName) -> bool:
+        """Return whether any transfer of a model has not ended."""
+        return any(self.is_under_way(kind, name) for kind in get_args(Kind))
+
     def only_open(self, kind: Kind) -> ModelName:
         """Return the model of the only open transfer of a kind.
 

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 from mcp import MCPError
 from mcp.types import INVALID_PARAMS, GetPromptResult, Prompt, PromptArgument, PromptMessage, TextContent
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from mcp_ollama.models.sizes import parse_size
 from mcp_ollama.server.arguments import InvalidArgumentsError, Parameters
 from mcp_ollama.server.results import protocol_errors
 
@@ -103,18 +104,28 @@ def choose_a_model(
     )
 
 
+def _check_size(text: str) -> str:
+    """Return a size in the person's own words, once it is certain that a tool takes them."""
+    if not parse_size(text, binary=False):
+        raise ValueError('should be more than nothing, such as "20 GB"')
+    return text.strip()
+
+
+Size = Annotated[str, AfterValidator(_check_size)]
+
+
 def free_disk_space(
-    gigabytes: Annotated[float, Field(description="How much is needed.", gt=0, le=100_000)],
+    size: Annotated[Size, Field(description="Space that is needed, such as: 20 GB.")],
 ) -> str:
     """Find models that can go."""
     return (
-        f"Free {gigabytes:g} GB on the disk of the Ollama server.\n\n"
-        "1. list_models with sort=size; list_running_models for what is in use.\n"
-        "2. Prefer models that are old, large, superseded by another one, and not loaded. Two names with the same "
-        "digest share their weights: deleting one of them frees nothing.\n"
-        f"3. Give me a list that adds up to {gigabytes:g} GB, each with its size and why it can go. {_ASK}\n"
-        "4. delete_model for each that I agree to; its frees_bytes is what really becomes free. Stop when it is "
-        "enough, and report the sum."
+        f"Free {size} on the disk of the Ollama server.\n\n"
+        f'1. plan_cleanup with free_at_least "{size}": it deletes nothing.\n'
+        "2. Show me its models in their order, each with its bytes and reason, and frees_bytes of all together. "
+        f"{_ASK} Those that I want to keep go into keep of another plan_cleanup.\n"
+        "3. delete_model with models: all names that I agree to, in one call. Its frees_bytes is what really becomes "
+        "free.\n"
+        "4. Report the sum. When it is not enough, start again."
     )
 
 

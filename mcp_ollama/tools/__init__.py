@@ -1,6 +1,6 @@
 """The tools, in the order in which hosts list them."""
 
-from mcp_ollama.tools import create, dashboard, delete, health, installed, planning, running, transfers
+from mcp_ollama.tools import cleanup, create, dashboard, delete, health, installed, planning, running, transfers
 from mcp_ollama.tools.spec import ToolSpec
 
 ALL: tuple[ToolSpec, ...] = (
@@ -9,6 +9,7 @@ ALL: tuple[ToolSpec, ...] = (
     *transfers.TOOLS,
     *running.TOOLS,
     *create.TOOLS,
+    *cleanup.TOOLS,
     *delete.TOOLS,
     *health.TOOLS,
     *dashboard.TOOLS,

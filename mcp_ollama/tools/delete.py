@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from mcp_ollama.models.app import App
 from mcp_ollama.models.catalog import find_installed
+from mcp_ollama.models.cleanup import MAX_MODELS
 from mcp_ollama.models.disk import FreedSpace, freed_space
 from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.formatting import format_bytes, format_digest, join_limited
@@ -17,9 +18,6 @@ from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel
 from mcp_ollama.tools.arguments import Confirm
 from mcp_ollama.tools.spec import Call, DestructiveAction, Reason, ToolSpec
-
-MAX_MODELS = 20
-"""A person has to read all their names before agreeing."""
 
 
 class Deletion(BaseModel):

@@ -188,7 +188,7 @@ async def test_stateless_client_receives_changes_on_its_listen_stream(simulator:
 
 PROMPTS = {
     "choose_a_model": {"task": "summarise e-mails", "memory": "8 GB"},
-    "free_disk_space": {"gigabytes": "12.5"},
+    "free_disk_space": {"size": "12.5 GB"},
     "update_models": {},
     "diagnose": {},
 }
@@ -223,8 +223,8 @@ async def test_prompts_name_only_existing_tools(connect: Connect):
     [
         ("nope", {}),
         ("choose_a_model", {}),
-        ("free_disk_space", {"gigabytes": "much"}),
-        ("free_disk_space", {"gigabytes": "-1"}),
+        ("free_disk_space", {"size": "much"}),
+        ("free_disk_space", {"size": "0 GB"}),
     ],
 )
 async def test_invalid_prompt_request_is_a_protocol_error(name: str, arguments: dict[str, str], connect: Connect):

@@ -1,0 +1,179 @@
+"""Which models to delete for disk space: the order, the reasons, and the exact bytes of all together.
+
+Ollama keeps no time of last use; what counts instead is whether a newer version is installed, and the age.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from pydantic import BaseModel
+
+from mcp_ollama.models.app import App
+from mcp_ollama.models.catalog import find_installed
+from mcp_ollama.models.disk import FreedSpace, freed_space, kind_of, weights_of
+from mcp_ollama.models.facts import Facts
+from mcp_ollama.models.formatting import format_bytes, join_limited
+from mcp_ollama.models.lookup import identity, listed_name
+from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.schemas import InstalledModel
+
+MAX_MODELS = 20
+"""Of one plan and one deletion: a person has to read all their names before agreeing."""
+
+OLD = timedelta(days=90)
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_NO_LAST_USE = "Ollama keeps no last use, so the order follows modified_at: ask which of them are still in use."
+
+CleanupReason = Literal["outdated_copy", "never_loaded_here", "old", "large"]
+
+
+class CleanupRow(BaseModel):
+    """A model to delete; `frees_bytes` counts once those before it are deleted, absent when it is unknown."""
+
+    name: str
+    frees_bytes: int | None = None
+    reason: CleanupReason
+
+
+class CleanupPlan(BaseModel):
+    """Models in the order in which to delete them; `frees_bytes` of all together, absent when it is unknown."""
+
+    models: list[CleanupRow]
+    frees_bytes: int | None = None
+    enough: bool | None = None
+    next_step: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Models with the same weights, which become free only when all of them are deleted; the oldest first."""
+
+    models: tuple[InstalledModel, ...]
+    is_outdated: bool
+
+    @property
+    def frees_bytes(self) -> int:
+        return max(model.size for model in self.models)
+
+    @property
+    def order(self) -> tuple[bool, datetime]:
+        # The newest of them counts: until then somebody wanted the weights.
+        return not self.is_outdated, _modified(self.models[-1])
+
+
+async def plan_cleanup(app: App, free_at_least: int | None = None, keep: Iterable[ModelName] = ()) -> CleanupPlan:
+    """Plan which models to delete; deletes nothing.
+
+    Loaded models, those in transfer, cloud models, and those that share weights with one of them or with one to keep
+    are left out.
+
+    Args:
+        app: The application.
+        free_at_least: Bytes of disk that are needed; None plans for `MAX_MODELS` models.
+        keep: Installed models to keep.
+
+    Raises:
+        ModelNotFoundError: A model to keep is not installed: the plan might delete the one that was meant.
+        OllamaError: It is unknown what is installed or loaded.
+    """
+    installed = await app.ollama.list_models()
+    kept = {find_installed(name, installed).name for name in keep}
+    loaded = {identity(one) for one in await app.catalog.running_now()}
+    facts = await app.catalog.facts(installed)
+
+    def may_go(model: InstalledModel) -> bool:
+        name = listed_name(model.name)
+        is_used = model.name in kept or identity(model) in loaded
+        return not (name is None or is_used or app.transfers.is_busy(name))
+
+    groups = [group for group in _grouped(installed, facts) if all(map(may_go, group.models))]
+    chosen = _chosen(sorted(groups, key=lambda group: group.order), free_at_least)
+    models = {model.name: model for group in chosen for model in group.models}
+    freed = freed_space(list(models.values()), [one for one in installed if one.name not in models], facts)
+    rows = [row for group in chosen for row in _rows(group, app.catalog.was_loaded, is_exact=not freed.unread)]
+    return CleanupPlan(
+        models=rows,
+        frees_bytes=freed.frees_bytes,
+        enough=None if free_at_least is None or freed.frees_bytes is None else freed.frees_bytes >= free_at_least,
+        next_step=_next_step(freed, free_at_least, has_models=bool(rows)),
+    )
+
+
+def _grouped(installed: Sequence[InstalledModel], facts: Mapping[str, Facts | None]) -> list[_Group]:
+    """Group the models on this server's disk by their weights."""
+    local = sorted((model for model in installed if not model.remote_host), key=_modified)
+    newest = {(kind_of(model), _versions(model, facts)[0]): model for model in local}
+
+    def is_outdated(model: InstalledModel) -> bool:
+        found = (newest.get((kind_of(model), version)) for version in _versions(model, facts))
+        return any(
+            other and _modified(other) > _modified(model) and weights_of(other, facts) != weights_of(model, facts)
+            for other in found
+        )
+
+    groups: dict[str, list[InstalledModel]] = {}
+    for model in local:
+        groups.setdefault(weights_of(model, facts), []).append(model)
+    return [_Group(tuple(models), all(map(is_outdated, models))) for models in groups.values()]
+
+
+def _versions(model: InstalledModel, facts: Mapping[str, Facts | None]) -> list[str]:
+    """Return what models have in common that are versions of one model, its own first.
+
+    It is the title that converters write into the weights. Without it only the name is left: `qwen3-backup` and
+    `old-qwen3` may be copies of an earlier `qwen3`.
+    """
+    known = facts.get(model.digest)
+    if known and known.title:
+        return [known.title]
+    name = listed_name(model.name)
+    words = (name.model if name else model.name).lower().split("-")
+    spans = [(start, end) for start in range(len(words)) for end in range(len(words), start, -1)]
+    return ["-".join(words[start:end]) for start, end in spans]
+
+
+def _chosen(groups: Iterable[_Group], free_at_least: int | None) -> list[_Group]:
+    """Choose the first groups that free enough; a group that makes too many models for one deletion is left out."""
+    chosen: list[_Group] = []
+    count, frees = 0, 0
+    for group in groups:
+        if free_at_least is not None and frees >= free_at_least:
+            break
+        if count + len(group.models) <= MAX_MODELS:
+            chosen.append(group)
+            count += len(group.models)
+            frees += group.frees_bytes
+    return chosen
+
+
+def _rows(group: _Group, was_loaded: Callable[[InstalledModel], bool], *, is_exact: bool) -> Iterable[CleanupRow]:
+    """Build the rows of a group; the last one frees the weights."""
+    for model in group.models:
+        frees = group.frees_bytes if model is group.models[-1] else 0
+        reason = "outdated_copy" if group.is_outdated else _reason(model, was_loaded=was_loaded(model))
+        yield CleanupRow(name=model.name, frees_bytes=frees if is_exact else None, reason=reason)
+
+
+def _reason(model: InstalledModel, *, was_loaded: bool) -> CleanupReason:
+    if datetime.now(UTC) - _modified(model) > OLD:
+        return "old"
+    return "large" if was_loaded else "never_loaded_here"
+
+
+def _next_step(freed: FreedSpace, free_at_least: int | None, *, has_models: bool) -> str:
+    if not has_models:
+        return "No model can go: each is loaded, to be kept, in transfer, or shares its weights with one that is."
+    steps = ["Ask the user, then call delete_model with these names as models.", _NO_LAST_USE]
+    if freed.frees_bytes is None:
+        steps.insert(0, f"How much becomes free is unknown, since {join_limited(freed.unread)} could not be read.")
+    elif free_at_least and freed.frees_bytes < free_at_least:
+        missing = format_bytes(free_at_least - freed.frees_bytes)
+        steps.insert(0, f"{missing} are missing: unload_model or keep less, or plan again after deleting.")
+    return " ".join(steps)
+
+
+def _modified(model: InstalledModel) -> datetime:
+    return model.modified_at or _NEVER

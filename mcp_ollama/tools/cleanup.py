@@ -1,0 +1,47 @@
+"""Which models to delete when the disk is full."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from mcp_ollama.models import cleanup
+from mcp_ollama.models.cleanup import CleanupPlan
+from mcp_ollama.models.sizes import parse_size
+from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.tools.spec import Call, ToolSpec
+
+
+def _parse_disk_size(value: object) -> int | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str | int | float):
+        raise ValueError('should be a size, such as "20 GB"')  # noqa: TRY004 - pydantic expects a ValueError
+    return parse_size(value, binary=False)
+
+
+DiskSize = Annotated[int | None, BeforeValidator(_parse_disk_size), WithJsonSchema({"type": "string"})]
+"""Bytes of disk, written as a text; GB is 1000³ bytes. A JSON number is bytes."""
+
+
+async def plan_cleanup(
+    call: Call,
+    free_at_least: Annotated[DiskSize, Field(description='Disk space that is needed, such as "20 GB".')] = None,
+    keep: Annotated[list[str] | None, Field(max_length=200, description="Exact names of models to keep.")] = None,
+) -> CleanupPlan:
+    """Plan which models to delete for disk space, in order, with the bytes that all together free; deletes nothing.
+
+    Outdated copies come first, then the oldest; never loaded ones. Ollama keeps no last use: ask the user, then call
+    delete_model with models.
+    """
+    return await cleanup.plan_cleanup(call.app, free_at_least, [ModelName.for_pull(name) for name in keep or ()])
+
+
+TOOLS = (
+    ToolSpec(
+        run=plan_cleanup,
+        title="Plan a clean-up",
+        read_only=True,
+        idempotent=True,
+        search_hint="free disk space, which models to remove, unused models",
+    ),
+)
