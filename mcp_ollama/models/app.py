@@ -13,6 +13,7 @@ from mcp_ollama.models.holds import Holds
 from mcp_ollama.models.loading import Loads
 from mcp_ollama.models.outage import POLL_SECONDS, UNTOUCHED_SECONDS
 from mcp_ollama.models.persistence.shared_state import SharedState, open_shared_state
+from mcp_ollama.models.search.clients import SearchClients
 from mcp_ollama.models.transfer_times import TransferTimes
 from mcp_ollama.models.transfers import Transfers
 from mcp_ollama.ollama.client import OllamaClient
@@ -75,6 +76,7 @@ class App:
     loads: Loads
     changes: Changes
     holds: Holds
+    search_clients: SearchClients
 
 
 def build_client(settings: OllamaSettings, *, base_url: str | None = None, limit: float = math.inf) -> OllamaClient:
@@ -114,7 +116,7 @@ async def open_app(
         host: The name of the server in the settings, when there are several.
     """
     ollama = build_client(settings)
-    registry = registry or Registry((*REGISTRIES, *settings.registries))
+    registry = registry or Registry((*REGISTRIES, *settings.registry_hosts), settings.plain_http_registries)
     timeouts = timeouts or Timeouts()
     changes = Changes(publish)
     async with AsyncExitStack() as stack:
@@ -125,11 +127,25 @@ async def open_app(
         attempts = Attempts(ollama, registry, shared.journal, _transfer_times(settings, timeouts))
         transfers = Transfers(attempts, turns=shared.turns, host=host, changed=changes.transfer_changed)
         loads = Loads(ollama, longest=timeouts.load, changed=changes.running_changed)
+        search_clients = SearchClients(settings, ollama, registry)
+        stack.push_async_callback(search_clients.aclose)
         await stack.enter_async_context(transfers.running())
         await stack.enter_async_context(loads.running())
         if settings.resume:
             await resume_transfers(transfers, shared.journal, settings)
-        yield App(settings, timeouts, ollama, registry, Catalog(ollama), shared, transfers, loads, changes, Holds())
+        yield App(
+            settings=settings,
+            timeouts=timeouts,
+            ollama=ollama,
+            registry=registry,
+            catalog=Catalog(ollama),
+            shared=shared,
+            transfers=transfers,
+            loads=loads,
+            changes=changes,
+            holds=Holds(),
+            search_clients=search_clients,
+        )
 
 
 def _transfer_times(settings: OllamaSettings, timeouts: Timeouts) -> TransferTimes:

@@ -248,7 +248,7 @@ class Job(BackgroundTask):
         what = "No new bytes" if self.has_bytes else "Nothing"
         return OllamaTimeoutError(
             f"{what} of {self.name} came for {self.times.stall:g} s.",
-            "Check the internet access of the machine that Ollama runs on, then call again:"
+            "Check the internet access of the machine of the Ollama server, then call again:"
             " what was transferred is kept.",
         )
 

@@ -35,13 +35,13 @@ async def pull_model(
 
     The download belongs to the server: it continues when this call ends, times out or is cancelled, and resumes by
     itself after a failure. While the returned state is not done, call again with the same model to keep waiting.
-    Only cancel_pull stops it. It replaces a local variant of the same name. One download runs at a time; to let
-    another go first, cancel_pull this one and pull it again later: no byte is lost.
+    Only cancel_pull stops it. It replaces a local variant of the same name. One download runs at a time: to let
+    another go first, cancel_pull this one and pull it again; no byte is lost.
     """
     app = call.app
     name = parse_allowed_name(app.settings, model, insecure=insecure)
     app.holds.ensure_free(name)
-    job = await app.transfers.start("pull", name, insecure=insecure)
+    job = await app.transfers.start("pull", name, insecure=insecure or app.settings.uses_plain_http(name.host))
     return await _follow(call, app, job, wait_seconds)
 
 
@@ -62,16 +62,13 @@ async def push_model(
     job = app.transfers.current("push", name)
     if job is None:
         installed, _ = await app.catalog.find(name)
+        insecure = insecure or app.settings.uses_plain_http(name.host)
         job = await app.transfers.start("push", name, insecure=insecure, total_bytes=installed.size)
     return await _follow(call, app, job, wait_seconds)
 
 
 async def list_pulls(call: Call) -> TransferList:
-    """List downloads and uploads with progress and errors.
-
-    They run, wait, ended within the last hour, belong to another process (owner), or were interrupted when their
-    process ended.
-    """
+    """List downloads and uploads: running, waiting, ended within the last hour, interrupted, or of another process."""
     return await list_transfers(call.app.transfers, call.app.shared.journal)
 
 
@@ -82,10 +79,7 @@ async def cancel_pull(
     ] = None,
     kind: Annotated[Kind, Field(description="What to stop.")] = "pull",
 ) -> Transfer:
-    """Stop a download (or an upload), or forget an interrupted one.
-
-    Transferred data is kept: pulling again resumes there.
-    """
+    """Stop a download (or an upload), or forget an interrupted one; pulling again resumes from the data kept."""
     app = call.app
     name = app.transfers.only_open(kind) if model is None else ModelName.for_pull(model)
     return await cancel_transfer(app.transfers, app.shared.journal, kind, name, seconds=app.timeouts.cancel)
