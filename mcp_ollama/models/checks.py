@@ -28,6 +28,7 @@ SHORT_CONTEXT = 4096
 """What Ollama gives a model on a machine with little video memory: an agent's instructions alone may fill it."""
 MAX_NEW = 8
 """Models not looked at yet that one call asks about: health costs a handful of requests."""
+_OFF = "Transfers are not written down (MCP_OLLAMA_STATE_DIR=off): the end of this process ends them."
 _ASKED_FOR = ModelName.parse("llama3.2")
 
 
@@ -158,6 +159,15 @@ async def _damaged(app: App, models: Sequence[InstalledModel]) -> Check:
         return Check(name="damaged", status="ok", detail=f"Every model can be shown, {looked}.")
     detail = f"Listed, but not usable, {looked}: {join_limited(sorted(damaged))}."
     return Check(name="damaged", status="warn", detail=detail, fix=REPAIR)
+
+
+async def check_journal(app: App) -> Check:
+    """Check the journal of transfers and the turns of processes, without creating either."""
+    await app.shared.journal.entries()
+    if problem := app.shared.problem:
+        detail, _, fix = problem.partition(". ")
+        return Check(name="journal", status="warn", detail=f"{detail}.", fix=fix)
+    return Check(name="journal", status="ok", detail="Transfers are written down." if app.shared.is_kept else _OFF)
 
 
 def _shown(model: InstalledModel | RunningModel) -> str:

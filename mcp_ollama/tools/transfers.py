@@ -2,14 +2,15 @@
 
 from typing import Annotated
 
-import anyio
 from pydantic import Field
 
+from mcp_ollama.models.all_transfers import cancel_transfer, list_transfers
 from mcp_ollama.models.allow_list import parse_allowed_name
 from mcp_ollama.models.app import App
-from mcp_ollama.models.errors import FailedError, RefusedError
-from mcp_ollama.models.job import Job, Kind, Transfer, TransferList
+from mcp_ollama.models.errors import FailedError
+from mcp_ollama.models.job import Job, Transfer, TransferList
 from mcp_ollama.models.progress_reports import wait_for_transfer
+from mcp_ollama.models.transfer_state import Kind
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.tools.spec import Call, ToolSpec
 
@@ -32,12 +33,13 @@ async def pull_model(
 
     The download belongs to the server: it continues when this call ends, times out or is cancelled, and resumes by
     itself after a failure. While the returned state is not done, call again with the same model to keep waiting.
-    Only cancel_pull stops it. It replaces a local variant of the same name.
+    Only cancel_pull stops it. It replaces a local variant of the same name. One download runs at a time: to let
+    another go first, cancel_pull this one and pull it again; no byte is lost.
     """
     app = call.app
     name = parse_allowed_name(app.settings, model, insecure=insecure)
     app.holds.ensure_free(name)
-    job = app.transfers.start("pull", name, insecure=insecure or app.settings.uses_plain_http(name.host))
+    job = await app.transfers.start("pull", name, insecure=insecure or app.settings.uses_plain_http(name.host))
     return await _follow(call, app, job, wait_seconds)
 
 
@@ -58,13 +60,13 @@ async def push_model(
     if job is None:
         installed, _ = await app.catalog.find(name)
         insecure = insecure or app.settings.uses_plain_http(name.host)
-        job = app.transfers.start("push", name, insecure=insecure, total_bytes=installed.size)
+        job = await app.transfers.start("push", name, insecure=insecure, total_bytes=installed.size)
     return await _follow(call, app, job, wait_seconds)
 
 
 async def list_pulls(call: Call) -> TransferList:
-    """List downloads and uploads: running, waiting, and ended within the last hour, with progress and errors."""
-    return call.app.transfers.listed()
+    """List downloads and uploads: running, waiting, ended within the last hour, interrupted, or of another process."""
+    return await list_transfers(call.app.transfers, call.app.shared.journal)
 
 
 async def cancel_pull(
@@ -72,20 +74,10 @@ async def cancel_pull(
     model: Annotated[str | None, Field(description="Needed only when several run or wait.")] = None,
     kind: Annotated[Kind, Field(description="What to stop.")] = "pull",
 ) -> Transfer:
-    """Stop a download (or an upload). Transferred data is kept: pulling again resumes there."""
+    """Stop a download (or an upload), or forget an interrupted one; pulling again resumes from the data kept."""
     app = call.app
     name = app.transfers.only_open(kind) if model is None else ModelName.for_pull(model)
-    job = app.transfers.find(kind, name)
-    if job is None:
-        other: Kind = "push" if kind == "pull" else "pull"
-        found = app.transfers.is_under_way(other, name)
-        next_step = f"There is a {other}: call again with kind {other}." if found else "list_pulls shows what is."
-        raise RefusedError(f"No {kind} of {name} is in progress.", next_step)
-    if not job.finished.is_set():
-        job.cancel()
-        with anyio.move_on_after(app.timeouts.cancel):
-            await job.finished.wait()
-    return app.transfers.snapshot(job)
+    return await cancel_transfer(app.transfers, app.shared.journal, kind, name, seconds=app.timeouts.cancel)
 
 
 async def _follow(call: Call, app: App, job: Job, wait_seconds: float | None) -> Transfer:
