@@ -10,7 +10,7 @@ _ALLOWED = {"full": _ACTIONS, "no-delete": _ACTIONS[:-1], "read-only": ()}
 
 
 async def open_dashboard(call: Call) -> Overview:
-    """Show the user a dashboard of models, memory and downloads, where the client can; returns a short overview.
+    """Show the user a dashboard of models, memory and downloads; returns a short overview.
 
     To answer a question yourself: list_models, list_pulls, health.
     """

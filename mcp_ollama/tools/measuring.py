@@ -95,6 +95,6 @@ TOOLS = (
         run=measure_model,
         title="Measure a model",
         idempotent=True,
-        search_hint="benchmark, speed, tokens per second",
+        search_hint="benchmark a model",
     ),
 )
