@@ -1,7 +1,7 @@
 """The attempts of one transfer: one after another until it is done, has failed or is cancelled.
 
 An attempt follows after a stall, a lost connection or a restart of Ollama. While nothing answers at all, the server
-is asked every 2 s, and the outage does not count as an attempt.
+is asked every 2 s, and the next attempt follows its answer at once.
 """
 
 import logging
@@ -14,7 +14,7 @@ import anyio
 
 from mcp_ollama.models.job import Job
 from mcp_ollama.models.lookup import find_case_variant, find_model
-from mcp_ollama.models.outage import is_answering, wait_for_server
+from mcp_ollama.models.outage import POLL_SECONDS, is_answering, wait_for_server
 from mcp_ollama.models.persistence.journal import Journal, Record, Snapshot
 from mcp_ollama.models.transfer_times import TransferTimes
 from mcp_ollama.ollama.client import OllamaClient
@@ -86,7 +86,7 @@ class Attempts:
 
     async def _wait(self, job: Job, fruitless: int, error: OllamaError) -> bool:
         """Wait before the next attempt; return False when the server stays away for too long."""
-        if isinstance(error, OllamaConnectionError) and not await is_answering(self.ollama, self.times.poll):
+        if isinstance(error, OllamaConnectionError) and not await is_answering(self.ollama, POLL_SECONDS):
             return await self._outlast(job)
         logger.info("The %s of %s is attempted again: %s", job.kind, job.name, error.problem)
         # Jitter, so that two clients do not come back at the same moment each time.
@@ -112,7 +112,7 @@ class Attempts:
 
             group.start_soon(leave_on_cancel)
             is_back = await wait_for_server(
-                lambda seconds: is_answering(self.ollama, seconds), limit, poll_seconds=self.times.poll
+                lambda _: is_answering(self.ollama, POLL_SECONDS), limit, poll_seconds=self.times.poll
             )
             group.cancel_scope.cancel()
         job.expect_loss()
