@@ -42,6 +42,8 @@ class Timeouts:
         undecided: Longest wait for a stream whose end would crash Ollama.
         load: Until a model is in memory; Ollama gives up sooner.
         updates: All registry lookups of `check_updates` together.
+        memory: The head of a weights file, and beside it the memory of the server.
+        measure_output: Output of `measure_model`.
     """
 
     call: float = 40
@@ -60,6 +62,8 @@ class Timeouts:
     undecided: float = 30
     load: float = 3600
     updates: float = 35
+    memory: float = 8
+    measure_output: float = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,14 +15,12 @@ from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.tools.spec import Call, ToolSpec
 
 Model = Annotated[str, Field(description="Model to pull, such as llama3.2:3b or hf.co/user/repo:Q4_K_M.")]
-OwnModel = Annotated[
-    str, Field(description="Installed model with its destination as name, such as yourname/llama3.2:3b.")
-]
+OwnModel = Annotated[str, Field(description="Installed model, such as yourname/llama3.2:3b.")]
 WaitSeconds = Annotated[
     float | None,
-    Field(ge=0, le=3600, description="Longest wait for the end; 0 returns at once. Default: {pull_wait}."),
+    Field(ge=0, le=3600, description="Longest wait; 0 returns at once. Default: {pull_wait}."),
 ]
-Insecure = Annotated[bool, Field(description="Use plain http; only for registries in MCP_OLLAMA_REGISTRIES.")]
+Insecure = Annotated[bool, Field(description="Plain http; only for MCP_OLLAMA_REGISTRIES.")]
 
 
 async def pull_model(
@@ -33,10 +31,10 @@ async def pull_model(
 ) -> Transfer:
     """Download or update a model, or keep waiting for a download in progress.
 
-    The download belongs to the server: it continues when this call ends, times out or is cancelled, and resumes by
-    itself after a failure. While the returned state is not done, call again with the same model to keep waiting.
-    Only cancel_pull stops it. It replaces a local variant of the same name. One download runs at a time: to let
-    another go first, cancel_pull this one and pull it again; no byte is lost.
+    The download continues when this call ends, times out or is cancelled, and resumes by itself after a failure. While
+    the returned state is not done, call again with the same model to keep waiting. Only cancel_pull stops it. It
+    replaces a local variant of the same name. One download runs at a time: to let another go first, cancel_pull this
+    one and pull it again.
     """
     app = call.app
     name = parse_allowed_name(app.settings, model, insecure=insecure)
@@ -53,9 +51,8 @@ async def push_model(
 ) -> Transfer:
     """Upload an installed model to the registry in its name, or keep waiting for an upload in progress.
 
-    Others may then be able to download it: ask the user first. The upload continues when this call ends; call again
-    with the same model to keep waiting. Only cancel_pull with kind push stops it. To give a model the name of your
-    account, copy it first.
+    Others may then download it: ask the user first. The upload continues when this call ends: call again to keep
+    waiting. Only cancel_pull with kind push stops it. To name a model for your account, copy it first.
     """
     app = call.app
     name = parse_allowed_name(app.settings, model, insecure=insecure)
@@ -68,15 +65,13 @@ async def push_model(
 
 
 async def list_pulls(call: Call) -> TransferList:
-    """List downloads and uploads: running, waiting, ended within the last hour, interrupted, or of another process."""
+    """List downloads and uploads: running, waiting, ended within the hour, interrupted, or of another process."""
     return await list_transfers(call.app.transfers, call.app.shared.journal)
 
 
 async def cancel_pull(
     call: Call,
-    model: Annotated[
-        str | None, Field(description="Model whose transfer to stop; needed only when several run or wait.")
-    ] = None,
+    model: Annotated[str | None, Field(description="Needed only when several run or wait.")] = None,
     kind: Annotated[Kind, Field(description="What to stop.")] = "pull",
 ) -> Transfer:
     """Stop a download (or an upload), or forget an interrupted one; pulling again resumes from the data kept."""
