@@ -28,10 +28,9 @@ async def plan_cleanup(
     free_at_least: Annotated[DiskSize, Field(description='Disk space that is needed, such as "20 GB".')] = None,
     keep: Annotated[list[str] | None, Field(max_length=200, description="Exact names of models to keep.")] = None,
 ) -> CleanupPlan:
-    """Plan which models to delete for disk space, in order, with the bytes that all together free; deletes nothing.
+    """Plan which models to delete for disk space, in order, and the bytes that they free; deletes nothing.
 
-    Outdated copies come first, then the oldest; never loaded ones. Ollama keeps no last use: ask the user, then call
-    delete_model with models.
+    Outdated copies first, then the oldest; never loaded ones. Ollama keeps no last use: ask the user first.
     """
     return await cleanup.plan_cleanup(call.app, free_at_least, [ModelName.for_pull(name) for name in keep or ()])
 

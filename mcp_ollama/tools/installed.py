@@ -16,14 +16,12 @@ Include = Literal[Text, "pydantic_ai", "memory"]
 
 async def list_models(
     call: Call,
-    contains: Annotated[str, Field(description="Only names that contain this text, in any case.")] = "",
+    contains: Annotated[str, Field(description="Only names with this text, in any case.")] = "",
     capability: Annotated[
-        str, Field(description="Only models with this capability: completion, tools, vision, thinking, embedding, …")
+        str, Field(description="Only those with it: completion, tools, vision, thinking, embedding, …")
     ] = "",
     sort: Annotated[Order, Field(description="Newest first, largest first, or by name.")] = "modified",
-    limit: Annotated[
-        int, Field(ge=1, le=200, description="Models in one answer; 25 may end early, see next_offset.")
-    ] = DEFAULT_LIMIT,
+    limit: Annotated[int, Field(ge=1, le=200, description="Rows; 25 may end early, see next_offset.")] = DEFAULT_LIMIT,
     offset: Annotated[int, Field(ge=0, description="Rows to skip: next_offset of the previous page.")] = 0,
 ) -> ModelList:
     """List the models installed on the Ollama server: size, capabilities, context length, whether loaded.

@@ -47,7 +47,7 @@ class UnloadResult(BaseModel):
 async def list_running_models(call: Call) -> RunningList:
     """List the models in memory: size, share on the GPU, context length, when each leaves.
 
-    A model that is still being loaded is not among them.
+    A model that is still loading is left out.
     """
     return running_list(await call.app.ollama.list_running_models())
 
