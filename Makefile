@@ -49,7 +49,7 @@ lint: $(VENV)/.with-linters
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m scripts.plain_english 456
+	$(BIN)/python -m scripts.plain_english
 
 check: $(VENV)/.with-linters  ## Everything that must hold before a commit: the linters, and beside them the tests with their coverage
 	@rm -f .coverage .coverage.*

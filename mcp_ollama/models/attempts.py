@@ -147,8 +147,7 @@ class Attempts:
         if other is None:
             return error
         return NotInRegistryError(
-            f"Ollama did not find {job.name}, since it asks for it in the letter case of {other.name}, "
-            "which is installed.",
+            f"Ollama did not find {job.name}, since it asks for it in the case of {other.name}, which is installed.",
             "Give that one another name (copy_model, then delete_model), and call again.",
         )
 

@@ -1,4 +1,4 @@
-"""Whether the Ollama server is well, and how to mend it when it is not."""
+"""The health of the Ollama server: checks, and the fix of what is wrong."""
 
 import re
 import time
@@ -25,7 +25,7 @@ from mcp_ollama.settings import OllamaSettings
 ResultT = TypeVar("ResultT")
 
 OLDEST = (0, 6, 4)
-"""The first version whose `/api/show` tells a model's capabilities."""
+"""The first version whose `/api/show` reports a model's capabilities."""
 
 
 class Health(BaseModel):
@@ -121,7 +121,7 @@ def _address(settings: OllamaSettings) -> Check:
 
 
 async def _unreachable(app: App, error: OllamaError) -> list[Check]:
-    """Say why nothing usable answers: nobody there, too slow, refused, or not Ollama."""
+    """Build the checks of a server that is unreachable, too slow, refusing, or not Ollama."""
     if isinstance(error, OllamaConnectionError):
         return [Check(name="reachable", status="fail", detail=error.problem, fix=error.next_step)]
     reachable = Check(name="reachable", status="ok", detail="Something answers.")
@@ -146,7 +146,7 @@ def _version(version: str) -> Check:
         return Check(name="version", status="ok", detail=f"{version}: a development build.")
     if numbers < OLDEST:
         oldest = ".".join(map(str, OLDEST))
-        detail = f"{version} is too old to tell what its models can do: that began with {oldest}."
+        detail = f"{version} is too old to report what its models can do: that began with {oldest}."
         return Check(name="version", status="warn", detail=detail, fix="Update Ollama: https://ollama.com/download.")
     return Check(name="version", status="ok", detail=version)
 

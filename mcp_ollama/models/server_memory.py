@@ -73,11 +73,11 @@ async def read_server_memory(app: App, local: LocalModel | None) -> ServerMemory
             running = await app.ollama.list_running_models()
             return ServerMemory(memory, sum(one.size_vram for one in running))
         return ServerMemory(memory)
-    return ServerMemory(_stated_memory(app))
+    return ServerMemory(stated_memory(app))
 
 
 async def _read_memory(app: App, local: LocalModel | None) -> Memory | None:
-    stated, base_url = _stated_memory(app), app.settings.base_url
+    stated, base_url = stated_memory(app), app.settings.base_url
     # A copy of the same models on this machine proves nothing about a server at another address.
     if not await run_probe(lambda: is_own_address(base_url)):
         return stated
@@ -92,5 +92,6 @@ async def _read_memory(app: App, local: LocalModel | None) -> Memory | None:
     return seen if seen.gpus is not None else stated or seen
 
 
-def _stated_memory(app: App) -> Memory | None:
+def stated_memory(app: App) -> Memory | None:
+    """Return the memory that the operator states in `MCP_OLLAMA_MEMORY`, None without a statement."""
     return parse_memory(app.settings.memory) if app.settings.memory else None

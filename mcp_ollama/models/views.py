@@ -83,7 +83,7 @@ class ModelCard(ModelRow):
 
 @dataclass(frozen=True, slots=True)
 class ShownModel:
-    """What the server says of one installed model: its rows of `/api/tags` and `/api/ps`, and `/api/show`.
+    """The data of one installed model: its rows of `/api/tags` and `/api/ps`, and `/api/show`.
 
     `running` is None where `/api/ps` could not be read.
     """

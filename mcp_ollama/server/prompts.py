@@ -111,7 +111,7 @@ def choose_a_model(
         "3. plan_pull for the best one that is not installed: its download_bytes, and whether it fits on disk and into "
         "memory.\n"
         "4. Give me one first choice and one alternative, each with size, context length and the reason. "
-        f"{_ASK} Then pull_model, and load_model to see that it runs on the GPU."
+        f"{_ASK} Then pull_model, load_model to see that it runs on the GPU, and measure_model: report its speed."
     )
 
 

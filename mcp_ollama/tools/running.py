@@ -37,7 +37,7 @@ class LoadResult(BaseModel):
 
 
 class UnloadResult(BaseModel):
-    """What has left memory, and what is still in it."""
+    """The models that left memory, and those still in it."""
 
     unloaded: list[str]
     still_loaded: list[str]
