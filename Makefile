@@ -34,8 +34,8 @@ $(VENV)/.with-linters: $(VENV)/.with-tests
 	$(PIP) $(PINS) --group lint
 	@touch $@
 
-demo: $(VENV)/.installed  ## See the main job: list, pull, show, delete (DEMO_HOST=… for a real server)
-	@$(BIN)/python examples/tour.py
+demo: $(VENV)/.installed  ## See the main job: list, pull, show, delete (DEMO_HOST=… for a real server, HOSTS=3 for a fleet)
+	@$(BIN)/python examples/$(if $(HOSTS),fleet.py $(HOSTS),tour.py)
 
 # The tests start many processes: the package should not be compiled for each of them.
 unexport PYTHONDONTWRITEBYTECODE

@@ -17,6 +17,7 @@ from mcp_ollama.models.lookup import find_case_variant, find_model
 from mcp_ollama.models.outage import POLL_SECONDS, is_answering, wait_for_server
 from mcp_ollama.models.persistence.journal import Journal, Record, Snapshot
 from mcp_ollama.models.transfer_times import TransferTimes
+from mcp_ollama.ollama.balancer import MISSING_PULL, NAME_EACH
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import (
     NotInRegistryError,
@@ -156,11 +157,16 @@ class Attempts:
         if job.kind == "push":
             return
         found = find_model(job.name, await self.ollama.list_models())
+        if found is None:
+            self.ollama.note_balancer(MISSING_PULL)
         if found is None or not found.size:
             raise OllamaStreamError(
                 f"Ollama says that it pulled {job.name}, but the model is {'empty' if found else 'not there'}.",
                 "Something between the server and the registry gives false answers (a log-in page, a proxy):"
-                " check the server's internet access, delete the empty model and call again.",
+                " check the server's internet access, delete the empty model and call again."
+                if found
+                else "Something between the server and the registry gives false answers (a log-in page, a proxy), or"
+                f" several servers answer at this address. {NAME_EACH}",
             )
         # As the server spells it from now on.
         job.name = ModelName.parse(found.name)

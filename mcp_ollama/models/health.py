@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from mcp_ollama.models.app import App, build_client
 from mcp_ollama.models.checks import Check, check_journal, look_further
 from mcp_ollama.ollama.addresses import is_loopback
+from mcp_ollama.ollama.balancer import NAME_EACH
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import (
     OllamaAuthorizationError,
@@ -55,6 +56,9 @@ async def examine(app: App) -> Health:
         report.checks.append(_version(report.version))
         await _contents(app, report)
         report.checks.append(await check_journal(app))
+    if sign := app.ollama.balancer_sign:
+        detail = f"Several Ollama servers answer at this address: {sign}. What is changed there changes one of them."
+        report.checks.append(Check(name="balancer", status="warn", detail=detail, fix=NAME_EACH))
     # A model on the CPU is slow, but the server is well; without a GPU it is the only way.
     states = {check.status for check in report.checks if check.name != "memory"}
     report.status = "down" if "fail" in states else "degraded" if "warn" in states else "ok"

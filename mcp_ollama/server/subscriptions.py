@@ -1,7 +1,7 @@
 """Change notifications: by subscriptions of a connection (until 2025-11-25), or on listen streams (2026-07-28)."""
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +15,9 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.subscriptions import ResourcesListChanged, ResourceUpdated, SubscriptionBus
 from mcp.types import INVALID_PARAMS, EmptyResult
 
-from mcp_ollama.models.events import Change
 from mcp_ollama.server._sdk_compat import connection_of
 from mcp_ollama.server.consent import STATELESS_SINCE
-from mcp_ollama.server.resources import MAX_URI_LENGTH, changed_uris
+from mcp_ollama.server.resources import MAX_URI_LENGTH
 
 logger = logging.getLogger(__name__)
 
@@ -102,9 +101,8 @@ class Subscriptions:
         self.register(ctx).discard(uri)
         return EmptyResult()
 
-    async def publish(self, change: Change) -> None:
+    async def publish(self, uris: Sequence[str], *, listed: bool = False) -> None:
         """Send every client the changes of resources that it follows, and of the list of resources."""
-        uris, listed = changed_uris(change), change.kind == "installed"
         for uri in uris:
             await self._bus.publish(ResourceUpdated(uri=uri))
         if listed:

@@ -142,6 +142,7 @@ TOOLS = (
         read_only=True,
         idempotent=True,
         search_hint="loaded models, GPU memory, VRAM in use",
+        rows="models",
     ),
     ToolSpec(
         run=load_model,
