@@ -159,7 +159,7 @@ async def _lifespan(
     def publisher(host: str) -> Publish:
         async def publish(change: Change) -> None:
             uris = [one for uri in resources.changed_uris(change) for one in resources.uris_of_host(named, host, uri)]
-            await subscriptions.publish(uris, listed=change.kind == "installed" and host == named.default)
+            await subscriptions.send(uris, listed=change.kind == "installed" and host == named.default)
 
         return publish
 
