@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from mcp_ollama.ollama.addresses import address_from_environment, is_ollama_com, key_for, parse_host
 from mcp_ollama.ollama.connection import Body, Connection
-from mcp_ollama.ollama.decoding import decode
+from mcp_ollama.ollama.decoding import MAX_CLEANED_VALUES, MAX_VALUES, decode
 from mcp_ollama.ollama.error_messages import unexpected_response
 from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError, OllamaStatusError
 from mcp_ollama.ollama.names import ModelName
@@ -140,7 +140,7 @@ class OllamaClient:
     async def _read_models(self, content: bytes) -> list[InstalledModel]:
         models: list[InstalledModel] = []
         try:
-            for number, row in enumerate(decode(InstalledModels, content).models or []):
+            for number, row in enumerate(decode(InstalledModels, content, max_values=MAX_VALUES).models or []):
                 if number % ROWS_PER_TURN == ROWS_PER_TURN - 1:
                     await checkpoint()
                 models.append(InstalledModel.model_validate(row, context=self._redact))
@@ -178,7 +178,7 @@ class OllamaClient:
         content = await self._connection.call(
             "POST", path, {"model": name, "verbose": True}, model=name, max_bytes=MAX_METADATA_BYTES
         )
-        info = self._read(VerboseModelInfo, content, path).model_info or {}
+        info = self._read(VerboseModelInfo, content, path, max_values=MAX_VALUES).model_info or {}
         return {key: value for key, value in info.items() if not key.startswith("tokenizer.")}
 
     async def generate(
@@ -357,9 +357,11 @@ class OllamaClient:
     ) -> ResponseT:
         return self._read(response, await self._connection.call(method, path, body, model=model), path)
 
-    def _read(self, response: type[ResponseT], content: bytes, path: str) -> ResponseT:
+    def _read(
+        self, response: type[ResponseT], content: bytes, path: str, *, max_values: int = MAX_CLEANED_VALUES
+    ) -> ResponseT:
         try:
-            return decode(response, content, self._redact)
+            return decode(response, content, self._redact, max_values=max_values)
         except ValueError as error:
             raise unexpected_response(content, self.base_url, path, error) from error
 
