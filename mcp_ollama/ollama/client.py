@@ -9,6 +9,7 @@ import anyio
 from pydantic import BaseModel, ValidationError
 
 from mcp_ollama.ollama.addresses import address_from_environment, key_for, parse_host
+from mcp_ollama.ollama.batching import Batch
 from mcp_ollama.ollama.connection import Body, Connection
 from mcp_ollama.ollama.error_messages import answer_error
 from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError, OllamaStatusError
@@ -74,6 +75,8 @@ class OllamaClient:
         self._connection = Connection(self.base_url, timeout, sent, secrets, transport)
         # The last answer of /api/tags, and what it says.
         self._listed: tuple[bytes | None, list[InstalledModel]] = None, []
+        self._installed = Batch(self._fetch_installed)
+        self._running = Batch(self._fetch_running)
 
     async def __aenter__(self) -> Self:
         return self
@@ -100,6 +103,9 @@ class OllamaClient:
 
     async def list_models(self) -> list[InstalledModel]:
         """List the installed models, newest first, equal seconds by name (`GET /api/tags`)."""
+        return list(await self._installed.get())
+
+    async def _fetch_installed(self) -> list[InstalledModel]:
         content = await self._connection.call("GET", "/api/tags")
         if content != self._listed[0]:
             # To read hundreds of models takes longer than all the rest of a call, and they seldom change.
@@ -107,10 +113,13 @@ class OllamaClient:
             # Ollama shuffles models of the same second, so that two answers in a row may differ.
             models.sort(key=lambda model: (-_second(model.modified_at), model.name))
             self._listed = content, models
-        return list(self._listed[1])
+        return self._listed[1]
 
     async def list_running_models(self) -> list[RunningModel]:
         """List the models in memory; one that is still being loaded is not among them (`GET /api/ps`)."""
+        return list(await self._running.get())
+
+    async def _fetch_running(self) -> list[RunningModel]:
         return (await self._ask(RunningModels, "GET", "/api/ps")).models or []
 
     async def get_model_info(self, model_name: ModelName | str) -> ModelInfo:
