@@ -1,4 +1,4 @@
-"""An Ollama with prepared answers, in its own process: it costs next to nothing, so the measurement is that of our server.
+"""An Ollama with prepared answers, in its own process: it costs next to nothing, so what is measured is our server.
 
 `python -m bench.backend MODELS` prints its address.
 """

@@ -1,7 +1,9 @@
-"""What the operator chose: arguments, else `MCP_OLLAMA_*` variables, else defaults. No `.env` is read."""
+"""Settings of the operator: arguments, else `MCP_OLLAMA_*` variables, else defaults. No `.env` is read."""
 
+import os
 import re
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
     AfterValidator,
@@ -15,16 +17,30 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from mcp_ollama.ollama.addresses import SHARED_API_KEY_VARIABLE, address_from_environment, key_for, parse_host
+from mcp_ollama.ollama.addresses import (
+    SHARED_API_KEY_VARIABLE,
+    address_from_environment,
+    is_loopback,
+    key_for,
+    parse_host,
+)
 
 PREFIX = "MCP_OLLAMA_"
+_LIVE = f"{PREFIX}LIVE_"
 
 REGISTRIES = ("registry.ollama.ai", "ollama.com", "hf.co", "huggingface.co")
-"""Where models may come from and go to without the operator saying so."""
+"""Registries that are allowed by default."""
 
 _HEADERS = TypeAdapter(dict[str, str])
 _KEY = re.compile(r"[\x21-\x7e]+")
 _KEY_LOOKS_LIKE = "must be one word of printable ASCII characters"
+_PLACEHOLDER = re.compile(r"\$\{[^}]*\}|\{\{.*?\}\}")
+_PLAIN = "http://"
+_HOST = re.compile(r"[a-z0-9_][a-z0-9_.:-]{0,349}")
+_REGISTRIES_EXPECTED = "must be hosts, separated by commas, such as registry.example.com,http://localhost:5000"
+_SIZE = r"\d{1,6}(?:\.\d{1,3})?\s?[kmgt]i?b"
+_GPUS = rf"(?:gpu:)?{_SIZE}(?:,\s*{_SIZE})*"
+_MEMORY = re.compile(rf"{_GPUS}(?:\s+ram:{_SIZE})?|ram:{_SIZE}", re.IGNORECASE)
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e]*")
 
 
@@ -41,15 +57,45 @@ def _parse_headers(value: object) -> dict[str, SecretStr]:
 def _parse_hosts(value: object) -> tuple[str, ...]:
     hosts = value.split(",") if isinstance(value, str) else value
     if not isinstance(hosts, list | tuple):
-        raise ValueError("must be host names, separated by commas")  # noqa: TRY004 - pydantic wants a ValueError
+        raise ValueError("must be host names, separated by commas")  # noqa: TRY004 - pydantic expects a ValueError
     names = [str(host).strip().lower() for host in hosts]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     if not all(re.fullmatch(r"[a-z0-9_][a-z0-9_.:-]{0,349}", name) for name in names if name):
         raise ValueError("must be host names, separated by commas, such as registry.example.com,localhost:5000")
     return tuple(name for name in names if name)
 
 
+def _parse_registries(value: object) -> tuple[str, ...]:
+    entries = value.split(",") if isinstance(value, str) else value
+    if not isinstance(entries, list | tuple):
+        raise ValueError(_REGISTRIES_EXPECTED)  # noqa: TRY004 - pydantic expects a ValueError
+    parsed = [str(entry).strip().lower().rstrip("/") for entry in cast("Sequence[object]", entries)]
+    # An address with https:// is the same as its host.
+    parsed = [entry.removeprefix("https://") for entry in parsed if entry]
+    if not all(_HOST.fullmatch(entry.removeprefix(_PLAIN)) for entry in parsed):
+        raise ValueError(_REGISTRIES_EXPECTED)
+    return tuple(parsed)
+
+
+def _parse_memory(value: object) -> object:
+    if isinstance(value, str) and not _MEMORY.fullmatch(value.strip()):
+        raise ValueError("must be the memory of each GPU and the RAM, such as 24GB, 24GB,24GB or gpu:24GB ram:64GB")
+    return value.strip() if isinstance(value, str) else value
+
+
+def _check_placeholder(value: object) -> object:
+    """Check that a host has expanded its placeholders; an unexpanded one would be sent as a key or used as a path."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(text, str) and _PLACEHOLDER.search(text):
+        raise ValueError("is a placeholder without its value: set the value, or remove the variable")
+    return value
+
+
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _check_key(value: SecretStr) -> SecretStr:
@@ -61,9 +107,9 @@ def _check_key(value: SecretStr) -> SecretStr:
 class OllamaSettings(BaseSettings):
     """The settings of the server and of the Pydantic AI functions.
 
-    Each field is read from the variable `MCP_OLLAMA_<FIELD>` unless given. The address comes from
+    Each field that is not passed is read from the variable `MCP_OLLAMA_<FIELD>`. The address comes from
     `OLLAMA_BASE_URL` or `OLLAMA_HOST` when `MCP_OLLAMA_BASE_URL` is not set, and the key from
-    `OLLAMA_API_KEY` when the address is https or this machine.
+    `OLLAMA_API_KEY` when the address is https or this machine. `HF_*` are Hugging Face's own variables.
     """
 
     model_config = SettingsConfigDict(
@@ -71,40 +117,69 @@ class OllamaSettings(BaseSettings):
         env_ignore_empty=True,
         extra="forbid",
         frozen=True,
-        # Else the text of a ValidationError, and so a traceback, would show a secret.
+        # Else the text of a ValidationError, and thus a traceback, would show a secret.
         hide_input_in_errors=True,
         populate_by_name=True,
         protected_namespaces=(),
     )
 
     base_url: str = Field(default_factory=address_from_environment)
-    """Native address of the Ollama server, without `/v1` and without a slash at its end."""
+    """Native address of the Ollama server, without `/v1` and without a trailing slash."""
     api_key: Annotated[SecretStr, AfterValidator(_check_key)] | None = None
-    """Bearer token for that server alone."""
+    """Bearer token, sent only to that server."""
     headers: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_parse_headers)] = {}
-    """Further request headers for that server alone."""
+    """Further request headers, sent only to that server."""
     model_name: str = Field(default="llama3.2", validation_alias=f"{PREFIX}MODEL")
     """Model of `create_ollama_model()` when none is named."""
     timeout: float = Field(default=30, gt=0, le=3600)
     """Seconds for one management request."""
     pull_wait: float = Field(default=45, ge=0, le=3600)
-    """Seconds that `pull_model` waits when the call does not say."""
+    """Default `wait_seconds` of `pull_model`, in seconds."""
     stall_seconds: float = Field(default=60, gt=0, le=3600)
-    """No new bytes for so long is a stall."""
+    """Seconds without new bytes after which a transfer has stalled."""
     access: Literal["full", "no-delete", "read-only"] = "full"
-    """Which tools there are."""
+    """Access tier, which decides the tools that are offered."""
     confirm_delete: bool = True
-    """Whether to ask before deleting and overwriting."""
+    """Whether a delete or an overwrite needs a confirmation."""
     allow_push: bool = False
-    """Whether there is a `push_model`."""
-    registries: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_hosts)] = ()
-    """Hosts of further registries; plain http is spoken only to these."""
+    """Whether `push_model` is offered."""
+    registries: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_registries)] = ()
+    """Further allowed registries: `HOST[:PORT]`, or `http://HOST[:PORT]` for one that uses plain http."""
     http_token: Annotated[SecretStr, AfterValidator(_check_key)] | None = None
-    """What clients have to show to `--http`; without one only this machine is served."""
+    """Bearer token that `--http` requires from clients; without one it listens only to this machine."""
     http_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_hosts)] = ()
-    """Further names under which clients reach `--http`: a proxy's, a container host's."""
+    """Further host names of `--http`, such as those of a proxy or container."""
+    outage_seconds: float = Field(default=900, ge=0, le=86_400)
+    """Seconds that a running transfer waits for an unreachable Ollama server."""
+    state_dir: str | None = None
+    """Directory of the journal of transfers; None is the platform's state directory, `off` keeps no journal."""
+    resume: bool = False
+    """Whether interrupted transfers are resumed at the start."""
+    memory: Annotated[str | None, BeforeValidator(_parse_memory)] = None
+    """Memory of the machine of the Ollama server, where it cannot be detected: `24GB`, `gpu:24GB ram:64GB`."""
+    search: Annotated[Literal["on", "off"], BeforeValidator(_lower)] = "on"
+    """Whether `search_models` asks other sources than the Ollama server."""
+    hf_endpoint: str = Field(default="https://huggingface.co", validation_alias="HF_ENDPOINT")
+    """Address of Hugging Face or of a mirror."""
+    hf_token: Annotated[SecretStr, AfterValidator(_check_key)] | None = Field(default=None, validation_alias="HF_TOKEN")
+    """Token for Hugging Face."""
+    hf_hub_offline: bool = Field(default=False, validation_alias="HF_HUB_OFFLINE")
+    """Whether Hugging Face is never contacted."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "WARNING"
-    """What is logged to stderr."""
+    """Least severe level that is logged to stderr."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _expanded(cls, value: object) -> object:
+        return _check_placeholder(value)
+
+    @field_validator("hf_endpoint")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        is_address = re.fullmatch(r"https?://[a-z0-9.:\[\]_-]+(?:/[\w./-]*)?", value, re.IGNORECASE)
+        if not is_address or not (value.lower().startswith("https:") or is_loopback(value)):
+            raise ValueError("must be an https address, such as https://huggingface.co, or one of this machine")
+        return value.rstrip("/")
 
     @field_validator("base_url")
     @classmethod
@@ -114,16 +189,17 @@ class OllamaSettings(BaseSettings):
     @model_validator(mode="after")
     def _check_shared_key(self) -> Self:
         # The other key was checked with its field.
-        if not _KEY.fullmatch(self.plain_api_key() or "none"):
+        key = self.plain_api_key() or "none"
+        if not _KEY.fullmatch(key) or _PLACEHOLDER.search(key):
             raise ValueError(f"{SHARED_API_KEY_VARIABLE}: {_KEY_LOOKS_LIKE}")
         return self
 
     @classmethod
     def load(cls, **given: Any) -> Self:
-        """Read the settings, arguments first; a wrong one is told in one line that names its variable.
+        """Load the settings, arguments first.
 
         Raises:
-            ValueError: A value is not what it may be. The text never repeats the value of a secret.
+            ValueError: A value is invalid; one line names each variable and what it may be, and repeats no secret.
         """
         try:
             return cls(**given)
@@ -131,16 +207,30 @@ class OllamaSettings(BaseSettings):
             raise ValueError("; ".join(_complaint(problem) for problem in error.errors(include_url=False))) from error
 
     def plain_headers(self) -> dict[str, str]:
-        """Give the headers as they go over the wire."""
+        """Return the headers as they are sent."""
         return {name: text.get_secret_value() for name, text in self.headers.items()}
 
     def plain_api_key(self) -> str | None:
-        """Give the key as it goes over the wire: ours, else ollama.com's when it may go to this address."""
+        """Return the key as it is sent: `MCP_OLLAMA_API_KEY`, else ollama.com's when this address may receive it."""
         return self.api_key.get_secret_value() if self.api_key else key_for(self.base_url)
 
     def allows_registry(self, host: str) -> bool:
-        """Tell whether models may come from and go to a registry (`host` or `host:port`)."""
-        return host.lower() in (*REGISTRIES, *self.registries)
+        """Return whether models may come from and go to a registry (`host` or `host:port`)."""
+        return host.lower() in (*REGISTRIES, *self.registry_hosts)
+
+    @property
+    def registry_hosts(self) -> tuple[str, ...]:
+        """Hosts of the further registries, without a scheme."""
+        return tuple(entry.removeprefix(_PLAIN) for entry in self.registries)
+
+    @property
+    def plain_http_registries(self) -> dict[str, str]:
+        """Base URLs of the registries that use plain http in every tool, by host."""
+        return {entry.removeprefix(_PLAIN): entry for entry in self.registries if entry.startswith(_PLAIN)}
+
+    def uses_plain_http(self, host: str) -> bool:
+        """Return whether the operator named a registry (`host` or `host:port`) with the scheme http."""
+        return host.lower() in self.plain_http_registries
 
 
 def _complaint(problem: Any) -> str:
@@ -148,5 +238,24 @@ def _complaint(problem: Any) -> str:
     if not problem["loc"]:
         return text
     name = str(problem["loc"][0])
-    variable = name if name.startswith(PREFIX) else f"{PREFIX}{name.upper()}"
+    variable = name if name.startswith((PREFIX, "HF_")) else f"{PREFIX}{name.upper()}"
     return f"{variable}: {'should be true or false' if problem['type'] == 'bool_parsing' else text}"
+
+
+def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return a sentence for each `MCP_OLLAMA_*` variable of the environment that is not a setting.
+
+    `MCP_OLLAMA_LIVE_*` are those of the live tests.
+    """
+    fields = OllamaSettings.model_fields
+    known = {str(field.validation_alias or f"{PREFIX}{name.upper()}") for name, field in fields.items()}
+    given = {name.upper() for name in (os.environ if environ is None else environ)}
+    unknown = sorted(name for name in given - known if name.startswith(PREFIX) and not name.startswith(_LIVE))
+    return [_unknown(name, sorted(known)) for name in unknown]
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - needed only for a mistake
+
+    nearest = get_close_matches(name, known, 1, 0.8)
+    return f"{name} is not a setting and is ignored." + (f" Did you mean {nearest[0]}?" if nearest else "")

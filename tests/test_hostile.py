@@ -129,7 +129,7 @@ ASKED: list[tuple[str, dict[str, Any]]] = [
     ("unload_model", {"model": "llama3.2:3b"}),
     ("check_updates", {}),
     ("plan_pull", {"model": "llama3.2:3b"}),
-    ("recommend_models", {}),
+    ("search_models", {"query": "qwen3:8b"}),
     ("copy_model", {"source": "llama3.2:3b", "destination": "mine"}),
     ("create_model", {"model": "mine", "from_model": "llama3.2:3b"}),
     ("delete_model", {"model": "llama3.2:3b"}),

@@ -167,7 +167,7 @@ async def test_a_model_that_the_registry_lacks_is_a_plain_failure(era: Era):
     async with host(era) as call:
         text = await call.refusal("pull_model", model=absent, insecure=INSECURE)
     # Hugging Face does not distinguish an absent model from a private one.
-    assert "has no" in text or "wants to know who asks" in text
+    assert "has no" in text or "requires authentication" in text
 
 
 async def test_a_model_is_copied_varied_and_looked_up(era: Era, smallest: str):

@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from mcp_ollama import OllamaSettings
+from mcp_ollama.settings import unknown_variables
 
 SECRET = "sk-distinctive"
 DEFAULTS: dict[str, Any] = {
@@ -22,13 +23,21 @@ DEFAULTS: dict[str, Any] = {
     "confirm_delete": True,
     "allow_push": False,
     "registries": (),
+    "outage_seconds": 900,
+    "state_dir": None,
+    "resume": False,
+    "memory": None,
+    "search": "on",
+    "hf_endpoint": "https://huggingface.co",
+    "hf_token": None,
+    "hf_hub_offline": False,
     "log_level": "WARNING",
 }
 
 
 def refusal(**given: Any) -> ValueError:
     """Load invalid settings, and return the one line of the error."""
-    with pytest.raises(ValueError, match=r"\AMCP_OLLAMA_.+\Z|\AOLLAMA_.+\Z") as caught:
+    with pytest.raises(ValueError, match=r"\A(MCP_OLLAMA|OLLAMA|HF)_.+\Z") as caught:
         OllamaSettings.load(**given)
     return caught.value
 
@@ -39,7 +48,7 @@ def export(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_nothing_has_to_be_chosen() -> None:
+def test_settings_without_variables_are_the_defaults() -> None:
     chosen = OllamaSettings.load().model_dump()
     assert {name: chosen[name] for name in DEFAULTS} == DEFAULTS
 
@@ -66,11 +75,27 @@ def test_nothing_has_to_be_chosen() -> None:
             "registries",
             ("models.example", "localhost:5000"),
         ),
+        (
+            "MCP_OLLAMA_REGISTRIES",
+            "http://Localhost:5000/,https://models.example",
+            "registries",
+            ("http://localhost:5000", "models.example"),
+        ),
+        ("MCP_OLLAMA_OUTAGE_SECONDS", "0", "outage_seconds", 0),
+        ("MCP_OLLAMA_STATE_DIR", "off", "state_dir", "off"),
+        ("MCP_OLLAMA_RESUME", "true", "resume", True),
+        ("MCP_OLLAMA_MEMORY", " 24GB, 24GB ", "memory", "24GB, 24GB"),
+        ("MCP_OLLAMA_MEMORY", "gpu:24 GB ram:64GiB", "memory", "gpu:24 GB ram:64GiB"),
+        ("MCP_OLLAMA_MEMORY", "ram:32gb", "memory", "ram:32gb"),
+        ("MCP_OLLAMA_SEARCH", "OFF", "search", "off"),
+        ("HF_ENDPOINT", "https://mirror.example/hf/", "hf_endpoint", "https://mirror.example/hf"),
+        ("HF_TOKEN", SECRET, "hf_token", SecretStr(SECRET)),
+        ("HF_HUB_OFFLINE", "1", "hf_hub_offline", True),
         ("MCP_OLLAMA_LOG_LEVEL", "debug", "log_level", "DEBUG"),
         ("mcp_ollama_access", "read-only", "access", "read-only"),
     ],
 )
-def test_each_choice_is_a_variable(
+def test_variable_sets_its_field(
     variable: str, text: str, field: str, value: object, export: pytest.MonkeyPatch
 ) -> None:
     export.setenv(variable, text)
@@ -78,7 +103,7 @@ def test_each_choice_is_a_variable(
     assert {name: chosen[name] for name in DEFAULTS} == DEFAULTS | {field: value}
 
 
-def test_an_empty_variable_is_none_at_all(export: pytest.MonkeyPatch) -> None:
+def test_empty_variable_is_ignored(export: pytest.MonkeyPatch) -> None:
     for field in OllamaSettings.model_fields:
         export.setenv(f"MCP_OLLAMA_{field.upper()}", "")
     for variable in ("MCP_OLLAMA_MODEL", "OLLAMA_BASE_URL", "OLLAMA_HOST", "OLLAMA_API_KEY"):
@@ -87,7 +112,7 @@ def test_an_empty_variable_is_none_at_all(export: pytest.MonkeyPatch) -> None:
     assert {name: chosen[name] for name in DEFAULTS} == DEFAULTS
 
 
-def test_the_address_comes_from_the_first_that_names_one(export: pytest.MonkeyPatch) -> None:
+def test_address_comes_from_the_first_variable(export: pytest.MonkeyPatch) -> None:
     addresses: list[str] = []
     for variable in ("OLLAMA_HOST", "OLLAMA_BASE_URL", "MCP_OLLAMA_BASE_URL"):
         export.setenv(variable, f"http://{variable.lower().replace('_', '-')}:1")
@@ -97,7 +122,7 @@ def test_the_address_comes_from_the_first_that_names_one(export: pytest.MonkeyPa
     assert addresses == [f"http://{host}:1" for host in hosts]
 
 
-def test_an_argument_comes_before_a_variable(export: pytest.MonkeyPatch) -> None:
+def test_argument_overrides_the_variable(export: pytest.MonkeyPatch) -> None:
     export.setenv("MCP_OLLAMA_TIMEOUT", "5")
     export.setenv("MCP_OLLAMA_MODEL", "variable")
     chosen = OllamaSettings.load(timeout=7, model_name="argument")
@@ -105,7 +130,7 @@ def test_an_argument_comes_before_a_variable(export: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("address", ["http://h", "http://h/", "http://h/v1", "http://h/v1/", "h:80"])
-def test_an_address_may_end_in_v1(address: str) -> None:
+def test_address_may_end_in_v1(address: str) -> None:
     assert OllamaSettings(base_url=address).base_url == "http://h:80"
 
 
@@ -121,7 +146,7 @@ def test_an_address_may_end_in_v1(address: str) -> None:
         ({"OLLAMA_API_KEY": "sh är ed"}, "http://h:1", None),
     ],
 )
-def test_the_shared_key_does_not_go_over_the_network_in_clear_text(
+def test_shared_key_is_not_used_for_plain_http(
     variables: dict[str, str], base_url: str, key: str | None, export: pytest.MonkeyPatch
 ) -> None:
     for variable, text in variables.items():
@@ -129,9 +154,12 @@ def test_the_shared_key_does_not_go_over_the_network_in_clear_text(
     assert OllamaSettings.load(base_url=base_url).plain_api_key() == key
 
 
-def test_headers_go_over_the_wire_as_they_were_given() -> None:
+def test_headers_are_sent_unchanged() -> None:
     headers = {"Authorization": "Basic dTpw", "X-Empty": ""}
     assert OllamaSettings(headers=headers).plain_headers() == headers  # pyright: ignore[reportArgumentType]
+
+
+MEMORY = "must be the memory of each GPU and the RAM, such as 24GB, 24GB,24GB or gpu:24GB ram:64GB"
 
 
 @pytest.mark.parametrize(
@@ -152,20 +180,29 @@ def test_headers_go_over_the_wire_as_they_were_given() -> None:
         ("MCP_OLLAMA_ALLOW_PUSH", "2", "should be true or false"),
         (
             "MCP_OLLAMA_REGISTRIES",
-            "https://models.example/",
-            "must be host names, separated by commas, such as registry.example.com,localhost:5000",
+            "ftp://models.example/",
+            "must be hosts, separated by commas, such as registry.example.com,http://localhost:5000",
         ),
+        ("MCP_OLLAMA_OUTAGE_SECONDS", "-1", "should be greater than or equal to 0"),
+        ("MCP_OLLAMA_RESUME", "later", "should be true or false"),
+        ("MCP_OLLAMA_MEMORY", "a lot", MEMORY),
+        ("MCP_OLLAMA_MEMORY", "ram:24GB gpu:1GB", MEMORY),
+        ("MCP_OLLAMA_SEARCH", "maybe", "should be 'on' or 'off'"),
+        (
+            "HF_ENDPOINT",
+            "huggingface.co",
+            "must be an https address, such as https://huggingface.co, or one of this machine",
+        ),
+        ("HF_HUB_OFFLINE", "maybe", "should be true or false"),
         ("MCP_OLLAMA_LOG_LEVEL", "loud", "should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
     ],
 )
-def test_a_wrong_choice_is_told_in_one_line_that_names_its_variable(
-    variable: str, text: str, said: str, export: pytest.MonkeyPatch
-) -> None:
+def test_invalid_value_names_its_variable(variable: str, text: str, said: str, export: pytest.MonkeyPatch) -> None:
     export.setenv(variable, text)
     assert str(refusal()) == f"{variable}: {said}"
 
 
-def test_all_wrong_choices_are_told_at_once(export: pytest.MonkeyPatch) -> None:
+def test_all_invalid_values_are_named_at_once(export: pytest.MonkeyPatch) -> None:
     export.setenv("MCP_OLLAMA_TIMEOUT", "0")
     export.setenv("MCP_OLLAMA_ACCESS", "none")
     timeout, access = str(refusal()).split("; ")
@@ -173,6 +210,7 @@ def test_all_wrong_choices_are_told_at_once(export: pytest.MonkeyPatch) -> None:
     assert access.startswith("MCP_OLLAMA_ACCESS: ")
 
 
+PLACEHOLDER = "is a placeholder without its value"
 HEADERS = "must be a JSON object of header names and texts"
 KEY = "must be one word of printable ASCII characters"
 
@@ -191,11 +229,18 @@ KEY = "must be one word of printable ASCII characters"
         ("MCP_OLLAMA_HEADERS", f'{{"X-Key": "{SECRET}\\r\\nX-More: 1"}}', HEADERS),
         ("MCP_OLLAMA_HEADERS", f'{{"X Key": "{SECRET}"}}', HEADERS),
         ("MCP_OLLAMA_HEADERS", f'{{"": "{SECRET}"}}', HEADERS),
+        ("MCP_OLLAMA_API_KEY", "${user_config.api_key}", PLACEHOLDER),
+        ("MCP_OLLAMA_API_KEY", "${env:" + SECRET + "}", PLACEHOLDER),
+        ("MCP_OLLAMA_HTTP_TOKEN", "{{" + SECRET + "}}", PLACEHOLDER),
+        ("MCP_OLLAMA_HEADERS", '{"Authorization": "Bearer ${TOKEN}"}', PLACEHOLDER),
+        ("HF_TOKEN", "${HF_TOKEN}", PLACEHOLDER),
+        ("MCP_OLLAMA_STATE_DIR", "${HOME}/state", PLACEHOLDER),
+        ("OLLAMA_API_KEY", "${OLLAMA_API_KEY}", KEY),
         ("MCP_OLLAMA_BASE_URL", f"http://user:{SECRET}@h", "An Ollama address carries no user name or password"),
         ("OLLAMA_HOST", f"http://user:{SECRET}@h", "An Ollama address carries no user name or password"),
     ],
 )
-def test_a_wrong_secret_is_never_shown_not_even_in_a_traceback(
+def test_invalid_secret_is_not_in_the_traceback(
     variable: str, text: str, said: str, export: pytest.MonkeyPatch
 ) -> None:
     export.setenv(variable, text)
@@ -204,7 +249,7 @@ def test_a_wrong_secret_is_never_shown_not_even_in_a_traceback(
     assert SECRET not in "".join(traceback.format_exception(error))
 
 
-def test_a_secret_is_not_shown_by_accident() -> None:
+def test_secret_is_not_in_the_repr() -> None:
     chosen = OllamaSettings.load(api_key=SECRET, headers={"X-Key": SECRET})
     assert SECRET not in f"{chosen!r} {chosen} {chosen.model_dump()} {chosen.model_dump_json()}"
 
@@ -212,21 +257,22 @@ def test_a_secret_is_not_shown_by_accident() -> None:
 @pytest.mark.parametrize(
     "given", [{"registries": 3}, {"registries": ["a b"]}, {"timeout": "x"}, {"base": "h"}, {"headers": {"X": 1}}]
 )
-def test_a_wrong_argument_is_told_as_its_variable(given: dict[str, Any]) -> None:
+def test_invalid_argument_names_its_variable(given: dict[str, Any]) -> None:
     (name,) = given
     assert str(refusal(**given)).startswith(f"MCP_OLLAMA_{name.upper()}: ")
 
 
-def test_only_our_own_variables_are_read(export: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for field in OllamaSettings.model_fields:
-        export.setenv(field.upper(), "bare")
+def test_variables_without_prefix_are_ignored(export: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, field in OllamaSettings.model_fields.items():
+        if not str(field.validation_alias or "").startswith("HF_"):
+            export.setenv(name.upper(), "bare")
     (tmp_path / ".env").write_text("MCP_OLLAMA_ACCESS=read-only\n")
     export.chdir(tmp_path)
     chosen = OllamaSettings.load().model_dump()
     assert {name: chosen[name] for name in DEFAULTS} == DEFAULTS
 
 
-def test_a_choice_holds() -> None:
+def test_settings_are_frozen() -> None:
     chosen = OllamaSettings()
     with pytest.raises(ValidationError):
         chosen.access = "read-only"
@@ -246,5 +292,31 @@ def test_a_choice_holds() -> None:
         ("", False),
     ],
 )
-def test_models_come_only_from_registries_that_are_named(host: str, allowed: bool) -> None:
+def test_only_named_registries_are_allowed(host: str, allowed: bool) -> None:
     assert OllamaSettings.load(registries="Models.example:5000").allows_registry(host) is allowed
+
+
+def test_registry_with_scheme_uses_plain_http() -> None:
+    settings = OllamaSettings(registries=("http://localhost:5000", "models.example"))
+    assert settings.registry_hosts == ("localhost:5000", "models.example")
+    assert settings.plain_http_registries == {"localhost:5000": "http://localhost:5000"}
+    assert settings.allows_registry("Localhost:5000")
+    assert settings.uses_plain_http("Localhost:5000")
+    assert not settings.uses_plain_http("models.example")
+
+
+def test_registries_of_another_type_are_refused() -> None:
+    assert "must be hosts, separated by commas" in str(refusal(registries=5))
+
+
+def test_unknown_variables_are_named_with_the_nearest() -> None:
+    environ = {"MCP_OLLAMA_PULLWAIT": "1", "MCP_OLLAMA_ZZZ": "", "mcp_ollama_access": "full", "MCP_OLLAMA_LIVE_URL": ""}
+    assert unknown_variables(environ) == [
+        "MCP_OLLAMA_PULLWAIT is not a setting and is ignored. Did you mean MCP_OLLAMA_PULL_WAIT?",
+        "MCP_OLLAMA_ZZZ is not a setting and is ignored.",
+    ]
+
+
+def test_unknown_variables_of_the_process_are_none(export: pytest.MonkeyPatch) -> None:
+    export.setenv("MCP_OLLAMA_MODEL", "m")
+    assert unknown_variables() == []

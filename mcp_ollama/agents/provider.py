@@ -1,6 +1,6 @@
-"""Pydantic AI on an Ollama server: find a model, check its health, describe it as an agent, build it.
+"""Pydantic AI on an Ollama server: find a model, check the server, build models and agents.
 
-`pydantic_ai` (the extra `[pydantic-ai]`) is imported when a model or an agent is built, and by nothing else.
+`pydantic_ai` (the extra `[pydantic-ai]`) is imported only when a model or an agent is built.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from pydantic import BaseModel
 
 from mcp_ollama.agents.http_client import new_agent_client
-from mcp_ollama.agents.spec import configuration, is_cloud, no_chat_model_installed, wire_profile
+from mcp_ollama.agents.spec import configuration, is_cloud, no_chat_model_installed, no_tools, wire_profile
 from mcp_ollama.models.app import build_client
 from mcp_ollama.models.catalog import Catalog
 from mcp_ollama.models.facts import capabilities_of
@@ -34,11 +34,13 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'mcp-ollama-manager[pydantic-ai]'"
 
 HEALTH_SECONDS = 10
-"""A server that needs longer for one request is not well, whatever its settings allow."""
+"""Limit of one request of the health check, whatever the settings allow."""
 
-# What Pydantic AI and the OpenAI client want where there is no key. Without it they would take ollama.com's key
-# out of the environment and send it to whatever address this is.
+# Pydantic AI and the OpenAI client require a key; without one they send OLLAMA_API_KEY or OPENAI_API_KEY of the
+# environment to any address.
 _NO_KEY = "none"
+
+_USED_FIELDS = ("model", "name", "retries", "metadata")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +48,12 @@ class ProviderHealthStatus:
     """Whether agents can use an Ollama server.
 
     Args:
-        connected: Something answers there that speaks Ollama's or OpenAI's protocol.
+        connected: A server answers there in Ollama's or OpenAI's protocol.
         model_detected: A chat model is installed that an agent can use.
         model_id: Its name, as Ollama lists it.
         base_url: Address of the OpenAI-compatible API, with `/v1`.
-        provider_type: What answers; where nothing does, what was looked for.
-        error: What is wrong and what to do, as a sentence; None when all is well.
+        provider_type: The kind of server; `ollama` when none answers.
+        error: The cause and the next step; None without an error.
     """
 
     connected: bool = True
@@ -74,7 +76,7 @@ async def detect_ollama_model(
     Args:
         base_url: The Ollama server, with or without `/v1`; None is the environment's.
         timeout: Seconds for one request.
-        api_key: Sent to this server alone; the environment's is used only when `base_url` is None.
+        api_key: Sent only to this server; the environment's is used only when `base_url` is None.
         headers: Further request headers.
 
     Returns:
@@ -83,9 +85,9 @@ async def detect_ollama_model(
     Raises:
         ModelError: The server cannot be asked.
     """
-    with _telling(None):
+    with _model_errors(None):
         ollama = OllamaClient(base_url, timeout, api_key=api_key, headers=headers)
-    with _telling(None, ollama.base_url):
+    with _model_errors(None, ollama.base_url):
         async with ollama:
             return await _newest_chat_model(Catalog(ollama))
 
@@ -97,7 +99,7 @@ async def _newest_chat_model(catalog: Catalog) -> str | None:
         if "completion" in capabilities_of(model, known):
             if known or model.remote_host:
                 return model.name
-            # It is listed but cannot be shown.
+            # Listed, but /api/show fails.
             damaged = damaged or model.name
     return damaged
 
@@ -106,8 +108,8 @@ async def ollama_health_check(settings: OllamaSettings | None = None) -> Provide
     """Check that agents can use the server; never raises, never loads a model, asks `/api/version` first.
 
     Args:
-        settings: None reads the environment. A `model_name` that was chosen must be installed and for chats; else
-            any chat model will do.
+        settings: None reads the environment. A `model_name` that was set must be an installed chat model; else any
+            chat model is accepted.
     """
     try:
         settings = settings or OllamaSettings.load()
@@ -120,16 +122,16 @@ async def ollama_health_check(settings: OllamaSettings | None = None) -> Provide
         except OllamaConnectionError as error:
             return replace(status, connected=False, error=str(error))
         except OllamaError as error:
-            return replace(await _as_something_else(status, ollama), error=str(error))
+            return replace(await _probe_openai_api(status, ollama), error=str(error))
         try:
             catalog = Catalog(ollama)
-            told = await configuration(catalog, settings, await _wanted(catalog, settings))
+            document = await configuration(catalog, settings, await _resolve_model_name(catalog, settings))
         except (OllamaError, ValueError) as error:
             return replace(status, error=str(error))
-    return replace(status, model_detected=True, model_id=told["metadata"]["ollama"]["model"])
+    return replace(status, model_detected=True, model_id=document["metadata"]["ollama"]["model"])
 
 
-async def _as_something_else(status: ProviderHealthStatus, ollama: OllamaClient) -> ProviderHealthStatus:
+async def _probe_openai_api(status: ProviderHealthStatus, ollama: OllamaClient) -> ProviderHealthStatus:
     try:
         await ollama.check_openai_api()
     except OllamaError:
@@ -137,8 +139,8 @@ async def _as_something_else(status: ProviderHealthStatus, ollama: OllamaClient)
     return replace(status, provider_type="openai-compatible")
 
 
-async def _wanted(catalog: Catalog, settings: OllamaSettings, *, detect: bool = True) -> str:
-    """Give the name that somebody chose, else the newest chat model's, else the default."""
+async def _resolve_model_name(catalog: Catalog, settings: OllamaSettings, *, detect: bool = True) -> str:
+    """Return the name that was set, else the newest chat model, else the default."""
     if not detect or "model_name" in settings.model_fields_set:
         return settings.model_name
     name = await _newest_chat_model(catalog)
@@ -152,15 +154,15 @@ def create_ollama_model(
     settings: OllamaSettings | None = None,
     auto_detect: bool = False,  # noqa: FBT001, FBT002 - as in the asynchronous form
 ) -> "OllamaModel":
-    """Make a Pydantic AI model without asking the server anything.
+    """Build a Pydantic AI model without any request.
 
-    What the model can do is therefore unknown: `create_ollama_model_async` asks, and so gets thinking and
-    structured output right.
+    The capabilities of the model are then unknown: `create_ollama_model_async` reads them, which thinking and
+    structured output need.
 
     Args:
         model_name: The model; None is the settings' `model_name`.
         settings: None reads the environment.
-        auto_detect: Not here.
+        auto_detect: Not supported here.
 
     Raises:
         ModelError: The name or a setting is wrong, or `auto_detect` is set.
@@ -169,7 +171,7 @@ def create_ollama_model(
     if auto_detect:
         problem = "create_ollama_model asks no server, so it cannot detect a model: await create_ollama_model_async()."
         raise ModelError(problem, model_name, {"error": "auto_detect"})
-    with _telling(model_name):
+    with _model_errors(model_name):
         settings = settings or OllamaSettings.load()
         name = settings.model_name if model_name is None else model_name
         ModelName.for_pull(name)
@@ -183,58 +185,72 @@ async def create_ollama_model_async(
     auto_detect: bool = True,  # noqa: FBT001, FBT002 - part of the contract
     test_connection: bool = True,  # noqa: FBT001, FBT002 - part of the contract
 ) -> "OllamaModel":
-    """Make a Pydantic AI model for an installed model, with a profile made of what the server says of it.
+    """Build a Pydantic AI model for an installed model, with a profile from its capabilities.
 
     Args:
-        model_name: The model; None is the settings' `model_name` when one was chosen.
+        model_name: The model; None is the settings' `model_name` when it was set.
         settings: None reads the environment.
-        auto_detect: Take the newest installed chat model when none was chosen.
-        test_connection: Make sure that the server answers and has this chat model; no model is loaded for that.
+        auto_detect: Use the newest installed chat model when none was set.
+        test_connection: Check that the server answers and has this chat model; no model is loaded.
 
     Raises:
-        ModelError: The server cannot be asked, or the model is not installed or none for chats.
+        ModelError: The server cannot be asked, or the model is not installed or not a chat model.
         ImportError: Pydantic AI is not installed; the text names the command.
     """
-    with _telling(model_name):
+    with _model_errors(model_name):
         settings = settings or OllamaSettings.load()
-    with _telling(model_name, settings.base_url):
+    with _model_errors(model_name, settings.base_url):
         async with build_client(settings) as ollama:
             catalog = Catalog(ollama)
-            name = await _wanted(catalog, settings, detect=auto_detect) if model_name is None else model_name
+            name = model_name
+            if name is None:
+                name = await _resolve_model_name(catalog, settings, detect=auto_detect)
             if not test_connection:
                 return create_ollama_model(name, settings)
-            told = (await configuration(catalog, settings, name))["metadata"]["ollama"]
-    return _model(name, settings.base_url, told["profile"], settings)
+            described = (await configuration(catalog, settings, name))["metadata"]["ollama"]
+    return _model(name, settings.base_url, described["profile"], settings)
 
 
 def agent_from_config(document: Mapping[str, Any] | str, **overrides: Any) -> "Agent[Any, Any]":
-    """Build the agent that a document of `ollama://config/pydantic-ai` describes, with all repairs of its profile.
+    """Build the agent that a document of `ollama://config/pydantic-ai` describes, with its profile.
 
-    The environment need not name the server. A key or headers are sent only when it does, to that server.
+    Only `model`, `name`, `retries` and `metadata` of the document are used: it may configure a model, and cannot give
+    the agent tools, instructions or addresses of MCP servers.
+
+    The key and the headers of the environment are sent only when the environment names the same server.
 
     Args:
-        document: The resource's text, or the object in it.
+        document: The text of the resource, or the parsed object.
         overrides: As for `Agent.from_spec`: `toolsets`, `output_type`, `instructions`, `model_settings`, …
 
     Raises:
         ModelError: It is not such a document.
         ImportError: Pydantic AI is not installed; the text names the command.
     """
-    with _telling(None):
+    with _model_errors(None):
         spec = json.loads(document) if isinstance(document, str) else document
         if not isinstance(spec, Mapping):
-            raise ValueError("The document is no JSON object.")  # noqa: TRY004 - it becomes one of our errors
-        spec = dict(cast("Mapping[str, Any]", spec))
+            raise ValueError("The document is not a JSON object.")  # noqa: TRY004 - converted to ModelError
+        spec = {key: value for key, value in cast("Mapping[str, Any]", spec).items() if key in _USED_FIELDS}
     if "model" not in overrides:
         overrides["model"] = _described_model(spec)
+        _check_tools(spec, overrides)
     with _extra():
         from pydantic_ai import Agent  # noqa: PLC0415 - the extra
-    with _telling(None):
+    with _model_errors(None):
         return Agent.from_spec(spec, **overrides)
 
 
+def _check_tools(spec: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Raise the document's warning when tools are given to a model without tools: Ollama answers 400 to each run."""
+    described = _Description.model_validate(spec["metadata"]["ollama"])
+    given = [name for name in ("tools", "toolsets") if overrides.get(name)]
+    if given and described.profile.get("supports_tools") is False:
+        raise ModelError(no_tools(described.model), described.model, {"error": "no tools", "given": given})
+
+
 class _Description(BaseModel):
-    """What `metadata.ollama` of a document must have."""
+    """Required fields of `metadata.ollama` in a document."""
 
     model: str
     base_url: str
@@ -243,15 +259,15 @@ class _Description(BaseModel):
 
 def _described_model(spec: Mapping[str, Any]) -> "OllamaModel":
     try:
-        told = _Description.model_validate(spec["metadata"]["ollama"])
-        base_url = parse_host(told.base_url)
+        described = _Description.model_validate(spec["metadata"]["ollama"])
+        base_url = parse_host(described.base_url)
     except (KeyError, TypeError, ValueError) as error:
-        problem = "This is no document of ollama://config/pydantic-ai: its metadata.ollama is missing or incomplete."
+        problem = "This is not a document of ollama://config/pydantic-ai: its metadata.ollama is missing or incomplete."
         raise ModelError(problem, None, {"error": repr(error)}) from error
-    with _telling(told.model):
+    with _model_errors(described.model):
         settings = OllamaSettings.load()
-    # A document must not be able to send the key to an address of its own.
-    return _model(told.model, base_url, told.profile, settings if settings.base_url == base_url else None)
+    # A document must not make us send the key to another address.
+    return _model(described.model, base_url, described.profile, settings if settings.base_url == base_url else None)
 
 
 def _model(name: str, base_url: str, profile: Mapping[str, Any], settings: OllamaSettings | None) -> "OllamaModel":
@@ -262,15 +278,15 @@ def _model(name: str, base_url: str, profile: Mapping[str, Any], settings: Ollam
 
     key = (settings.plain_api_key() if settings else None) or _NO_KEY
     headers = {"Authorization": f"Bearer {key}"} | (settings.plain_headers() if settings else {})
-    with _telling(name, base_url):
+    with _model_errors(name, base_url):
         http = new_agent_client(base_url, headers)
     client = AsyncOpenAI(base_url=openai_base_url(base_url), api_key=key, http_client=http)
     return OllamaModel(name, provider=OllamaProvider(openai_client=client), profile=cast("Any", profile))
 
 
 @contextmanager
-def _telling(model_name: str | None, base_url: str | None = None) -> Generator[None]:
-    """Turn what goes wrong into a ModelError, chained from its cause."""
+def _model_errors(model_name: str | None, base_url: str | None = None) -> Generator[None]:
+    """Convert errors to ModelError, chained from their cause."""
     try:
         yield
     except ModelError:

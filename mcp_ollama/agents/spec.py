@@ -1,15 +1,14 @@
-"""An agent on a model, described the way Pydantic AI reads it; pure, and without a use of Pydantic AI."""
+"""Descriptions of agents as Pydantic AI reads them (`AgentSpec`), built without Pydantic AI."""
 
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from mcp_ollama.models.catalog import Catalog
 from mcp_ollama.models.facts import configured_context, parse_parameters, trained_context
 from mcp_ollama.models.lookup import find_running
 from mcp_ollama.models.selection import best_chat_model
-from mcp_ollama.ollama.addresses import openai_base_url
+from mcp_ollama.ollama.addresses import is_ollama_com, openai_base_url
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName, ModelError, ModelNotFoundError
 from mcp_ollama.ollama.names import ModelName
@@ -20,13 +19,16 @@ _CUT = (
     "A longer prompt is cut at its beginning without an error, tool definitions first. It cannot be set per request: "
     "start Ollama with OLLAMA_CONTEXT_LENGTH, or use a variant of the model with the parameter num_ctx."
 )
+TOOLS_TOKENS = 6000
+"""Of the definitions of all tools: 22 KB of JSON at some 3.7 bytes a token."""
+
 _KEY_NEEDED = (
-    "The server wants a key or headers, which are not in this document. Set MCP_OLLAMA_BASE_URL and MCP_OLLAMA_API_KEY "
-    "or MCP_OLLAMA_HEADERS for agent_from_config; OLLAMA_API_KEY for Agent.from_spec alone."
+    "The server requires a key or headers, which this document leaves out. Set MCP_OLLAMA_BASE_URL and "
+    "MCP_OLLAMA_API_KEY or MCP_OLLAMA_HEADERS for agent_from_config; OLLAMA_API_KEY for Agent.from_spec."
 )
 _NO_TOOLS = (
-    "{model} cannot call tools: Ollama refuses a request that offers some (400). Give the agent no tools or toolsets, "
-    "or take a model that list_models shows with the capability tools."
+    "{model} cannot call tools: Ollama refuses requests with tools (400). Give the agent no tools or toolsets, "
+    "or use a model that list_models shows with the capability tools."
 )
 
 
@@ -35,13 +37,13 @@ async def configuration(catalog: Catalog, settings: OllamaSettings, model: str |
 
     Args:
         catalog: The models of the server.
-        settings: Where the server is.
+        settings: The address of the server.
         model: The model; None is the best installed chat model.
 
     Raises:
         InvalidModelName: Ollama would refuse the name.
         ModelNotFoundError: The model, or any chat model, is not installed.
-        ModelError: The model is none for chats.
+        ModelError: The model is not a chat model.
         OllamaError: The server cannot be asked.
     """
     running = await catalog.running() or []
@@ -69,21 +71,21 @@ def describe(
     info: ModelInfo,
     running: Iterable[RunningModel],
     settings: OllamaSettings,
-    why: str = "It was asked for by name.",
+    why: str = "It was requested by name.",
 ) -> dict[str, Any]:
-    """Describe an agent on a chat model: an `AgentSpec`, and under `metadata.ollama` all that it has no field for.
+    """Build the description of an agent: an `AgentSpec`, with everything else under `metadata.ollama`.
 
-    It holds no key, and no text of the model's own: such a text could give the agent instructions.
+    It contains no key, and no text of the model, which could give the agent instructions.
 
     Args:
         model: Its row of `/api/tags`.
         info: Its `/api/show`.
         running: The rows of `/api/ps`.
-        settings: Where the server is.
-        why: Why this model, as a sentence.
+        settings: The address of the server.
+        why: The reason for this model, as a sentence.
 
     Raises:
-        ModelError: The model is none for chats; the sentence says what it is for.
+        ModelError: The model is not a chat model; the sentence names its use.
     """
     if "completion" not in info.capabilities:
         raise _no_chat_model(model, info)
@@ -94,7 +96,7 @@ def describe(
     lengths = _context_lengths(model, info, running)
     window = _context_window(lengths, cloud=cloud)
     warnings = [*_context_warnings(model.name, lengths, window), *_place_warnings(model.name, settings, cloud=cloud)]
-    told = {
+    described = {
         "base_url": base_url,
         "env": {"OLLAMA_BASE_URL": base_url},
         "model": model.name,
@@ -103,23 +105,38 @@ def describe(
         "output_modes": modes,
         "context_length": lengths,
         "profile": _profile(capable, modes[0], window, cloud=cloud),
-        "warnings": warnings if capable["tools"] else [_NO_TOOLS.format(model=model.name), *warnings],
+        "warnings": [*_tools_warnings(model.name, window, has_tools=capable["tools"]), *warnings],
     }
-    # Small models often miss the output tool at first, so they get two more tries.
-    return {"model": f"ollama:{model.name}", "name": "ollama", "retries": 2, "metadata": {"ollama": told}}
+    # Small models often miss the output tool at first, hence two retries.
+    return {"model": f"ollama:{model.name}", "name": "ollama", "retries": 2, "metadata": {"ollama": described}}
+
+
+def _tools_warnings(model: str, window: int | None, *, has_tools: bool) -> Iterable[str]:
+    if not has_tools:
+        yield no_tools(model)
+    elif window is not None and window < TOOLS_TOKENS:
+        yield (
+            f"The definitions of all tools of this server take some {TOOLS_TOKENS} tokens, which do not fit into "
+            f"{window}: give the agent only the tools that it needs."
+        )
+
+
+def no_tools(model: str) -> str:
+    """Return the sentence about a model that cannot call tools."""
+    return _NO_TOOLS.format(model=model)
 
 
 def to_text(document: Mapping[str, Any]) -> str:
-    """Write such a document as its resource has it."""
+    """Format a document as the text of its resource."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 def _no_chat_model(model: InstalledModel, info: ModelInfo) -> ModelError:
-    what = f"It can do: {sanitize(', '.join(info.capabilities), 100) or 'nothing that this server tells of'}."
+    use = f"Its capabilities: {sanitize(', '.join(info.capabilities), 100) or 'none'}."
     if "embedding" in info.capabilities:
-        what = f'It is for embeddings: use Embedder("ollama:{model.name}") of Pydantic AI.'
+        use = f'It is for embeddings: use Embedder("ollama:{model.name}") of Pydantic AI.'
     return ModelError(
-        f"{model.name} is no chat model, so no agent can run on it. {what} For an agent, take a model that "
+        f"{model.name} is not a chat model, so no agent can run on it. {use} For an agent, use a model that "
         "list_models shows with the capability completion.",
         model.name,
         {"error": "not a chat model"},
@@ -127,33 +144,32 @@ def _no_chat_model(model: InstalledModel, info: ModelInfo) -> ModelError:
 
 
 def is_cloud(model: str, remote_host: str, base_url: str) -> bool:
-    """Tell whether a model runs on ollama.com: its name, its `remote_host` or the server's address says so."""
-    on_ollama_com = f".{urlsplit(base_url).hostname}".endswith(".ollama.com")
-    return bool(remote_host) or on_ollama_com or _is_named_for_the_cloud(model)
+    """Return whether a model runs on ollama.com, by its name, its `remote_host` or the server's address."""
+    return bool(remote_host) or is_ollama_com(base_url) or _is_named_for_the_cloud(model)
 
 
 def _is_named_for_the_cloud(model: str) -> bool:
     try:
         return ModelName.for_pull(model).is_cloud
     except InvalidModelName:
-        # A server may list what its own parser would refuse.
+        # A server may list a name that its own parser would reject.
         return False
 
 
 def wire_profile(*, cloud: bool) -> dict[str, Any]:
-    """Give the part of a model profile that holds for all models behind Ollama's `/v1/chat/completions`."""
-    # Ollama ignores `max_completion_tokens` without a word. Its cloud ignores JSON schemas, and any explicit profile
-    # switches off that Pydantic AI looks for the cloud.
+    """Build the part of a model profile that is the same for all models of Ollama's `/v1/chat/completions`."""
+    # Ollama ignores `max_completion_tokens`. Its cloud ignores JSON schemas, and an explicit profile disables Pydantic
+    # AI's cloud detection.
     return {"openai_chat_supports_max_completion_tokens": False, "supports_json_schema_output": not cloud}
 
 
 def _profile(capable: Mapping[str, bool], mode: str, window: int | None, *, cloud: bool) -> dict[str, Any]:
-    """Make a partial model profile, which Pydantic AI merges over that of the model's family."""
+    """Build a partial model profile, which Pydantic AI merges over that of the model's family."""
     profile = {
         "supports_tools": capable["tools"],
         "supports_image_input": capable["vision"],
         "supports_thinking": capable["thinking"],
-        # Some families always think elsewhere; here the model decides whether it can, and the caller whether it does.
+        # Some families always think elsewhere; in Ollama the request decides.
         "thinking_always_enabled": False,
         "default_structured_output_mode": mode,
         **wire_profile(cloud=cloud),
@@ -173,13 +189,12 @@ def _context_lengths(model: InstalledModel, info: ModelInfo, running: Iterable[R
 
 
 def _context_window(lengths: Mapping[str, int], *, cloud: bool) -> int | None:
-    """Give the true window in tokens; None while only Ollama knows how much memory it will spend on it."""
+    """Return the true window in tokens; None while it depends on the memory that Ollama finds at the load."""
     if cloud:
         return lengths.get("trained")
     if "configured" not in lengths:
         return lengths.get("loaded")
-    # A request on /v1 brings no num_ctx, so that Ollama loads the model anew with its own where another client had
-    # it loaded with more; it never makes it larger than the model was trained for.
+    # A request on /v1 has no num_ctx, so Ollama reloads the model with its own, never above the trained length.
     return min(lengths["configured"], lengths.get("trained", lengths["configured"]))
 
 

@@ -18,8 +18,11 @@ def serve_demo(settings: "OllamaSettings", transport: "Serve") -> int:
     note = f"This is a demo with a simulated Ollama server; it can pull {', '.join(PULLABLE)}."
     print_note(note)
     with serve(demo_simulator()) as running:
-        simulated = settings.model_copy(update={"base_url": running.base_url})
-        registry = Registry((), dict.fromkeys(REGISTRIES, running.base_url))
+        addresses = {"base_url": running.base_url, "hf_endpoint": running.base_url}
+        simulated = settings.model_copy(update=addresses)
+        registry = Registry(
+            (), dict.fromkeys(REGISTRIES, running.base_url) | {"ollama.com": f"{running.base_url}/ollama.com"}
+        )
         server = build_server(simulated, registry=registry)
         server.instructions = f"{server.instructions} {note}"
         return transport(server, simulated)

@@ -19,7 +19,7 @@ from mcp_ollama.settings import OllamaSettings
 NAME = "ollama"
 """The name of the server in the configuration of a client."""
 
-_OMITTED = {"api_key", "headers", "http_token", "http_hosts", "log_level"}
+_OMITTED = {"api_key", "headers", "http_token", "http_hosts", "hf_token", "log_level"}
 """Settings that are secret, or of no use to a server that a client starts."""
 
 

@@ -25,8 +25,15 @@ OPTIONS = {
     "access": "full, no-delete or read-only (full)",
     "confirm_delete": "ask before deleting: true or false (true)",
     "allow_push": "offer push_model: true or false (false)",
-    "registries": "further registries, comma-separated",
+    "registries": "further registries, comma-separated; http://HOST:PORT for plain http",
     "http_hosts": "further names under which clients reach --http, comma-separated",
+    "outage_seconds": "seconds that a running transfer waits for an unreachable Ollama server (900)",
+    "state_dir": "directory of the journal of transfers, or off (the platform's state directory)",
+    "resume": "resume interrupted transfers at the start: true or false (false)",
+    "memory": "memory of the Ollama server where it cannot be detected, such as 24GB or gpu:24GB ram:64GB",
+    "search": "on, or off: search_models asks only the Ollama server (on)",
+    "hf_endpoint": "Hugging Face or a mirror (https://huggingface.co)",
+    "hf_hub_offline": "never contact Hugging Face: true or false (false)",
     "log_level": "DEBUG, INFO, WARNING or ERROR, on stderr (WARNING)",
 }
 """The settings that are also flags. Secrets are not, because every user of a machine can read command lines."""
@@ -34,6 +41,8 @@ OPTIONS = {
 
 def variable_of(option: str) -> str:
     """Return the environment variable of a setting."""
+    if option.startswith("hf_"):
+        return option.upper()
     return f"MCP_OLLAMA_{'MODEL' if option == 'model_name' else option.upper()}"
 
 
@@ -171,7 +180,7 @@ def _load_settings(chosen: dict[str, str]) -> "OllamaSettings":
     """Load the settings and configure the log; an invalid one ends the process with one line and status 2."""
     import logging
 
-    from mcp_ollama.settings import OllamaSettings
+    from mcp_ollama.settings import OllamaSettings, unknown_variables
 
     try:
         settings = OllamaSettings.load(**chosen)
@@ -179,6 +188,8 @@ def _load_settings(chosen: dict[str, str]) -> "OllamaSettings":
         exit_with_usage_error(str(error), error)
     # Before the SDK does: its handler would print whole tracebacks in colour.
     logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    for sentence in unknown_variables():
+        logging.getLogger("mcp_ollama").warning(sentence)
     # At DEBUG they log cookies, presigned URLs, and whole messages with confirmation tokens.
     for library in ("httpx", "httpcore", "mcp", "sse_starlette"):
         logging.getLogger(library).setLevel(logging.WARNING)

@@ -16,12 +16,12 @@ def parse_allowed_name(settings: OllamaSettings, model: str, *, insecure: bool) 
     """
     name = ModelName.for_pull(model)
     if not settings.allows_registry(name.host):
-        allowed = ", ".join((*REGISTRIES, *settings.registries))
+        allowed = ", ".join((*REGISTRIES, *settings.registry_hosts))
         raise RefusedError(
             f"{name} belongs to the registry {name.host}, which is not among the allowed ones ({allowed}).",
             "If the user trusts that host, they can add it to MCP_OLLAMA_REGISTRIES and restart this server.",
         )
-    if insecure and name.host.lower() not in settings.registries:
+    if insecure and name.host.lower() not in settings.registry_hosts:
         raise RefusedError(
             f"Plain http to {name.host} is not allowed.",
             "Call again without insecure; only hosts named in MCP_OLLAMA_REGISTRIES may be reached so.",

@@ -9,6 +9,7 @@ from mcp_ollama.models.catalog import Catalog
 from mcp_ollama.models.events import Changes, Publish
 from mcp_ollama.models.holds import Holds
 from mcp_ollama.models.loading import Loads
+from mcp_ollama.models.search.clients import SearchClients
 from mcp_ollama.models.transfers import Transfers
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.settings import REGISTRIES, OllamaSettings
@@ -61,6 +62,7 @@ class App:
     loads: Loads
     changes: Changes
     holds: Holds
+    search_clients: SearchClients
 
 
 def build_client(settings: OllamaSettings, *, base_url: str | None = None, limit: float = math.inf) -> OllamaClient:
@@ -88,7 +90,7 @@ async def open_app(
 ) -> AsyncGenerator[App]:
     """Start the application: the first request opens the first connection, the end closes all."""
     ollama = build_client(settings)
-    registry = registry or Registry((*REGISTRIES, *settings.registries))
+    registry = registry or Registry((*REGISTRIES, *settings.registry_hosts), settings.plain_http_registries)
     timeouts = timeouts or Timeouts()
     changes = Changes(publish)
     transfers = Transfers(
@@ -99,9 +101,13 @@ async def open_app(
         changed=changes.transfer_changed,
     )
     loads = Loads(ollama, longest=timeouts.load, changed=changes.running_changed)
+    search_clients = SearchClients(settings, ollama, registry)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(registry.aclose)
         stack.push_async_callback(ollama.aclose)
+        stack.push_async_callback(search_clients.aclose)
         await stack.enter_async_context(transfers.running())
         await stack.enter_async_context(loads.running())
-        yield App(settings, timeouts, ollama, registry, Catalog(ollama), transfers, loads, changes, Holds())
+        yield App(
+            settings, timeouts, ollama, registry, Catalog(ollama), transfers, loads, changes, Holds(), search_clients
+        )

@@ -207,7 +207,7 @@ class Job(BackgroundTask):
         what = "No new bytes" if self.max_completed_bytes else "Nothing"
         return OllamaTimeoutError(
             f"{what} of {self.name} came for {self._stall_seconds:g} s.",
-            "Check the internet access of the machine that Ollama runs on, then call again:"
+            "Check the internet access of the machine of the Ollama server, then call again:"
             " what was transferred is kept.",
         )
 

@@ -1,4 +1,4 @@
-"""Where the Ollama server is, read as Ollama reads `OLLAMA_HOST`, and which key it gets."""
+"""Addresses of Ollama servers, parsed as Ollama parses `OLLAMA_HOST`, and the API key for each."""
 
 import os
 import re
@@ -19,15 +19,15 @@ _DOTTED_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+){3}")
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[\w-]{1,63}(\.[\w-]{1,63})*\.?", re.ASCII)
 
 
-class InvalidAddress(ValueError):  # noqa: N818 - reads as what it is: `except InvalidAddress`
-    """A text that is no address of an Ollama server; what it says never repeats a password."""
+class InvalidAddress(ValueError):  # noqa: N818 - reads well: `except InvalidAddress`
+    """Text that is not a valid address of an Ollama server; the message never repeats a password."""
 
 
 def parse_host(text: str) -> str:
-    """Turn what `OLLAMA_HOST` may hold into the base URL to dial, without a slash or `/v1` at its end.
+    """Convert a value of `OLLAMA_HOST` to the base URL to dial, without a trailing slash or `/v1`.
 
     Raises:
-        InvalidAddress: The text is no http or https address of a server.
+        InvalidAddress: The text is not an http or https address.
     """
     address = text.strip().strip("\"'").strip()
     _check_characters(address)
@@ -39,22 +39,27 @@ def parse_host(text: str) -> str:
 
 
 def openai_base_url(base_url: str) -> str:
-    """Give the OpenAI-compatible form of a base URL from `parse_host`."""
+    """Return the OpenAI-compatible form of a base URL from `parse_host`."""
     return f"{base_url}/v1"
 
 
 def is_loopback(base_url: str) -> bool:
-    """Tell whether a base URL from `parse_host` stays on this machine."""
+    """Return whether a base URL from `parse_host` stays on this machine."""
     host = urlsplit(base_url).hostname or ""
     address = _ip_address(host)
     return address.is_loopback if address else host == "localhost" or host.endswith(".localhost")
 
 
+def is_ollama_com(base_url: str) -> bool:
+    """Return whether a base URL from `parse_host` is ollama.com itself, where every model is remote."""
+    return f".{urlsplit(base_url).hostname}".endswith(".ollama.com")
+
+
 def address_from_environment(environ: Mapping[str, str] | None = None) -> str:
-    """Give the base URL that the first non-empty of `BASE_URL_VARIABLES` names, else the default.
+    """Return the base URL of the first non-empty of `BASE_URL_VARIABLES`, else the default.
 
     Raises:
-        InvalidAddress: The variable, which the message names, holds no address.
+        InvalidAddress: The variable, named in the message, is not an address.
     """
     environ = os.environ if environ is None else environ
     for variable in BASE_URL_VARIABLES:
@@ -67,7 +72,7 @@ def address_from_environment(environ: Mapping[str, str] | None = None) -> str:
 
 
 def key_for(base_url: str, environ: Mapping[str, str] | None = None) -> str | None:
-    """Give the environment's API key for a base URL from `parse_host`.
+    """Return the environment's API key for a base URL from `parse_host`.
 
     `OLLAMA_API_KEY` is ollama.com's key and exported in many shells: it never goes over plain http to
     another machine.
@@ -81,7 +86,7 @@ def key_for(base_url: str, environ: Mapping[str, str] | None = None) -> str | No
 
 
 def _check_characters(address: str) -> None:
-    # Everywhere, not only before the host: a password with a slash in it would pass for a path.
+    # In the whole text: a password that contains a slash would look like a path.
     if "@" in address:
         raise InvalidAddress(
             "An Ollama address carries no user name or password: leave out the part up to the @ "
@@ -103,7 +108,7 @@ def _implied_scheme(authority: str) -> tuple[str, int]:
 
 
 def _split_port(authority: str) -> tuple[str, str]:
-    # The colons of a bare IPv6 address begin no port.
+    # The colons of a bare IPv6 address do not start a port.
     bare = authority.strip("[]")
     if ":" not in authority or _ip_address(bare):
         return bare, ""
@@ -124,14 +129,14 @@ def _dialled_host(host: str) -> str:
 
 def _ip_address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        # Python takes anything for a zone, even a port: fe80::1%eth0:11434.
+        # Python accepts any text as a zone, even a port: fe80::1%eth0:11434.
         return None if "%" in text else ip_address(text)
     except ValueError:
         return None
 
 
 def _port(text: str, default: int) -> int:
-    # Ollama itself takes the default, with a warning, for what is no port.
+    # Ollama itself falls back to the default port, with a warning.
     match = _PORT.fullmatch(text)
     return int(match[1]) if match and int(match[1]) <= 65535 else default
 

@@ -1,4 +1,4 @@
-"""Ollama's management API, one method per endpoint."""
+"""Client of Ollama's management API, one method per endpoint."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import datetime
@@ -6,16 +6,20 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
 
 import anyio
-from pydantic import BaseModel, ValidationError
+from anyio.lowlevel import checkpoint
+from pydantic import BaseModel
 
-from mcp_ollama.ollama.addresses import address_from_environment, key_for, parse_host
+from mcp_ollama.ollama.addresses import address_from_environment, is_ollama_com, key_for, parse_host
 from mcp_ollama.ollama.batching import Batch
 from mcp_ollama.ollama.connection import Body, Connection
-from mcp_ollama.ollama.error_messages import answer_error
+from mcp_ollama.ollama.decoding import decode
+from mcp_ollama.ollama.error_messages import unexpected_response
 from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError, OllamaStatusError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.ndjson import read_progress
+from mcp_ollama.ollama.sanitizing import Redactor
 from mcp_ollama.ollama.schemas import (
+    Account,
     InstalledModel,
     InstalledModels,
     ModelInfo,
@@ -32,26 +36,32 @@ from mcp_ollama.ollama.schemas import (
 if TYPE_CHECKING:
     import httpx
 
-AnswerT = TypeVar("AnswerT", bound=BaseModel)
+MAX_CACHED_BYTES = 2_000_000
+"""Of /api/tags: a list of some 4,000 models."""
+
+ROWS_PER_TURN = 200
+"""Rows of a list that are validated before other tasks run; some 3 ms."""
+
+ResponseT = TypeVar("ResponseT", bound=BaseModel)
 
 
 class OllamaClient:
-    """A client of one Ollama server.
+    """Client of one Ollama server.
 
-    Use it with or without `async with`; `aclose()` drops the connections, and the next call opens new ones.
+    Use it with or without `async with`; `aclose()` closes the connections, and the next call opens new ones.
 
     Args:
-        base_url: Address of the server, with or without `/v1`, read as `OLLAMA_HOST` is. When None, the
-            environment's: `MCP_OLLAMA_BASE_URL`, `OLLAMA_BASE_URL`, `OLLAMA_HOST`, else http://127.0.0.1:11434.
-        timeout: Seconds for one whole request, streams and loads excepted.
-        api_key: Sent as a bearer token to this server alone. The environment's key is used only when
-            `base_url` is None, too.
+        base_url: Address of the server, with or without `/v1`, parsed as `OLLAMA_HOST` is. None uses the
+            environment: `MCP_OLLAMA_BASE_URL`, `OLLAMA_BASE_URL`, `OLLAMA_HOST`, else http://127.0.0.1:11434.
+        timeout: Seconds for one whole request, except streams and loads.
+        api_key: Bearer token, sent only to this server. The environment's key is used only when `base_url` is
+            None too.
         headers: Further request headers, for a proxy in front of the server.
-        transport: Another httpx transport, for tests.
+        transport: Replacement of the httpx transport, for tests.
 
     Raises:
         InvalidAddress: `base_url` is not an http or https address.
-        ValueError: A header or the key holds characters that cannot be sent.
+        ValueError: A header or the key contains characters that cannot be sent.
     """
 
     def __init__(
@@ -71,9 +81,9 @@ class OllamaClient:
             **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
             **(headers or {}),
         }
-        secrets = {api_key or "", *(headers or {}).values()}
-        self._connection = Connection(self.base_url, timeout, sent, secrets, transport)
-        # The last answer of /api/tags, and what it says.
+        self._redact = Redactor(api_key, headers)
+        self._connection = Connection(self.base_url, timeout, sent, self._redact, transport)
+        # The last response of /api/tags, and its models.
         self._listed: tuple[bytes | None, list[InstalledModel]] = None, []
         self._installed = Batch(self._fetch_installed)
         self._running = Batch(self._fetch_running)
@@ -85,15 +95,15 @@ class OllamaClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Drop all connections; pulls and loads that run over them end."""
+        """Close all connections, which ends their pulls and loads."""
         await self._connection.aclose()
 
     async def get_version(self) -> str:
-        """Ask for the server's version, `0.0.0` for a development build (`GET /api/version`)."""
-        return (await self._ask(Version, "GET", "/api/version")).version
+        """Return the server's version, `0.0.0` for a development build (`GET /api/version`)."""
+        return (await self._request(Version, "GET", "/api/version")).version
 
     async def is_running(self, seconds: float = 5) -> bool:
-        """Tell whether an Ollama server answers in so many seconds; never raises."""
+        """Return whether an Ollama server responds within `seconds`; never raises."""
         try:
             with anyio.fail_after(seconds):
                 await self.get_version()
@@ -107,35 +117,51 @@ class OllamaClient:
 
     async def _fetch_installed(self) -> list[InstalledModel]:
         content = await self._connection.call("GET", "/api/tags")
-        if content != self._listed[0]:
-            # To read hundreds of models takes longer than all the rest of a call, and they seldom change.
-            models = self._read(InstalledModels, content, "/api/tags").models or []
-            # Ollama shuffles models of the same second, so that two answers in a row may differ.
-            models.sort(key=lambda model: (-_second(model.modified_at), model.name))
-            self._listed = content, models
-        return self._listed[1]
+        if content == self._listed[0]:
+            return self._listed[1]
+        models = await self._read_models(content)
+        # Ollama shuffles models of the same second, so that two consecutive responses may differ.
+        models.sort(key=lambda model: (-_second(model.modified_at), model.name))
+        # Parsing hundreds of models takes longer than the rest of a call, and they seldom change.
+        self._listed = (content, models) if len(content) <= MAX_CACHED_BYTES else (None, [])
+        return models
+
+    async def _read_models(self, content: bytes) -> list[InstalledModel]:
+        models: list[InstalledModel] = []
+        try:
+            for number, row in enumerate(decode(InstalledModels, content).models or []):
+                if number % ROWS_PER_TURN == ROWS_PER_TURN - 1:
+                    await checkpoint()
+                models.append(InstalledModel.model_validate(row, context=self._redact))
+        except ValueError as error:
+            raise unexpected_response(content, self.base_url, "/api/tags", error) from error
+        return [self._mark_remote(model) for model in models] if is_ollama_com(self.base_url) else models
+
+    def _mark_remote(self, model: InstalledModel) -> InstalledModel:
+        # ollama.com lists its models with their real sizes and without `remote_host`; none is on a disk of the user.
+        return model.model_copy(update={"remote_host": self.base_url, "remote_model": model.name, "size": 0})
 
     async def list_running_models(self) -> list[RunningModel]:
-        """List the models in memory; one that is still being loaded is not among them (`GET /api/ps`)."""
+        """List the loaded models, without those still loading (`GET /api/ps`)."""
         return list(await self._running.get())
 
     async def _fetch_running(self) -> list[RunningModel]:
-        return (await self._ask(RunningModels, "GET", "/api/ps")).models or []
+        return (await self._request(RunningModels, "GET", "/api/ps")).models or []
 
     async def get_model_info(self, model_name: ModelName | str) -> ModelInfo:
-        """Ask for all that the server knows of a model (`POST /api/show`).
+        """Return the details of a model (`POST /api/show`).
 
         Raises:
             InvalidModelName: Before any request.
             ModelNotFoundError: It is not installed.
         """
         name = _short(model_name)
-        return await self._ask(ModelInfo, "POST", "/api/show", {"model": name}, model=name)
+        return await self._request(ModelInfo, "POST", "/api/show", {"model": name}, model=name)
 
     async def delete_model(self, model_name: ModelName | str) -> bool:
-        """Delete a model; False when there was no such model (`DELETE /api/delete`).
+        """Delete a model; return False when it was not installed (`DELETE /api/delete`).
 
-        A loaded model stays in memory and can then no longer be unloaded by name: unload it first.
+        A loaded model stays loaded and can then not be unloaded by name: unload it first.
         """
         name = _short(model_name)
         try:
@@ -145,36 +171,36 @@ class OllamaClient:
         return True
 
     async def copy_model(self, source: ModelName | str, destination: ModelName | str) -> None:
-        """Give a model a second name; an existing `destination` is overwritten (`POST /api/copy`)."""
+        """Copy a model to a second name; an existing `destination` is overwritten (`POST /api/copy`)."""
         names = {"source": _short(source, ModelName.parse), "destination": _short(destination, ModelName.parse)}
         await self._connection.call("POST", "/api/copy", names, model=names["source"])
 
     async def load_model(self, model_name: ModelName | str, keep_alive: str | float | None = None) -> None:
-        """Load a model into memory and wait until it is there (`POST /api/generate`, else `/api/embed`).
+        """Load a model and wait until it is loaded (`POST /api/generate`, else `/api/embed`).
 
-        There is no timeout: a large model takes minutes. Cancelling the call aborts the load.
+        Without a timeout, since a large model takes minutes. Cancelling the call aborts the load.
 
         Args:
             model_name: An installed model.
-            keep_alive: How long it stays after its last use: a Go duration (`5m`), seconds, or -1 for ever;
-                None is the server's own setting.
+            keep_alive: Time until it is unloaded after its last use: a Go duration (`5m`), seconds, or -1 for
+                no limit; None is the server's setting.
         """
         name = _short(model_name)
         body: Body = {"model": name} | ({} if keep_alive is None else {"keep_alive": keep_alive})
         try:
-            await self._connection.call("POST", "/api/generate", body, model=name, patient=True)
+            await self._connection.call("POST", "/api/generate", body, model=name, unlimited=True)
         except OllamaStatusError as error:
             if "does not support generate" not in str(error):
                 raise
-            await self._connection.call("POST", "/api/embed", body, model=name, patient=True)
+            await self._connection.call("POST", "/api/embed", body, model=name, unlimited=True)
 
     async def unload_model(self, model_name: ModelName | str) -> None:
-        """Ask the server to drop a model from memory; ps tells when it has (`POST /api/generate`)."""
+        """Unload a model; `list_running_models` shows when it is done (`POST /api/generate`)."""
         name = _short(model_name)
         await self._connection.call("POST", "/api/generate", {"model": name, "keep_alive": 0}, model=name)
 
     async def has_blob(self, digest: str) -> bool:
-        """Tell whether the server holds a complete blob (`HEAD /api/blobs/<digest>`).
+        """Return whether the server has a complete blob (`HEAD /api/blobs/<digest>`).
 
         Args:
             digest: `sha256:` and 64 hex digits.
@@ -188,21 +214,31 @@ class OllamaClient:
         return True
 
     async def check_openai_api(self) -> None:
-        """Make sure that the OpenAI-compatible API answers (`GET /v1/models`).
+        """Check that the OpenAI-compatible API responds (`GET /v1/models`).
 
         Raises:
             OllamaError: It does not.
         """
-        await self._ask(OpenAIModels, "GET", "/v1/models")
+        await self._request(OpenAIModels, "GET", "/v1/models")
 
     async def is_cloud_disabled(self) -> bool:
-        """Tell whether the server refuses models that run on ollama.com (`GET /api/status`, since 0.16.2)."""
-        return (await self._ask(Status, "GET", "/api/status")).cloud.disabled
+        """Return whether models that run on ollama.com are disabled (`GET /api/status`, since 0.16.2)."""
+        return (await self._request(Status, "GET", "/api/status")).cloud.disabled
+
+    async def is_signed_in(self) -> bool:
+        """Return whether the server is signed in at ollama.com (`POST /api/me`, since 0.12.0); it asks there itself."""
+        try:
+            await self._request(Account, "POST", "/api/me")
+        except OllamaStatusError as error:
+            if error.status_code not in (401, 404):
+                raise
+            return False
+        return True
 
     async def list_recommendations(self) -> list[Recommendation]:
         """List the models that Ollama recommends (`GET /api/experimental/model-recommendations`)."""
         path = "/api/experimental/model-recommendations"
-        return (await self._ask(Recommendations, "GET", path)).recommendations or []
+        return (await self._request(Recommendations, "GET", path)).recommendations or []
 
     def pull_model(
         self,
@@ -213,21 +249,21 @@ class OllamaClient:
     ) -> AsyncGenerator[Progress]:
         """Download a model (`POST /api/pull`).
 
-        Close the generator early (`contextlib.aclosing`) to cancel: the server keeps what it has, and the
-        next pull goes on at that byte.
+        Close the generator early (`contextlib.aclosing`) to cancel: the server keeps the bytes, and the next pull
+        resumes there.
 
         Args:
             model_name: The model; without a tag, `latest`.
-            stream: False gives the last line only. On the wire it is always a stream, since a silent pull
-                could not be told from a dead one.
-            insecure: Speak plain http to the registry.
+            stream: False yields only the last line. The request always streams, since a silent pull looks like a
+                stalled one.
+            insecure: Use plain http to the registry.
 
         Raises:
             InvalidModelName: Before any request.
-            OllamaStreamError: The download failed; `retryable` says whether to call again.
+            OllamaStreamError: The download failed; `retryable` states whether a retry can help.
         """
         name = _short(model_name)
-        return self._job("/api/pull", {"model": name, "insecure": insecure}, name, stream=stream)
+        return self._stream("/api/pull", {"model": name, "insecure": insecure}, name, stream=stream)
 
     def push_model(
         self,
@@ -236,9 +272,9 @@ class OllamaClient:
         *,
         insecure: bool = False,
     ) -> AsyncGenerator[Progress]:
-        """Upload a model to the registry in its name (`POST /api/push`); arguments as in `pull_model`."""
+        """Upload a model to the registry of its name (`POST /api/push`); arguments as in `pull_model`."""
         name = _short(model_name, ModelName.parse)
-        return self._job("/api/push", {"model": name, "insecure": insecure}, name, stream=stream)
+        return self._stream("/api/push", {"model": name, "insecure": insecure}, name, stream=stream)
 
     def create_model(
         self,
@@ -251,37 +287,34 @@ class OllamaClient:
     ) -> AsyncGenerator[Progress]:
         """Derive a model from an installed one (`POST /api/create`).
 
-        Ollama pulls `from_model` when it is not installed, and accepts unknown parameters in silence.
+        Ollama pulls `from_model` when it is not installed, and ignores unknown parameters.
         An existing `model_name` is overwritten.
         """
         name = _short(model_name, ModelName.parse)
-        wishes = {"system": system, "template": template, "parameters": dict(parameters or {}) or None}
+        options = {"system": system, "template": template, "parameters": dict(parameters or {}) or None}
         body: Body = {"model": name, "from": _short(from_model)}
-        body |= {key: value for key, value in wishes.items() if value is not None}
-        return self._job("/api/create", body, name, stream=True)
+        body |= {key: value for key, value in options.items() if value is not None}
+        return self._stream("/api/create", body, name, stream=True)
 
-    async def _job(self, path: str, body: Body, model: str, *, stream: bool) -> AsyncGenerator[Progress]:
+    async def _stream(self, path: str, body: Body, model: str, *, stream: bool) -> AsyncGenerator[Progress]:
         last: Progress | None = None
-        try:
-            async with self._connection.stream(path, body, model) as chunks:
-                async for last in read_progress(chunks, model):
-                    if stream:
-                        yield last
-        except OllamaError as error:
-            raise self._connection.redact(error) from error.__cause__
+        async with self._connection.stream(path, body, model) as chunks:
+            async for last in read_progress(chunks, model, self._redact):
+                if stream:
+                    yield last
         if last is not None and not stream:
             yield last
 
-    async def _ask(
-        self, answer: type[AnswerT], method: str, path: str, body: Body | None = None, *, model: str = ""
-    ) -> AnswerT:
-        return self._read(answer, await self._connection.call(method, path, body, model=model), path)
+    async def _request(
+        self, response: type[ResponseT], method: str, path: str, body: Body | None = None, *, model: str = ""
+    ) -> ResponseT:
+        return self._read(response, await self._connection.call(method, path, body, model=model), path)
 
-    def _read(self, answer: type[AnswerT], content: bytes, path: str) -> AnswerT:
+    def _read(self, response: type[ResponseT], content: bytes, path: str) -> ResponseT:
         try:
-            return answer.model_validate_json(content)
-        except ValidationError as error:
-            raise answer_error(content, self.base_url, path, error) from error
+            return decode(response, content, self._redact)
+        except ValueError as error:
+            raise unexpected_response(content, self.base_url, path, error) from error
 
 
 def _short(model: ModelName | str, parse: Callable[[str], ModelName] = ModelName.for_pull) -> str:
@@ -289,5 +322,5 @@ def _short(model: ModelName | str, parse: Callable[[str], ModelName] = ModelName
     return (model if isinstance(model, ModelName) else parse(model)).short
 
 
-def _second(moment: datetime | None) -> int:
-    return int(moment.timestamp()) if moment else 0
+def _second(time: datetime | None) -> int:
+    return int(time.timestamp()) if time else 0

@@ -1,4 +1,4 @@
-"""What can go wrong between us and an Ollama server.
+"""Errors of a client of an Ollama server.
 
 OllamaError
 ├── OllamaConnectionError            nothing answers at that address
@@ -7,25 +7,25 @@ OllamaError
 │   ├── OllamaAuthorizationError     401 or 403
 │   └── ModelNotFoundError           404 for a model
 ├── OllamaStreamError                a running stream reported an error, or ended before `success`
-│   ├── NotInRegistryError           the registry that a pull asks has no such model
-│   └── RegistryAccessError          the registry lets the server not have it, or not put it there
-├── OllamaResponseError              a 2xx answer that is not what the API promises
-└── ModelError                       a model cannot be set up for Pydantic AI
-InvalidModelName(ValueError)         a name that Ollama would refuse, found before any request
+│   ├── NotInRegistryError           the registry has no such model
+│   └── RegistryAccessError          the registry denies the server access to the model
+├── OllamaResponseError              a 2xx response that does not match the API
+└── ModelError                       a model cannot be configured for Pydantic AI
+InvalidModelName(ValueError)         a name that Ollama would reject, found before any request
 """
 
 from collections.abc import Mapping
 
 
 class OllamaError(Exception):
-    """Anything that this package raises on purpose about an Ollama server.
+    """Base of all errors that this package raises about an Ollama server or a registry.
 
-    `str()` of it is what failed, with which thing, and what to do next.
+    `str()` of it states what failed, and the next step.
 
     Args:
         problem: What failed, as a sentence.
-        next_step: What a person or an agent can do about it, as a sentence; may be empty.
-        retryable: Whether the same request may succeed by itself a little later.
+        next_step: The next step of a person or an agent, as a sentence; may be empty.
+        retryable: Whether the same request may succeed later without a change.
     """
 
     def __init__(self, problem: str, next_step: str = "", *, retryable: bool = False) -> None:
@@ -36,30 +36,30 @@ class OllamaError(Exception):
 
 
 class OllamaConnectionError(OllamaError):
-    """Nothing answers at the address, or the connection broke before an answer was complete."""
+    """The server is unreachable, or the connection broke before the response was complete."""
 
     def __init__(self, problem: str, next_step: str = "") -> None:
         super().__init__(problem, next_step, retryable=True)
 
 
 class OllamaTimeoutError(OllamaConnectionError):
-    """Something listens at the address but did not answer within the timeout."""
+    """The server did not respond within the timeout."""
 
 
 class OllamaStatusError(OllamaError):
-    """The server answered with an HTTP status of 400 or more (3xx too: redirects are not followed)."""
+    """HTTP status of 400 or more, or a redirect, which is not followed."""
 
-    def __init__(self, problem: str, next_step: str = "", *, status_code: int) -> None:
-        super().__init__(problem, next_step, retryable=status_code >= 500)
+    def __init__(self, problem: str, next_step: str = "", *, status_code: int, retryable: bool | None = None) -> None:
+        super().__init__(problem, next_step, retryable=status_code >= 500 if retryable is None else retryable)
         self.status_code = status_code
 
 
 class OllamaAuthorizationError(OllamaStatusError):
-    """401 or 403: a key is missing or wrong, or a Host or Origin check refused us."""
+    """401 or 403: a key is missing or wrong, or the server rejected the Host or Origin header."""
 
 
 class ModelNotFoundError(OllamaStatusError):
-    """404 for a model: the server (or the registry) has no such model."""
+    """404 for a model: the server or the registry has no such model."""
 
     def __init__(self, problem: str, next_step: str = "", *, model: str) -> None:
         super().__init__(problem, next_step, status_code=404)
@@ -67,27 +67,27 @@ class ModelNotFoundError(OllamaStatusError):
 
 
 class OllamaStreamError(OllamaError):
-    """A stream that began with HTTP 200 reported an error, or ended before `success`."""
+    """Error line in a stream with HTTP 200, or a stream that ended before `success`."""
 
 
 class NotInRegistryError(OllamaStreamError):
-    """The registry has no such model, or not all of it."""
+    """The registry does not have the model, or one of its blobs."""
 
 
 class RegistryAccessError(OllamaStreamError):
-    """401 or 403 of a registry: the model is private, gated, misspelt, or another account's."""
+    """401 or 403 of a registry: the model is private, gated, misspelt, or of another account."""
 
 
 class OllamaResponseError(OllamaError):
-    """A 2xx answer that is not what the API promises: HTML, bad JSON, a missing field."""
+    """2xx response that does not match the API: HTML, invalid JSON, a missing field."""
 
 
 class ModelError(OllamaError):
-    """A model cannot be set up for Pydantic AI.
+    """A model cannot be configured for Pydantic AI.
 
     Args:
         message: The sentence for the user.
-        model_name: The model that was asked for, None when none could be found.
+        model_name: The requested model, None when none was found.
         details: Machine-readable facts: `status_code`, `url` or `error`.
     """
 
@@ -100,5 +100,5 @@ class ModelError(OllamaError):
         self.details: dict[str, object] = dict(details or {})
 
 
-class InvalidModelName(ValueError):  # noqa: N818 - reads as what it is: `except InvalidModelName`
-    """A model name that Ollama would refuse; raised before any request is sent."""
+class InvalidModelName(ValueError):  # noqa: N818 - reads well: `except InvalidModelName`
+    """Model name that Ollama would reject; raised before any request is sent."""

@@ -1,12 +1,14 @@
-"""Model names, read and written exactly as Ollama does (`types/model/name.go`, `internal/modelref`)."""
+"""Model names, parsed and formatted exactly as in Ollama (`types/model/name.go`, `internal/modelref`)."""
 
 import re
 from dataclasses import dataclass
 from typing import Literal, Self
 
 from mcp_ollama.ollama.errors import InvalidModelName
+from mcp_ollama.ollama.pasted_names import describe_foreign_character, replace_look_alikes, unwrap
 
 _HOST, _NAMESPACE, _TAG = "registry.ollama.ai", "library", "latest"
+_DIGEST = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
 _VALID = re.compile(r"\w[\w.:-]{0,349}/\w[\w-]{0,79}/\w[\w.-]{0,79}:\w[\w.-]{0,79}", re.ASCII)
 
 # What Go's strings.TrimSpace removes; str.strip() would also take \x1c-\x1f, which Ollama refuses.
@@ -18,7 +20,7 @@ _SHOWN_CHARACTERS = 100
 
 @dataclass(frozen=True, slots=True)
 class ModelName:
-    """A complete model name; make one with `parse` or `for_pull`."""
+    """Complete model name, built by `parse` or `for_pull`."""
 
     host: str
     namespace: str
@@ -27,32 +29,43 @@ class ModelName:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a name as it stands, filling in Ollama's default host, namespace and tag.
+        """Parse a name, with Ollama's default host, namespace and tag.
 
         Raises:
-            InvalidModelName: Ollama would refuse the name.
+            InvalidModelName: Ollama would reject the name.
         """
-        rest, tag = text, _TAG
-        if _has_tag(text):
-            rest, _, tag = text.rpartition(":")
-        parts = rest.rsplit("/", 2)
-        host, namespace, model = [_HOST, _NAMESPACE, ""][: 3 - len(parts)] + parts
-        # A scheme is read and then forgotten, as Ollama does: only `insecure` makes a pull use http.
-        before, scheme, after = host.partition("://")
-        host = (after or _HOST) if scheme else before
-        name = cls(host, namespace, model, tag)
+        name = cls._complete(text)
         if not _VALID.fullmatch(name.full):
             raise _refusal(text)
         return name
 
     @classmethod
+    def _complete(cls, text: str) -> Self:
+        rest, tag = text, _TAG
+        if _has_tag(text):
+            rest, _, tag = text.rpartition(":")
+        parts = rest.rsplit("/", 2)
+        host, namespace, model = [_HOST, _NAMESPACE, ""][: 3 - len(parts)] + parts
+        # As in Ollama, a scheme is parsed and dropped: only `insecure` makes a pull use http.
+        before, scheme, after = host.partition("://")
+        host = (after or _HOST) if scheme else before
+        return cls(host, namespace, model, tag)
+
+    @classmethod
+    def is_valid(cls, text: str) -> bool:
+        """Return whether a text from a server is a name that Ollama could list, and thus safe to quote."""
+        return "://" not in text and bool(_VALID.fullmatch(cls._complete(text).full))
+
+    @classmethod
     def for_pull(cls, text: str) -> Self:
-        """Read a name as pull and delete do: spaces around it, `:local` and `:cloud` are understood.
+        """Parse a name as pull and delete do: surrounding spaces, `:local` and `:cloud` are allowed.
+
+        Pasted forms are read, too: quotes, `ollama run NAME`, the address of a page on ollama.com or Hugging Face.
 
         Raises:
-            InvalidModelName: Ollama would refuse the name.
+            InvalidModelName: Ollama would reject the name.
         """
-        base, source = split_source(text)
+        base, source = split_source(unwrap(text))
         if source != "cloud":
             return cls.parse(base)
         return cls.parse(base + ("-cloud" if _has_tag(base) else ":cloud"))
@@ -64,7 +77,7 @@ class ModelName:
 
     @property
     def short(self) -> str:
-        """The form in which Ollama lists the model: default host and namespace left out, the tag never."""
+        """Form in which Ollama lists the model: without default host and namespace, always with the tag."""
         name = f"{self.model}:{self.tag}"
         if self.host.lower() != _HOST:
             return f"{self.host}/{self.namespace}/{name}"
@@ -72,7 +85,7 @@ class ModelName:
 
     @property
     def key(self) -> str:
-        """The same text for every spelling that means the same model to Ollama."""
+        """Text that is equal for all spellings of the same model."""
         return self.full.lower()
 
     @property
@@ -86,10 +99,10 @@ class ModelName:
 
 
 def split_source(text: str) -> tuple[str, Literal["cloud", "local"] | None]:
-    """Split what a person wrote into the name and the place where it shall run, when that is said.
+    """Split a text into the name and where the model is to run, when stated.
 
     Raises:
-        InvalidModelName: Nothing is named, or two places are.
+        InvalidModelName: The name is empty, or states two places.
     """
     text = text.strip(_SPACE)
     if not text:
@@ -116,11 +129,21 @@ def _has_tag(text: str) -> bool:
     return text.rfind(":") > text.rfind("/")
 
 
+def is_valid_digest(text: str) -> bool:
+    """Return whether a text from a server is a SHA-256 in hex digits, with or without `sha256:`."""
+    return bool(_DIGEST.fullmatch(text))
+
+
 def _refusal(text: str) -> InvalidModelName:
-    return InvalidModelName(f"{_shown(text)} is not a model name that Ollama accepts. {_LOOKS_LIKE}")
+    character = describe_foreign_character(text)
+    if not character:
+        return InvalidModelName(f"{_shown(text)} is not a model name that Ollama accepts. {_LOOKS_LIKE}")
+    nearest = replace_look_alikes(text)
+    next_step = f"Use {_shown(nearest)}." if ModelName.is_valid(nearest) else _LOOKS_LIKE
+    return InvalidModelName(f"{_shown(text)} is not a valid model name: {character}. {next_step}")
 
 
 def _shown(text: str) -> str:
-    # repr() leaves no control characters in a text that ends up in terminals and logs.
+    # repr() escapes control characters in texts that reach terminals and logs.
     shown = repr(text)
     return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…"

@@ -1,74 +1,95 @@
-"""The body of a pull, push or create: one JSON object per line, `success` last.
+"""Progress streams of pull, push and create: one JSON object per line, `success` last.
 
-Framing is done on the bytes: a line ends at its line feed, however the network cuts it. (Splitting
-decoded text would also split at U+2028 inside a string, and would hide broken UTF-8.)
+Lines are split on the line feed byte. (Splitting decoded text would also split at U+2028 inside a string, and
+would hide invalid UTF-8.)
 """
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 
-from pydantic import ValidationError
+from anyio.lowlevel import checkpoint
 
-from mcp_ollama.ollama.error_messages import error_text, sanitize, stream_error
+from mcp_ollama.ollama.decoding import decode
+from mcp_ollama.ollama.error_messages import stream_error
 from mcp_ollama.ollama.errors import OllamaResponseError, OllamaStreamError
-from mcp_ollama.ollama.schemas import Progress
+from mcp_ollama.ollama.sanitizing import Redactor, sanitize
+from mcp_ollama.ollama.schemas import ErrorText, Progress
 
 MAX_LINE_BYTES = 8_000_000
-"""Ollama's own client gives up at a line of 8 MB, too."""
+"""Limit of Ollama's own client (`api/client.go`)."""
+
+_BYTES_PER_TURN = 262_144
+"""A buffered body arrives without ever waiting for the network."""
+
+_MAX_QUOTED = 10_000
 
 _COUNTED = re.compile(rb'(.+),"completed":(?:0|[1-9][0-9]{0,18})\}')
-"""Only a line that surely is a whole progress line may be passed over unparsed."""
+"""Only a line that is certainly a whole progress line may be skipped unparsed."""
 
 
 class _Line(Progress):
-    error: object = None
+    error: ErrorText = ""
 
 
-async def read_progress(chunks: AsyncIterable[bytes], model: str) -> AsyncGenerator[Progress]:
-    """Read the progress of a job on `model` until its `success`.
+async def read_progress(
+    chunks: AsyncIterable[bytes], model: str, redact: Redactor | None = None
+) -> AsyncGenerator[Progress]:
+    """Parse the progress of a job on `model` until its `success`.
 
-    A safetensors pull sends tens of thousands of lines a second. Of a run of lines that differ in
-    `completed` alone, and that arrived in one piece, only the last is given on: it tells all.
+    A safetensors pull sends tens of thousands of lines a second. Of consecutive lines that arrived together and differ
+    only in `completed`, the last one is yielded.
+
+    Args:
+        chunks: The body of the response.
+        model: The model, for the errors.
+        redact: Removes secrets from every text.
 
     Raises:
-        OllamaStreamError: A line told of an error, or the stream ended before `success`.
+        OllamaStreamError: A line reports an error, or the stream ended before `success`.
         OllamaResponseError: A line is not JSON, not UTF-8, or longer than 8 MB.
     """
     ended = False
-    async for lines in _portions(chunks):
+    async for lines in _split_lines(chunks):
         for line in _without_superseded(lines):
-            progress = _parse(line, model)
+            progress = _parse(line, model, redact)
             ended = progress.status == "success"
             yield progress
     if not ended:
         raise OllamaStreamError(
-            f"Ollama ended the job on {model} without saying that it succeeded.",
-            "Call again: it goes on where it stopped. If that happens each time, look into Ollama's own log.",
+            f"The stream of {model} ended without `success`.",
+            "Retry: it resumes. If it fails each time, check Ollama's log.",
             retryable=True,
         )
 
 
-async def _portions(chunks: AsyncIterable[bytes]) -> AsyncGenerator[list[bytes]]:
+async def _split_lines(chunks: AsyncIterable[bytes]) -> AsyncGenerator[list[bytes]]:
+    """Yield the complete lines of each chunk, and let other tasks run after every `_BYTES_PER_TURN`."""
     rest = bytearray()
+    unyielded = 0
     async for chunk in chunks:
-        first, *others = chunk.split(b"\n")
-        rest += first
-        if len(rest) > MAX_LINE_BYTES or any(len(line) > MAX_LINE_BYTES for line in others):
-            raise OllamaResponseError(
-                f"The server sent a line of more than {MAX_LINE_BYTES:,} bytes, which Ollama never does.",
-                "Check that the address is an Ollama server and that no proxy changes its answers.",
-            )
-        if others:
-            yield [bytes(rest), *others[:-1]]
-            rest = bytearray(others[-1])
+        for start in range(0, len(chunk), _BYTES_PER_TURN):
+            first, *others = chunk[start : start + _BYTES_PER_TURN].split(b"\n")
+            rest += first
+            if len(rest) > MAX_LINE_BYTES:
+                raise OllamaResponseError(
+                    f"The server sent a line of more than {MAX_LINE_BYTES:,} bytes, more than Ollama sends.",
+                    "Check that the address is an Ollama server and that no proxy changes its responses.",
+                )
+            if others:
+                yield [bytes(rest), *others[:-1]]
+                rest = bytearray(others[-1])
+            unyielded += min(len(chunk), _BYTES_PER_TURN)
+            if unyielded >= _BYTES_PER_TURN:
+                unyielded = 0
+                await checkpoint()
     last = rest.strip()
-    # An object that was cut off tells only that the stream was.
+    # A truncated object only shows that the stream was truncated.
     if not last.startswith(b"{") or last.endswith(b"}"):
         yield [bytes(last)]
 
 
 def _without_superseded(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Leave out each line that the next one repeats with another number in `completed`."""
+    """Yield the lines without those that the next line repeats with another `completed`."""
     last, last_head = b"", b""
     for line in filter(None, map(bytes.strip, lines)):
         counted = _COUNTED.fullmatch(line)
@@ -80,15 +101,15 @@ def _without_superseded(lines: Iterable[bytes]) -> Iterator[bytes]:
         yield last
 
 
-def _parse(line: bytes, model: str) -> Progress:
+def _parse(line: bytes, model: str, redact: Redactor | None) -> Progress:
     try:
-        parsed = _Line.model_validate_json(line)
-    except ValidationError as error:
-        shown = sanitize(line[:200].decode("utf-8", "replace"), 100)
+        parsed = decode(_Line, line, redact)
+    except ValueError as error:
+        start = line[:_MAX_QUOTED].decode("utf-8", "replace")
         raise OllamaResponseError(
-            f"The server sent a line that is not Ollama's JSON: {shown!r}.",
-            "Check that the address is an Ollama server and that no proxy changes its answers.",
+            f"The server sent a line that is not Ollama's JSON: {sanitize(redact(start) if redact else start, 100)!r}.",
+            "Check that the address is an Ollama server and that no proxy changes its responses.",
         ) from error
     if parsed.error:
-        raise stream_error(error_text(parsed.error), model)
+        raise stream_error(parsed.error, model)
     return parsed

@@ -1,53 +1,125 @@
-"""What an Ollama server says, in its own words.
+"""Models of the responses of Ollama and of registries; the one place where foreign values are made safe.
 
-Fields keep Ollama's names. Unknown fields are kept, since new servers add some; everything that an
-older server leaves out or answers with null has a default.
+Fields keep Ollama's names. Fields that an older server omits or sends as null have a default; unknown fields are
+ignored. Every text loses the secrets of the validation context, then its control and bidi characters, and is then
+truncated; every number has a limit.
 """
 
+import math
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
-# Ollama (Go) writes an empty list as null in places, and leaves other fields out: both mean empty.
-Words = Annotated[list[str], BeforeValidator(lambda value: [] if value is None else value)]
-Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
-# Go's numbers end where an int64 does; what is larger is no number of anything.
+from mcp_ollama.ollama.sanitizing import Redactor, clean_line, clean_text
+
+MAX_ROWS = 20_000
+"""Rows of a list from a server or registry; more would need gigabytes."""
+
+MAX_COUNT = 2**63 - 1
+"""Largest int64, which Go cannot exceed."""
+
+MAX_BYTES = 2**50
+"""One pebibyte: no disk of an Ollama server holds more."""
+
+_MAX_WORDS = 100
+_MAX_UINT64 = 2**64 - 1
+
+
+def _redact(text: str, info: ValidationInfo) -> str:
+    redact = cast("Redactor | None", info.context)
+    return redact(text) if redact else text
+
+
+def _empty_if_null(value: object) -> object:
+    return "" if value is None else value
+
+
+def _clean_long_text(text: str, info: ValidationInfo) -> str:
+    return clean_text(_redact(text, info))
+
+
+def _clean_name(text: str, info: ValidationInfo) -> str:
+    return clean_line(_redact(text, info), 600)
+
+
+def _clean_label(text: str, info: ValidationInfo) -> str:
+    return clean_line(_redact(text, info), 200)
+
+
+def _clean_words(words: list[str], info: ValidationInfo) -> list[str]:
+    return [clean_line(_redact(word, info), 80) for word in words[:_MAX_WORDS]]
+
+
+def _clean_value(value: object, info: ValidationInfo) -> Any:
+    """Return a JSON value with safe texts and numbers, as deep as it is nested."""
+    match value:
+        case str():
+            return _clean_long_text(value, info)
+        case bool() | None:
+            return value
+        case int():
+            return max(-MAX_COUNT, min(value, _MAX_UINT64))
+        case float():
+            return value if math.isfinite(value) else None
+        case list():
+            return [_clean_value(item, info) for item in cast("list[object]", value)]
+        case dict():
+            items = cast("dict[str, object]", value).items()
+            return {_clean_label(key, info): _clean_value(item, info) for key, item in items}
+        case _:
+            return value
+
+
+def _read_error(value: object, info: ValidationInfo) -> str:
+    if isinstance(value, dict):
+        message = cast("dict[str, object]", value).get("message")
+        value = message if isinstance(message, str) else cast("object", value)
+    return _redact(value if isinstance(value, str) else repr(value) if value else "", info)
+
+
+# Ollama (Go) writes some empty lists as null and omits other fields: both mean empty.
+StrList = Annotated[
+    list[str], BeforeValidator(lambda value: [] if value is None else value), AfterValidator(_clean_words)
+]
+Name = Annotated[str, AfterValidator(_clean_name)]
+NullableStr = Annotated[str, BeforeValidator(_empty_if_null), AfterValidator(_clean_label)]
+NullableText = Annotated[str, BeforeValidator(_empty_if_null), AfterValidator(_clean_long_text)]
+ErrorText = Annotated[str, BeforeValidator(_read_error)]
+"""The `error` of a response: a string, or the object of the `/v1` endpoints; it is still to be sanitized."""
 Count = Annotated[
     int,
     BeforeValidator(lambda value: 0 if value is None else value),
-    AfterValidator(lambda value: max(-(2**63), min(value, 2**63 - 1))),
+    AfterValidator(lambda value: max(0, min(value, MAX_COUNT))),
 ]
 
 
-def _in_utc(moment: datetime | None) -> datetime | None:
-    """Give a moment in UTC, which it is in when it says nothing; None at the ends of time, which have none there."""
+def _to_utc(time: datetime | None) -> datetime | None:
+    """Return the time in UTC, the default zone; None when it cannot be represented there."""
     try:
-        return moment and (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        return time and (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
     except OverflowError:
         return None
 
 
-Moment = Annotated[datetime | None, AfterValidator(_in_utc)]
-MAX_ROWS = 20_000
-"""Of anything that a server or a registry lists; a reader of more would need gigabytes."""
+UtcDatetime = Annotated[datetime | None, AfterValidator(_to_utc)]
 
 
-class Answer(BaseModel):
-    """Anything the server answers; nobody changes it, so that it can be remembered and shared."""
+class OllamaResponse(BaseModel):
+    """Base of all responses; frozen, so that they can be cached and shared."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
 
-class ModelDetails(Answer):
+class ModelDetails(OllamaResponse):
     """`details` of a model. `context_length` and `embedding_length` come with Ollama 0.30, 0 when unknown."""
 
-    parent_model: Text = ""
-    format: Text = ""
-    family: Text = ""
-    families: Words = Field(default_factory=list[str])
-    parameter_size: Text = ""
-    quantization_level: Text = ""
+    parent_model: NullableStr = ""
+    format: NullableStr = ""
+    family: NullableStr = ""
+    families: StrList = Field(default_factory=list[str])
+    parameter_size: NullableStr = ""
+    quantization_level: NullableStr = ""
     context_length: Count = 0
     embedding_length: Count = 0
 
@@ -55,142 +127,146 @@ class ModelDetails(Answer):
 Details = Annotated[ModelDetails, BeforeValidator(lambda value: {} if value is None else value)]
 
 
-class InstalledModel(Answer):
-    """A row of `GET /api/tags`.
+class InstalledModel(OllamaResponse):
+    """Row of `GET /api/tags`.
 
     `size` is in bytes, over all layers of this one manifest; `digest` is 64 hex digits without a prefix.
-    `capabilities` may miss some that `/api/show` knows of (a template inside the GGUF is not read here).
+    `capabilities` may lack some of `/api/show` (a template inside the GGUF is not read here).
     """
 
-    name: str
-    modified_at: Moment = None
+    name: Name
+    modified_at: UtcDatetime = None
     size: Count = 0
-    digest: Text = ""
+    digest: NullableStr = ""
     details: Details = ModelDetails()
-    capabilities: Words = Field(default_factory=list[str])
-    remote_model: Text = ""
-    remote_host: Text = ""
+    capabilities: StrList = Field(default_factory=list[str])
+    remote_model: NullableStr = ""
+    remote_host: NullableStr = ""
 
 
-class RunningModel(Answer):
-    """A row of `GET /api/ps`: sizes in bytes of memory; `expires_at` centuries away means forever."""
+class RunningModel(OllamaResponse):
+    """Row of `GET /api/ps`: sizes in bytes of memory; `expires_at` centuries away means forever."""
 
-    name: str
+    name: Name
     size: Count = 0
     size_vram: Count = 0
-    digest: Text = ""
+    digest: NullableStr = ""
     details: Details = ModelDetails()
-    expires_at: Moment = None
+    expires_at: UtcDatetime = None
     context_length: Count = 0
 
 
-class Message(Answer):
-    """One of the messages that a Modelfile puts before each conversation."""
+class Message(OllamaResponse):
+    """Message of a Modelfile that precedes each conversation."""
 
-    role: Text = ""
-    content: Text = ""
+    role: NullableStr = ""
+    content: NullableText = ""
 
 
-class ModelInfo(Answer):
-    """The answer of `POST /api/show`. It has neither size nor digest: those are in `GET /api/tags`."""
+class ModelInfo(OllamaResponse):
+    """Response of `POST /api/show`. Size and digest are only in `GET /api/tags`."""
 
-    license: str | list[str] | None = None
-    modelfile: Text = ""
-    parameters: Text = ""
-    template: Text = ""
-    system: Text = ""
+    license: Annotated[str | list[str] | None, AfterValidator(_clean_value)] = None
+    modelfile: NullableText = ""
+    parameters: NullableText = ""
+    template: NullableText = ""
+    system: NullableText = ""
     details: Details = ModelDetails()
     messages: list[Message] | None = None
-    model_info: dict[str, Any] | None = None
-    capabilities: Words = Field(default_factory=list[str])
-    modified_at: Moment = None
-    remote_model: Text = ""
-    remote_host: Text = ""
-    requires: Text = ""
+    model_info: Annotated[dict[str, Any] | None, AfterValidator(_clean_value)] = None
+    capabilities: StrList = Field(default_factory=list[str])
+    modified_at: UtcDatetime = None
+    remote_model: NullableStr = ""
+    remote_host: NullableStr = ""
+    requires: NullableStr = ""
 
 
-class Progress(Answer):
-    """One line of a pull, push or create.
+class Progress(OllamaResponse):
+    """Line of a pull, push or create.
 
     Args:
-        status: What the server does, in its words; `success` is the last.
+        status: The server's own text; `success` is the last.
         digest: The layer: `sha256:` and 64 hex digits; `sha256:model` for all tensors of a safetensors model.
         total: Bytes of that layer, 0 while unknown.
-        completed: Bytes of it that are there; may go backwards, and may end short of `total`.
+        completed: Bytes transferred; may fall, and may end below `total`.
     """
 
-    status: Text = ""
-    digest: Annotated[Text, Field(max_length=200)] = ""
+    status: NullableStr = ""
+    digest: NullableStr = ""
     total: Count = 0
     completed: Count = 0
 
 
-class Recommendation(Answer):
-    """A row of `GET /api/experimental/model-recommendations` (since Ollama 0.22.1)."""
+class Recommendation(OllamaResponse):
+    """Row of `GET /api/experimental/model-recommendations` (since Ollama 0.22.1)."""
 
-    model: str
-    description: Text = ""
+    model: Name
+    description: NullableStr = ""
     context_length: Count = 0
     vram_bytes: Count = 0
 
 
-class InstalledModels(Answer):
-    """The answer of `GET /api/tags`."""
+class InstalledModels(OllamaResponse):
+    """Response of `GET /api/tags`; its rows are validated one by one, since there may be thousands."""
 
-    models: Annotated[list[InstalledModel], Field(max_length=MAX_ROWS, fail_fast=True)] | None
+    models: Annotated[list[dict[str, Any]], Field(max_length=MAX_ROWS, fail_fast=True)] | None
 
 
-class RunningModels(Answer):
-    """The answer of `GET /api/ps`."""
+class RunningModels(OllamaResponse):
+    """Response of `GET /api/ps`."""
 
     models: Annotated[list[RunningModel], Field(max_length=MAX_ROWS, fail_fast=True)] | None
 
 
-class Recommendations(Answer):
-    """The answer of `GET /api/experimental/model-recommendations`."""
+class Recommendations(OllamaResponse):
+    """Response of `GET /api/experimental/model-recommendations`."""
 
     recommendations: Annotated[list[Recommendation], Field(max_length=MAX_ROWS, fail_fast=True)] | None
 
 
-class OpenAIModels(Answer):
-    """The answer of `GET /v1/models`, as far as it tells that the OpenAI-compatible API is there."""
+class OpenAIModels(OllamaResponse):
+    """Response of `GET /v1/models`, as far as it identifies the OpenAI-compatible API."""
 
     object: Literal["list"]
 
 
-class Version(Answer):
-    """The answer of `GET /api/version`; a development build says `0.0.0`."""
+class Version(OllamaResponse):
+    """Response of `GET /api/version`; `0.0.0` for a development build."""
 
-    version: str
+    version: Name
 
 
-class Cloud(Answer):
-    """Whether models that run on ollama.com are refused."""
+class Cloud(OllamaResponse):
+    """State of models that run on ollama.com."""
 
     disabled: bool = False
 
 
-class Status(Answer):
-    """The answer of `GET /api/status`."""
+class Status(OllamaResponse):
+    """Response of `GET /api/status`."""
 
     cloud: Cloud
 
 
-class Layer(Answer):
-    """A layer of a registry manifest: `digest` with its `sha256:` prefix, `size` in bytes."""
+class Account(OllamaResponse):
+    """Response of `POST /api/me`; its fields are personal, and not read."""
+
+
+class Layer(OllamaResponse):
+    """Layer of a registry manifest: `digest` with its `sha256:` prefix, `size` in bytes."""
 
     digest: Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
-    size: Annotated[int, Field(ge=0)]
+    size: Annotated[int, Field(ge=0, le=MAX_BYTES)]
     mediaType: str = ""  # noqa: N815 - the registry's spelling
 
     @property
     def kind(self) -> str:
-        """The last word of the media type: `model`, `projector`, `template` and so on."""
+        """Last part of the media type: `model`, `projector`, `template` and so on."""
         return self.mediaType.rpartition(".")[2].removesuffix("+json")
 
 
-class Manifest(Answer):
-    """A registry manifest (`GET /v2/<namespace>/<model>/manifests/<tag>`)."""
+class Manifest(OllamaResponse):
+    """Registry manifest (`GET /v2/<namespace>/<model>/manifests/<tag>`)."""
 
     config: Layer
     layers: Annotated[list[Layer], Field(max_length=MAX_ROWS, fail_fast=True)]
@@ -198,7 +274,7 @@ class Manifest(Answer):
 
     @property
     def blobs(self) -> dict[str, Layer]:
-        """All that a pull fetches, in that order, each digest once."""
+        """Blobs of a pull in its order, each digest once."""
         return {layer.digest: layer for layer in (*self.layers, self.config)}
 
     @property

@@ -123,7 +123,7 @@ def _explain(error: ValidationError, function: str, known: list[str]) -> str:
         elif problem["type"] == "missing":
             problems.append(f"the argument {where!r} is missing")
         else:
-            text = problem["msg"].removeprefix("Input ").removeprefix("Value error, ")
+            text = problem["msg"].removeprefix("Input ").removeprefix("Value error, ").rstrip(".")
             problems.append(f"{where} {text[:1].lower()}{text[1:]}")
     hint = f" (there is: {', '.join(known) or 'none'})" if unknown else ""
     return f"{function} was not called: {'; '.join(problems)}{hint}."

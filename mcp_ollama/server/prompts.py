@@ -87,31 +87,36 @@ class _RegisteredPrompt:
         return GetPromptResult(description=definition.description, messages=[PromptMessage(role="user", content=text)])
 
 
-def choose_a_model(
-    task: Annotated[str, Field(description="What it is for, such as: summarise German e-mails.", max_length=2000)],
-    memory: Annotated[str, Field(description="Memory there is for it, such as: 8 GB.", max_length=100)] = "",
-) -> str:
-    """Find the best model for a task, installed or not."""
-    room = f"\nMemory for it: {memory}" if memory else ""
-    return (
-        f"Find the Ollama model that fits this task best.\nTask: {task}{room}\n\n"
-        "1. list_models with the capability that the task needs (tools, vision, embedding, thinking): look at "
-        "size, context_length and quantization of what is installed.\n"
-        "2. recommend_models (with max_memory_bytes, when the memory is known) for what is not.\n"
-        "3. plan_pull for the best one that is not installed: its download_bytes, and whether it fits on disk.\n"
-        "4. Give me one first choice and one alternative, each with size, context length and the reason. "
-        f"{_ASK} Then pull_model, and load_model to see that it runs on the GPU."
-    )
-
-
 def _check_size(text: str) -> str:
     """Return a size in the person's own words, once it is certain that a tool takes them."""
-    if not parse_size(text, binary=False):
+    if not parse_size(text, binary=True):
         raise ValueError('should be more than nothing, such as "20 GB"')
     return text.strip()
 
 
 Size = Annotated[str, AfterValidator(_check_size)]
+
+
+def choose_a_model(
+    task: Annotated[str, Field(description="What it is for, such as: summarise German e-mails.", max_length=2000)],
+    memory: Annotated[Size, Field(description="Memory there is for it, such as: 8 GB.")] = "",
+) -> str:
+    """Find the best model for a task, installed or not."""
+    limit = f"\nMemory for it: {memory}" if memory else ""
+    return (
+        f"Find the Ollama model that fits this task best.\nTask: {task}{limit}\n\n"
+        "1. list_models with the capability that the task needs (tools, vision, embedding, thinking): look at "
+        "size, context_length and quantization of what is installed.\n"
+        f"2. search_models{_with_memory(memory)} for what is not: a name of a family, or the task in a few words.\n"
+        "3. plan_pull for the best one that is not installed: its download_bytes, and whether it fits on disk and into "
+        "memory.\n"
+        "4. Give me one first choice and one alternative, each with size, context length and the reason. "
+        f"{_ASK} Then pull_model, and load_model to see that it runs on the GPU."
+    )
+
+
+def _with_memory(memory: str) -> str:
+    return f' with max_memory "{memory}"' if memory else ""
 
 
 def free_disk_space(

@@ -1,4 +1,4 @@
-"""A faithful stand-in for an Ollama server, on a real socket."""
+"""Simulated Ollama server on a real socket."""
 
 from mcp_ollama.simulator.demo import PULLABLE, demo_simulator
 from mcp_ollama.simulator.faults import (

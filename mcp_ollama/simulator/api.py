@@ -1,4 +1,4 @@
-"""The ASGI application: routes, checks of Host and Origin, and what gin does on its own."""
+"""ASGI application: routes, Host and Origin checks, and gin's own answers."""
 
 import re
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class Route:
     handler: endpoints.Handler
 
     def match(self, path: str) -> dict[str, str] | None:
-        """The path's variables; None when it is another path."""
+        """Return the variables of the path; None when the path does not match."""
         pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path)
         found = re.fullmatch(pattern, path)
         return found.groupdict() if found else None
@@ -67,18 +67,21 @@ ROUTES = (
     Route("HEAD, GET", "/v2/{namespace}/{model}/manifests/{tag}", endpoints.registry_manifest),
     Route("HEAD, GET", "/v2/{namespace}/{model}/blobs/{digest}", endpoints.registry_blob),
     Route("GET", "/content/{digest}", contents.content),
+    # ollama.com, whose list of models is not that of this server.
+    Route("GET", "/ollama.com/api/tags", endpoints.answer(endpoints.cloud_tags)),
+    Route("HEAD, GET", "/ollama.com/v2/{namespace}/{model}/manifests/{tag}", endpoints.registry_manifest),
 )
 
 
 class App:
-    """The server's ASGI application; `cut` closes the connection of a request."""
+    """ASGI application of the server; `cut` closes the connection of a request."""
 
     def __init__(self, simulator: Simulator, cut: Callable[[Scope], None]) -> None:
         self._simulator = simulator
         self._cut = cut
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; it is given up when its client leaves."""
+        """Send the answer to one request; a client that disconnects cancels it."""
         try:
             body = await Request(scope, receive).body()
         except ClientDisconnect:
@@ -98,7 +101,8 @@ class App:
 
     def _record(self, exchange: Exchange) -> None:
         simulator = self._simulator
-        recorded = Recorded(exchange.method, exchange.path, json_or_text(exchange.body), exchange.headers)
+        query = exchange.scope["query_string"].decode("latin-1")
+        recorded = Recorded(exchange.method, exchange.path, json_or_text(exchange.body), exchange.headers, query)
         simulator.requests.append(recorded)
         simulator.in_flight[exchange.path] += 1
         simulator.notify()
@@ -108,7 +112,7 @@ class App:
         await anyio.sleep(simulator.delays.get(exchange.path, 0))
         canned = simulator.canned.get(exchange.path) or simulator.canned.get("*")
         if canned:
-            await exchange.give(canned)
+            await exchange.send_response(canned)
         elif _is_foreign(exchange.headers):
             await exchange.reply(status=403)
         else:

@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: scripted answers, whole or streamed, and the errors that Ollama gives."""
+"""`POST /v1/chat/completions`: scripted replies, whole or streamed, and Ollama's errors."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _EVENTS = "text/event-stream"
 
 
 async def completions(simulator: Simulator, exchange: Exchange) -> None:
-    """Answer a chat; the next line of the script is used up only when the request is a good one."""
+    """Send a chat completion; only a valid request consumes the next scripted reply."""
     try:
         request = _read(exchange)
     except Refusal as refusal:
@@ -28,10 +28,10 @@ async def completions(simulator: Simulator, exchange: Exchange) -> None:
         model = _model(simulator, request)
         await _load(simulator, exchange, model)
     except Refusal as refusal:
-        # Whatever its status, as of 0.33: only what is malformed gets a type of its own.
+        # As of 0.33 only a malformed request has a type of its own, whatever the status.
         await _refuse(exchange, refusal, "api_error")
         return
-    answer = _Answer(simulator, request, _heard(simulator.script.next(), request, model))
+    answer = _Answer(simulator, request, _without_unwanted_thinking(simulator.script.next(), request, model))
     if request.get("stream") is True:
         await exchange.begin(_EVENTS)
         for chunk in answer.chunks():
@@ -74,13 +74,13 @@ def _effort(request: dict[str, Any]) -> str:
 
 
 async def _load(simulator: Simulator, exchange: Exchange, model: Installed) -> None:
-    # Neither `num_ctx` nor `keep_alive` is heard here, wherever in the request it stands.
+    # `/v1` ignores `num_ctx` and `keep_alive` anywhere in the request (openai/openai.go).
     await meet_faults(simulator, model.name, Stream(exchange, streamed=False), "load")
     await simulator.runners.load(model, None, model.manifest.parameters.get("num_ctx"))
 
 
-def _heard(reply: Reply, request: dict[str, Any], model: Installed) -> Reply:
-    """Leave out the thinking of a model that cannot, or shall not."""
+def _without_unwanted_thinking(reply: Reply, request: dict[str, Any], model: Installed) -> Reply:
+    """Remove the thinking when the model has none or the request turns it off."""
     thinks = "thinking" in capabilities(model.manifest) and _effort(request) != "none"
     return reply if thinks else replace(reply, thinking="")
 

@@ -1,4 +1,4 @@
-"""A `create`, from its base to `success`."""
+"""Job of `POST /api/create`, from its base to `success`."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _GGUF_HEADER = 24
 
 
 class Creation:
-    """A create of one model for one client."""
+    """One creation of a model for one client."""
 
     def __init__(self, simulator: Simulator, name: ModelName, request: Mapping[str, Any], stream: Stream) -> None:
         self._simulator = simulator
@@ -32,10 +32,10 @@ class Creation:
         self._stream = stream
 
     def check(self) -> None:
-        """Look at the request before anything is sent.
+        """Check the request before anything is sent.
 
         Raises:
-            Refusal: A file lies outside.
+            Refusal: A file path is absolute or leaves its directory.
         """
         for path in self._request.get("files") or ():
             if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
@@ -45,7 +45,7 @@ class Creation:
         """Send all lines; the model is installed at the end.
 
         Raises:
-            Refusal: It cannot be made.
+            Refusal: The model cannot be created.
         """
         base = await self._base()
         template = self._request.get("template", "")
@@ -58,12 +58,12 @@ class Creation:
             verb = "using existing" if layer.digest in self._library.blobs else "creating new"
             await self._stream.line(status=f"{verb} layer {layer.digest}")
         await self._stream.line(status="writing manifest")
-        manifest = Manifest.build(layers, base.settings | self._changes(), created=True)
+        manifest = Manifest.build(layers, base.settings | _recomputed(base) | self._changes(), created=True)
         self._library.add(self._name, manifest, self._simulator.now())
         await self._stream.line(status="success")
 
     def _parameters(self, base: Manifest) -> dict[str, Any]:
-        """Those of the base stay, but for the ones that are given anew."""
+        """Return the parameters of the base, overridden by those of the request."""
         given = self._request.get("parameters")
         return {"parameters": base.parameters | given} if given else {}
 
@@ -121,8 +121,16 @@ class Creation:
         return blob
 
 
+def _recomputed(base: Manifest) -> dict[str, Any]:
+    """Return the config fields that Ollama reads again from the weights, whatever the config of the base states."""
+    if base.model is None or base.model.weights is None or base.is_safetensors:
+        return {}
+    computed = config_of(base.model.weights)
+    return {key: computed[key] for key in ("model_family", "model_families", "model_type", "file_type")}
+
+
 def read_upload(data: bytes) -> Blob:
-    """What becomes of an uploaded file: only a GGUF file can be made into a model."""
+    """Build the blob of an uploaded file; only a GGUF file can become a model."""
     if not data.startswith(b"GGUF"):
         return Blob(size=len(data), error="supplied file was not in GGUF format")
     return Blob(size=len(data), error="" if len(data) > _GGUF_HEADER else "unexpected EOF")

@@ -1,4 +1,4 @@
-"""A server with believable models for `--demo`; nothing of it is downloaded from anywhere."""
+"""Simulated server with realistic models for `--demo`; it never uses the network."""
 
 from collections.abc import Iterator, Mapping
 
@@ -50,7 +50,7 @@ _WEIGHTS: Mapping[str, tuple[int, str, str, str, int, int, tuple[str, ...]]] = {
     "qwen3:0.6b": (522_640_096, "qwen3", "751.63M", "Q4_K_M", 40_960, 1024, _REASONING),
     "all-minilm:latest": (45_949_216, "bert", "23M", "F16", 512, 384, _EMBEDDING),
 }
-"""Size, family, parameters, quantization, context and embedding length, and what the model can do."""
+"""Size, family, parameters, quantization, context and embedding length, and capabilities."""
 
 _TEXTS: Mapping[str, Recipe] = {
     "llama3.2:3b": {
@@ -78,7 +78,7 @@ _INSTALLED: Mapping[str, float] = {
     "nomic-embed-text:latest": 900,
     "gpt-oss:120b-cloud": 5,
 }
-"""Hours since each was installed; the others can be pulled."""
+"""Hours since installation; the other models can be pulled."""
 
 PULLABLE = tuple(name for name in _WEIGHTS if name not in _INSTALLED)
 """The models that can be pulled in the demo, and are not installed."""
@@ -121,7 +121,7 @@ _REPOSITORIES = (
 
 
 def demo_simulator() -> Simulator:
-    """Make a server with half a dozen models, and a few more that can be pulled in seconds."""
+    """Build a server with half a dozen models, and a few more that can be pulled in seconds."""
     simulator = Simulator(rate=_RATE, pause=0.3)
     long: Recipe = {"tensors": list(_tensors(28, 3072)), "license": _long_license()}
     for name in _WEIGHTS:
@@ -168,7 +168,7 @@ def _tensors(blocks: int, width: int) -> Iterator[Tensor]:
 
 
 def _long_license() -> str:
-    """A text as long as the licence of Llama and its policy, which is half of what `show` answers."""
+    """Build a text as long as Llama's licence and policy: half of a `/api/show` answer."""
     clause = (
         "The licensee may use, reproduce and distribute the materials under the terms of this agreement, "
         "provided that a copy of it goes with them, that the notice of attribution is kept, and that their "

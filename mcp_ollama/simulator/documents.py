@@ -1,4 +1,4 @@
-"""The JSON documents in which the server describes its models."""
+"""JSON documents that describe the models of the server."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,14 +15,14 @@ _DEFAULT_TEMPLATE = "{{ .Prompt }}"
 
 
 def newest_first(library: Library) -> list[Installed]:
-    """All models by whole seconds; ties come in an order that changes."""
+    """Return the models, newest first by whole seconds; ties in random order."""
     models = list(library.models.values())
     SystemRandom().shuffle(models)
     return sorted(models, key=lambda model: int(model.modified_at), reverse=True)
 
 
 def tags(library: Library) -> bytes:
-    """The answer of `/api/tags`; as on the real server, each entry is kept until its model changes."""
+    """Build the answer of `/api/tags`; as in Ollama, an entry is cached until its model changes."""
     models = newest_first(library)
     fresh = {model: library.entries.get(model) or encode(_tag(model)) for model in models}
     library.entries = fresh
@@ -46,10 +46,12 @@ def _tag(model: Installed) -> dict[str, Any]:
 
 
 def _listed_capabilities(manifest: Manifest) -> list[str]:
-    told = capabilities(manifest)
+    shown = capabilities(manifest)
+    if manifest.settings.get("unlisted_capabilities"):
+        return []
     if _weights(manifest) is None or manifest.text("template"):
-        return told
-    return [capability for capability in told if capability not in _FROM_CHAT_TEMPLATE]
+        return shown
+    return [capability for capability in shown if capability not in _FROM_CHAT_TEMPLATE]
 
 
 def _length(settings: Mapping[str, Any], weights: Weights | None, key: str) -> int:
@@ -61,7 +63,7 @@ def _weights(manifest: Manifest) -> Weights | None:
 
 
 def capabilities(manifest: Manifest) -> list[str]:
-    """What a model can do, as `/api/show` tells."""
+    """Return the capabilities as `/api/show` lists them."""
     weights = _weights(manifest)
     return list(weights.capabilities if weights else manifest.settings.get("capabilities", ()))
 
@@ -126,7 +128,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def modelfile(model: Installed) -> str:
-    """The Modelfile that would make the model again."""
+    """Build the Modelfile that recreates the model."""
     manifest, short = model.manifest, model.name.short
     origin = f"{MODELS_PATH}/blobs/{manifest.model.digest.replace(':', '-')}" if manifest.model else short
     lines = [

@@ -1,4 +1,4 @@
-"""Downloads of blobs: one per digest, shared by all pulls that wait for it."""
+"""Downloads of blobs: one per digest, shared by all pulls of that digest."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -14,7 +14,7 @@ _UNLIMITED_RATE = 1_100_000_000
 
 
 class Pace:
-    """How fast time goes: what a real tick of 60 ms brings, and how long it takes here."""
+    """Simulated speed: bytes per real tick of 60 ms, and the seconds that a tick takes here."""
 
     def __init__(self, rate: float | None, tick: float) -> None:
         self.rate = rate
@@ -33,7 +33,7 @@ class Pace:
 
 
 class Download:
-    """One blob on its way; `prepared` once its size is known."""
+    """Download of one blob; `prepared` once its size is known."""
 
     def __init__(self, layer: Layer, completed: int, delay: int) -> None:
         self.digest = layer.digest
@@ -43,7 +43,7 @@ class Download:
         self.delay = delay
         self.waiters = 0
         self.limits: dict[object, int] = {}
-        """Bytes beyond which a pull does not want the download to go."""
+        """Per pull, the byte at which its next fault stops the download."""
         self._beat = asyncio.Event()
 
     @property
@@ -56,13 +56,13 @@ class Download:
         await self._beat.wait()
 
     def beat(self) -> None:
-        """Wake all that wait for the tick."""
+        """Wake every waiter of the tick."""
         beat, self._beat = self._beat, asyncio.Event()
         beat.set()
 
 
 class Downloads:
-    """All downloads under way."""
+    """All active downloads."""
 
     def __init__(self, pace: Pace, library: Library, registry: Registry) -> None:
         self._pace = pace
@@ -72,7 +72,7 @@ class Downloads:
 
     @asynccontextmanager
     async def join(self, layer: Layer) -> AsyncGenerator[Download]:
-        """Take part in the download of a blob; the last to leave stops it, and what is there is kept."""
+        """Join the download of a blob; when the last pull leaves, it stops and keeps its bytes."""
         download = self._active.get(layer.digest)
         if download is None:
             download = Download(layer, self._library.partials.pop(layer.digest, 0), self._pace.first_byte)
@@ -107,10 +107,10 @@ class Downloads:
             download.delay -= 1
         elif download.prepared:
             goal = min(download.completed + self._pace.step, download.size, *download.limits.values())
-            # A limit may lie behind what an earlier pull has brought.
-            self.serve(download.digest, max(0, goal - download.completed))
+            # A limit may be less than an earlier pull has already downloaded.
+            self.count_served(download.digest, max(0, goal - download.completed))
             download.completed = max(goal, download.completed)
 
-    def serve(self, digest: str, count: int) -> None:
-        """Note bytes that the registry has sent."""
+    def count_served(self, digest: str, count: int) -> None:
+        """Count bytes that the registry has sent."""
         self._registry.bytes_served[digest] += count

@@ -1,4 +1,4 @@
-"""What the endpoints of Ollama's management API do."""
+"""Handlers of Ollama's management API."""
 
 from collections.abc import Awaitable, Callable
 
@@ -9,7 +9,7 @@ from mcp_ollama.simulator.library import Installed
 from mcp_ollama.simulator.manifests import sha256
 from mcp_ollama.simulator.pulls import Pull
 from mcp_ollama.simulator.pushes import Push
-from mcp_ollama.simulator.references import Reference, for_pull, plain, to_use, written
+from mcp_ollama.simulator.references import Reference, for_pull, plain, requested_name, to_use
 from mcp_ollama.simulator.simulator import Simulator
 from mcp_ollama.simulator.transfers import meet_faults
 from mcp_ollama.simulator.wire import Refusal, decode, encode
@@ -20,7 +20,7 @@ _SIGN_IN = "https://ollama.com/connect?name=simulator&key=c3NoLWVkMjU1MTk"
 
 
 def answer(document: Callable[[Simulator], object]) -> Handler:
-    """An endpoint that answers with a document, whatever the request says."""
+    """Build a handler that sends a document, whatever the request."""
 
     async def handler(simulator: Simulator, exchange: Exchange) -> None:
         await exchange.json(document(simulator))
@@ -51,10 +51,17 @@ def me(simulator: Simulator) -> object:
     return simulator.account
 
 
+def cloud_tags(simulator: Simulator) -> object:
+    """`GET https://ollama.com/api/tags`: the models that run there, by their names without `cloud`."""
+    tags = [(model, tag) for namespace, model, tag in simulator.registry.manifests if namespace == "library"]
+    names = [f"{model}:{tag}".removesuffix("-cloud").removesuffix(":cloud") for model, tag in tags if "cloud" in tag]
+    return {"models": [{"name": name, "model": name, "size": 0, "digest": "0" * 12} for name in names]}
+
+
 async def show(simulator: Simulator, exchange: Exchange) -> None:
     """`POST /api/show`."""
     request = decode(exchange.body, "ShowRequest")
-    reference = to_use(written(request), Refusal("model is required", 400))
+    reference = to_use(requested_name(request), Refusal("model is required", 400))
     model = _described(simulator, reference)
     await meet_faults(simulator, reference.name, Stream(exchange, streamed=False), "show")
     await exchange.json(documents.show(model, verbose=request.get("verbose") is True))
@@ -73,7 +80,7 @@ def _described(simulator: Simulator, reference: Reference) -> Installed:
 async def pull(simulator: Simulator, exchange: Exchange) -> None:
     """`POST /api/pull`."""
     request = decode(exchange.body, "PullRequest")
-    name = for_pull(written(request), "invalid model name")
+    name = for_pull(requested_name(request), "invalid model name")
     stream = Stream(exchange, streamed=request.get("stream") is not False)
     await stream.run(Pull(simulator, name, stream, insecure=request.get("insecure") is True).run)
 
@@ -81,7 +88,7 @@ async def pull(simulator: Simulator, exchange: Exchange) -> None:
 async def push(simulator: Simulator, exchange: Exchange) -> None:
     """`POST /api/push`."""
     request = decode(exchange.body, "PushRequest")
-    text = written(request)
+    text = requested_name(request)
     if not text:
         raise Refusal("model is required", 400)
     stream = Stream(exchange, streamed=request.get("stream") is not False)
@@ -101,7 +108,7 @@ async def push(simulator: Simulator, exchange: Exchange) -> None:
 async def create(simulator: Simulator, exchange: Exchange) -> None:
     """`POST /api/create`."""
     request = decode(exchange.body, "CreateRequest")
-    name = plain(written(request), "invalid model name")
+    name = plain(requested_name(request), "invalid model name")
     stream = Stream(exchange, streamed=request.get("stream") is not False)
 
     creation = Creation(simulator, name, request, stream)
@@ -131,8 +138,8 @@ async def copy(simulator: Simulator, exchange: Exchange) -> None:
 
 
 async def delete(simulator: Simulator, exchange: Exchange) -> None:
-    """`DELETE /api/delete`: a loaded model stays in memory."""
-    text = written(decode(exchange.body, "DeleteRequest"))
+    """`DELETE /api/delete`; a loaded model stays loaded."""
+    text = requested_name(decode(exchange.body, "DeleteRequest"))
     if not text:
         raise Refusal("model is required", 400)
     name = for_pull(text, f'name "{text}" is invalid')

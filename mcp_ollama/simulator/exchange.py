@@ -1,4 +1,4 @@
-"""One HTTP request and the answer to it."""
+"""HTTP request and its response."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -16,16 +16,17 @@ _NDJSON = "application/x-ndjson"
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a client has asked."""
+    """Request that a client has sent."""
 
     method: str
     path: str
     body: object
     headers: Mapping[str, str]
+    query: str = ""
 
 
 class Exchange:
-    """A request with its whole body, and the ways to answer it."""
+    """Request with its whole body, and the ways to respond."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
         self.scope = scope
@@ -38,32 +39,32 @@ class Exchange:
         self.variables: Mapping[str, str] = {}
 
     async def reply(self, content: bytes = b"", status: int = 200, media_type: str = "", **extra: str) -> None:
-        """Answer at once; without a media type there is no such header."""
+        """Send a whole response; an empty media type sends no such header."""
         headers = {name.replace("_", "-"): value for name, value in extra.items()}
         if media_type:
             headers["content-type"] = media_type
-        await self.give(Response(content, status, headers))
+        await self.send_response(Response(content, status, headers))
 
-    async def give(self, response: Response) -> None:
-        """Answer with a response as it is."""
+    async def send_response(self, response: Response) -> None:
+        """Send a prepared response."""
         await response(self.scope, self._receive, self._send)
 
     async def json(self, document: object, status: int = 200, media_type: str = JSON) -> None:
-        """Answer with a JSON document."""
+        """Send a JSON document."""
         await self.reply(encode(document), status, media_type)
 
     async def begin(self, media_type: str = _NDJSON) -> None:
-        """Begin a streamed answer."""
+        """Start a streamed response."""
         headers = [(b"content-type", media_type.encode())]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def chunk(self, data: bytes, *, last: bool = False) -> None:
-        """Send a piece of a streamed answer."""
+        """Send a chunk of a streamed response."""
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
 
 
 class Stream:
-    """Progress lines on their way to a client; with `stream: false` only the last one is sent."""
+    """Progress lines sent to a client; with `stream: false` only the last one."""
 
     def __init__(self, exchange: Exchange, *, streamed: bool) -> None:
         self._exchange = exchange
@@ -86,7 +87,7 @@ class Stream:
         await self._exchange.chunk(data)
 
     async def run(self, job: Callable[[], Awaitable[None]]) -> None:
-        """Let a job send its lines, and end the answer as Ollama does."""
+        """Run a job that sends lines, and end the response as Ollama does."""
         try:
             await job()
         except Refusal as refusal:

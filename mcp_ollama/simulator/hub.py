@@ -132,10 +132,10 @@ class Hub:
     async def answer(self, exchange: Exchange) -> None:
         """Answer a request for `/api/models` or anything below it."""
         if self.fault:
-            await exchange.give(self.fault)
+            await exchange.send_response(self.fault)
             return
         if self.remaining <= 0:
-            await exchange.give(RATE_LIMITED)
+            await exchange.send_response(RATE_LIMITED)
             return
         self.remaining -= 1
         try:
@@ -147,7 +147,7 @@ class Hub:
             "ratelimit": f'"api";r={self.remaining};t=295',
             "ratelimit-policy": f'"fixed window";"api";q={QUOTA};w={WINDOW_SECONDS}',
         }
-        await exchange.give(Response(encode(document), status, {"content-type": JSON, **limit, **headers}))
+        await exchange.send_response(Response(encode(document), status, {"content-type": JSON, **limit, **headers}))
 
     def resolve_tag(self, repository_id: str, tag: str) -> str | None:
         """Return the tag under which the registry holds what a tag of a repository means; None for other models.

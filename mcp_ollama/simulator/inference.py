@@ -1,4 +1,4 @@
-"""The endpoints that load and unload models; none of them generates a text."""
+"""Handlers that load and unload models; none generates text."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from mcp_ollama.simulator.simulator import Simulator
 from mcp_ollama.simulator.transfers import meet_faults
 from mcp_ollama.simulator.wire import Refusal, decode, keep_alive, timestamp
 
-_NO_TEXT = "this stand-in for Ollama generates no text"
+_NO_TEXT = "the simulator does not generate text"
 _NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
 
 

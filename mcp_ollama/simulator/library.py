@@ -1,4 +1,4 @@
-"""What lies on the simulated server's disk: installed models, blobs, and parts of blobs."""
+"""Disk of the simulated server: installed models, blobs, and partial blobs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.simulator.manifests import Manifest, Weights
 
 MODELS_PATH = "/models"
-"""Where the server pretends to keep its models."""
+"""Model directory that the server reports."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Installed:
-    """A model on the server; `modified_at` in seconds since 1970."""
+    """Installed model; `modified_at` in seconds since 1970."""
 
     name: ModelName
     manifest: Manifest
@@ -21,7 +21,7 @@ class Installed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob:
-    """A blob on the disk; the other fields tell what `create` makes of an uploaded GGUF file."""
+    """Blob on the disk; the other fields describe what `create` makes of an uploaded GGUF file."""
 
     size: int
     error: str = ""
@@ -31,22 +31,23 @@ class Blob:
 
 
 class Library:
-    """The models and blobs of one server."""
+    """Models and blobs of one server."""
 
     def __init__(self) -> None:
         self.models: dict[str, Installed] = {}
         self.blobs: dict[str, Blob] = {}
         self.entries: dict[Installed, bytes] = {}
-        """Each model as `/api/tags` lists it."""
+        """Cached row of `/api/tags` per model."""
         self.partials: dict[str, int] = {}
-        """Bytes kept of unfinished downloads, by digest."""
+        """Saved bytes of unfinished downloads, by digest."""
 
     def find(self, name: ModelName) -> Installed | None:
-        """Look a model up, in any spelling."""
-        return self.models.get(name.key)
+        """Find a model by its exact name, else ignoring case."""
+        variants = (model for model in self.models.values() if model.name.key == name.key)
+        return self.models.get(name.full) or next(variants, None)
 
     def spelled(self, name: ModelName) -> ModelName:
-        """Spell each part of a name as some installed model does, as Ollama's look-ups do."""
+        """Return the name with each part spelled as in an installed model, as Ollama does (`getExistingName`)."""
         parts = [name.host, name.namespace, name.model, name.tag]
         for installed in self.models.values():
             known = installed.name
@@ -55,20 +56,26 @@ class Library:
         return ModelName(*parts)
 
     def write(self, name: ModelName, manifest: Manifest, modified_at: float) -> None:
-        """Write a manifest over the one before, whose layers stay."""
-        self.models[name.key] = Installed(name, manifest, modified_at)
+        """Write a manifest; it replaces a model whose name differs only in case, whose layers stay."""
+        if before := self.find(name):
+            del self.models[before.name.full]
+        self.models[name.full] = Installed(name, manifest, modified_at)
+
+    def add_twin(self, name: ModelName, manifest: Manifest, modified_at: float) -> None:
+        """Write a manifest beside a model whose name differs only in case, as older servers did."""
+        self.models[name.full] = Installed(name, manifest, modified_at)
 
     def add(self, name: ModelName, manifest: Manifest, modified_at: float) -> bool:
-        """Write a manifest with all its blobs; tell whether layers of the one before became unused."""
-        before = self.models.get(name.key)
+        """Write a manifest with all its blobs; return whether layers of a replaced one became unused."""
+        before = self.find(name)
         self.write(name, manifest, modified_at)
         for layer in manifest.blobs:
             self.blobs.setdefault(layer.digest, Blob(size=layer.size))
         return before is not None and self._discard(layer.digest for layer in before.manifest.blobs)
 
     def remove(self, installed: Installed) -> None:
-        """Delete a model, and those of its blobs that no other one uses."""
-        del self.models[installed.name.key]
+        """Delete a model and its unshared blobs."""
+        del self.models[installed.name.full]
         self._discard(layer.digest for layer in installed.manifest.blobs)
 
     def _discard(self, digests: Iterable[str]) -> bool:

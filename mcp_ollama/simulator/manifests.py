@@ -1,4 +1,4 @@
-"""What a model is made of: layers, the config, and the manifest that names them."""
+"""Parts of a model: layers, the config, and the manifest that lists them."""
 
 import hashlib
 import json
@@ -10,17 +10,17 @@ from typing import Any, Self
 _DOCKER = "application/vnd.docker"
 _OLLAMA = "application/vnd.ollama.image."
 Tensor = tuple[str, str, Sequence[int]]
-"""A tensor's name, type and shape."""
+"""Name, type and shape of a tensor."""
 
 
 def sha256(data: bytes | str) -> str:
-    """Digest of bytes or text, in the `sha256:<hex>` form."""
+    """Return the digest of bytes or text as `sha256:<hex>`."""
     return "sha256:" + hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """What a weights file says about itself."""
+    """Metadata of a weights file."""
 
     family: str = "llama"
     families: Sequence[str] = ()
@@ -36,7 +36,7 @@ class Weights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One blob of a model; `parent` is the model it was taken from (Ollama's `from`)."""
+    """Blob of a model; `parent` is the model that it was taken from (Ollama's `from`)."""
 
     kind: str
     digest: str
@@ -47,12 +47,12 @@ class Layer:
 
     @classmethod
     def of_text(cls, kind: str, text: str) -> Self:
-        """Make a small layer that is its own text."""
+        """Build a small layer from its text."""
         return cls(kind=kind, digest=sha256(text), size=len(text.encode()), text=text)
 
     @property
     def descriptor(self) -> dict[str, object]:
-        """The layer's entry in a manifest."""
+        """Return the entry of the layer in a manifest."""
         media_type = f"{_DOCKER}.container.image.v1+json" if self.kind == "config" else _OLLAMA + self.kind
         entry: dict[str, object] = {"mediaType": media_type, "digest": self.digest, "size": self.size}
         return {**entry, "from": self.parent} if self.parent else entry
@@ -60,7 +60,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A model's manifest with the very bytes that its digest is taken from."""
+    """Manifest of a model, with the exact bytes that its digest is computed from."""
 
     layers: tuple[Layer, ...]
     config: Layer
@@ -68,7 +68,7 @@ class Manifest:
 
     @classmethod
     def build(cls, layers: Iterable[Layer], config: Mapping[str, Any], *, created: bool = False) -> Self:
-        """Write the manifest; one `created` on the server ends in a newline, a registry's does not."""
+        """Build the manifest; one `created` on the server ends in a newline, a registry's does not."""
         layers = tuple(layers)
         config_layer = Layer.of_text("config", compact(config) + "\n")
         document = {
@@ -81,50 +81,50 @@ class Manifest:
 
     @classmethod
     def empty(cls) -> Self:
-        """The manifest that Ollama makes of `{}`, as a captive portal may send it."""
+        """Build the manifest that Ollama reads from `{}`, as a captive portal may send it."""
         return cls((), Layer(kind="config", digest="", size=0, text="{}"), b"{}")
 
     def published(self) -> Self:
-        """The manifest as a push sends it."""
+        """Return the manifest as a push sends it."""
         return replace(self, body=self.body.rstrip(b"\n"))
 
     @cached_property
     def digest(self) -> str:
-        """The digest as `/api/tags` shows it: no prefix."""
+        """Digest as in `/api/tags`, without a prefix."""
         return sha256(self.body).removeprefix("sha256:")
 
     @property
     def blobs(self) -> tuple[Layer, ...]:
-        """Everything that a pull downloads, in its order."""
+        """All blobs of a pull, in its order."""
         return (*self.layers, self.config) if self.config.digest else self.layers
 
     @cached_property
     def size(self) -> int:
-        """Sum of all blobs."""
+        """Bytes of all blobs."""
         return sum(layer.size for layer in self.blobs)
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The config blob's content."""
+        """Content of the config blob."""
         return json.loads(self.config.text)
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
-        """The model's own parameters."""
+        """Parameters of the model."""
         return json.loads(self.text("params") or "{}")
 
     @cached_property
     def model(self) -> Layer | None:
-        """The layer with the weights; a stub for a remote model has none."""
+        """Layer with the weights; None for the stub of a remote model."""
         return next((layer for layer in self.layers if layer.weights), None)
 
     @property
     def is_safetensors(self) -> bool:
-        """Whether the weights come as many tensor blobs, pulled in another way."""
+        """Whether the weights are many tensor blobs, which Ollama pulls differently."""
         return any(layer.kind == "tensor" for layer in self.layers)
 
     def text(self, kind: str) -> str:
-        """The text of the layer of a kind, empty when there is none."""
+        """Return the text of the layer of a kind, empty when there is none."""
         return next((layer.text for layer in self.layers if layer.kind == kind), "")
 
 

@@ -1,4 +1,4 @@
-"""A pull, from the manifest to `success`."""
+"""Job of `POST /api/pull`, from the manifest to `success`."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _RESUMABLE = 64 * 1000 * 1000
 
 
 class Pull(Transfer):
-    """A pull of one model for one client."""
+    """One pull of a model for one client."""
 
     async def run(self) -> None:
         """Send all lines; the model is installed at the end.
@@ -79,14 +79,14 @@ class Pull(Transfer):
         if download.waiters == 1 and self.expects("size"):
             download.prepared = False
             await self.reach("size")
-            # Not in a `finally`: when the first client leaves here, the others wait for ever.
+            # Not in a `finally`: when the first client leaves here, the others wait forever.
             download.prepared = True
         try:
             while not download.prepared:
                 await download.next()
                 await self.line(status=f"pulling {layer.digest[7:19]}", digest=layer.digest)
         except asyncio.CancelledError:
-            # https://github.com/ollama/ollama/pull/17370: the real server calls a nil function and dies.
+            # https://github.com/ollama/ollama/pull/17370: the real server calls a nil function and crashes.
             self.simulator.crash("a second waiter left before the size of the blob was known")
             raise
 
@@ -112,7 +112,7 @@ class Pull(Transfer):
         try:
             while position < layer.size:
                 stop = await self._read(layer, position)
-                self.simulator.downloads.serve(layer.digest, stop - position)
+                self.simulator.downloads.count_served(layer.digest, stop - position)
                 start, position = position, stop
                 await self._tensor_lines(range(start, stop, _READ), self.before + stop)
         finally:

@@ -1,4 +1,4 @@
-"""A push, from the manifest to `success`."""
+"""Job of `POST /api/push`, from the manifest to `success`."""
 
 from mcp_ollama.simulator.faults import Operation
 from mcp_ollama.simulator.library import MODELS_PATH
@@ -8,7 +8,7 @@ from mcp_ollama.simulator.wire import Refusal
 
 
 class Push(Transfer):
-    """A push of one model for one client."""
+    """One push of a model for one client."""
 
     operation: Operation = "push"
 
@@ -50,6 +50,6 @@ class Push(Transfer):
             if position < layer.size:
                 await self.progress("pushing", layer, position)
                 await self.arrive(self.before + position)
-        # Unlike a pull, a push tells the end of each layer.
+        # Unlike a pull, a push reports the end of each layer.
         await self.progress("pushing", layer, layer.size)
         registry.blobs[layer.digest] = layer

@@ -1,4 +1,4 @@
-"""From a few keywords to a whole model with believable weights, layers and manifest."""
+"""Builds whole models (weights, layers, manifest) from a few keywords."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ _MULTIPLIERS = {"K": 10**3, "M": 10**6, "B": 10**9}
 
 
 class Recipe(TypedDict, total=False):
-    """What can be said about a model; everything has a default."""
+    """Keywords that describe a model; all have defaults."""
 
     layers: Sequence[Layer]
     """Further layers, or all of them when one has weights."""
@@ -27,7 +27,7 @@ class Recipe(TypedDict, total=False):
     context_length: int
     embedding_length: int
     capabilities: Sequence[str]
-    """As `/api/show` reports them; `/api/tags` misses what only the weights' own chat template tells."""
+    """As `/api/show` reports them; `/api/tags` misses those of the chat template inside the weights."""
     chat_template: str
     template: str
     system: str
@@ -37,12 +37,16 @@ class Recipe(TypedDict, total=False):
     shape: Mapping[str, Any]
     """Keys of the made-up `model_info`, without the family before them."""
     model_info: Mapping[str, Any]
-    """Replaces the made-up one; lists are shown only by `verbose`."""
+    """Replaces the generated one; lists are shown only by `verbose`."""
     tensors: Sequence[Tensor]
     remote_host: str
-    """Makes a stub without weights for a model that runs there."""
+    """Makes the model a stub without weights for a model that runs there."""
     remote_model: str
     requires: str
+    published: Mapping[str, Any]
+    """Keys of the config blob that differ from the weights' own metadata, such as a rounded `model_type`."""
+    lists_capabilities: bool
+    """False for a stub of an older server: its row in `/api/tags` has no capabilities, its details have them."""
     safetensors: bool
     tensor_count: int
     """Number of blobs of a safetensors model."""
@@ -55,7 +59,7 @@ def build_manifest(name: str, recipe: Recipe) -> Manifest:
 
 
 def text_layers(recipe: Mapping[str, Any]) -> Iterator[Layer]:
-    """Make the small layers in the order in which Ollama writes them."""
+    """Build the small layers in the order in which Ollama writes them."""
     for kind in ("template", "system", "license"):
         if text := recipe.get(kind):
             yield Layer.of_text(kind, text)
@@ -120,11 +124,13 @@ def _config(recipe: Recipe, layers: Sequence[Layer]) -> dict[str, Any]:
         config["requires"] = requires
     if host := recipe.get("remote_host"):
         config |= stub_of(weights, host, recipe.get("remote_model", ""))
-    return config
+        if not recipe.get("lists_capabilities", True):
+            config["unlisted_capabilities"] = True
+    return config | dict(recipe.get("published", {}))
 
 
 def config_of(weights: Weights, model_format: str = "gguf") -> dict[str, Any]:
-    """The config blob's content for a model with these weights."""
+    """Build the content of the config blob for a model with these weights."""
     return {
         "model_format": model_format,
         "model_family": weights.family,
@@ -137,7 +143,7 @@ def config_of(weights: Weights, model_format: str = "gguf") -> dict[str, Any]:
 
 
 def stub_of(weights: Weights, host: str, model: str) -> dict[str, Any]:
-    """What the config blob says of a model that runs elsewhere, and has no weights here."""
+    """Build the config fields of a remote model without weights here."""
     return {
         "model_format": "",
         "remote_host": host,

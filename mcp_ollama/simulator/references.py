@@ -1,4 +1,4 @@
-"""Model names as each endpoint reads them; they differ, and so do their refusals."""
+"""Model names as each endpoint parses them; rules and refusals differ."""
 
 from typing import Any, NamedTuple
 
@@ -8,15 +8,15 @@ from mcp_ollama.simulator.wire import Refusal
 
 
 class Reference(NamedTuple):
-    """A name, what was written, and whether the model shall run on ollama.com."""
+    """Name, the text of the request, and whether the model is to run on ollama.com."""
 
     name: ModelName
     text: str
     is_cloud: bool = False
 
 
-def written(request: dict[str, Any]) -> str:
-    """What the client wrote as `model`, or in the old days as `name`."""
+def requested_name(request: dict[str, Any]) -> str:
+    """Return the `model` of a request, or the older `name`."""
     return request.get("model") or request.get("name") or ""
 
 

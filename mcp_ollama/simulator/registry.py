@@ -1,4 +1,4 @@
-"""The model registry that the simulated server pulls from and pushes to."""
+"""Model registry that the simulated server pulls from and pushes to."""
 
 from collections import Counter
 from typing import Literal, Unpack
@@ -14,7 +14,7 @@ _LOOPBACK = ("localhost:", "127.0.0.1:")
 
 
 class Registry:
-    """Published models by namespace, model and tag; one registry stands behind every host name."""
+    """Published models by namespace, model and tag; every host name reaches this registry."""
 
     def __init__(self) -> None:
         self.manifests: dict[tuple[str, str, str], Manifest] = {}
@@ -27,7 +27,7 @@ class Registry:
         self.hub = Hub()
 
     def publish(self, name: str, **recipe: Unpack[Recipe]) -> Manifest:
-        """Put a model, or a new version of it, into the registry."""
+        """Publish a model, or a new version of it."""
         parsed = ModelName.parse(name)
         manifest = build_manifest(parsed.short, recipe)
         self.store(parsed, manifest)
@@ -53,17 +53,17 @@ class Registry:
         return self.manifests.get((namespace, model, self.hub.resolve_tag(f"{namespace}/{model}", tag) or tag))
 
     def store(self, name: ModelName, manifest: Manifest) -> None:
-        """Keep a manifest and its blobs."""
+        """Store a manifest and its blobs."""
         self.manifests[name.namespace, name.model, name.tag] = manifest
         self.blobs |= {layer.digest: layer for layer in manifest.blobs}
 
     def withdraw(self, name: str) -> None:
-        """Take a model out of the registry; its blobs stay."""
+        """Remove a model from the registry; its blobs stay."""
         parsed = ModelName.parse(name)
         del self.manifests[parsed.namespace, parsed.model, parsed.tag]
 
     def fetch(self, name: ModelName, *, insecure: bool) -> Manifest:
-        """Answer the manifest request of a pull.
+        """Return the manifest for a pull.
 
         Raises:
             Refusal: No such host or model, or http was needed and not allowed.
@@ -79,7 +79,7 @@ class Registry:
         return manifest
 
     def open_upload(self, name: ModelName, digest: str, *, insecure: bool) -> None:
-        """Answer the first request of a push.
+        """Check the first request of a push.
 
         Raises:
             Refusal: No such host, or http was needed and not allowed.

@@ -1,4 +1,4 @@
-"""The models in memory: one runner per weights blob, with a time to leave."""
+"""Loaded models: one runner per weights blob, with an expiry."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _BYTES_PER_TOKEN = 131_072
 
 @dataclass(slots=True)
 class Runner:
-    """A loaded model, listed under the name that loaded it."""
+    """Loaded model, listed under the name that loaded it."""
 
     model: Installed
     context_length: int
@@ -27,23 +27,23 @@ class Runner:
 
 
 class Runners:
-    """All runners of a server, by the digest of their weights."""
+    """Runners of a server, by the digest of their weights."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._runners: dict[str, Runner] = {}
         self.load_seconds = 0.0
-        """How long a load takes."""
+        """Seconds that a load takes."""
         self.default_context = 4096
         self.vram_share = 1.0
         self.memory: dict[tuple[str, int], int] = {}
         """Known sizes in memory, by weights digest and context length."""
 
     async def load(self, model: Installed, keep_alive: float | None, context_length: int | None) -> None:
-        """Load a model, or keep it longer; another context length loads it anew."""
+        """Load a model or extend its expiry; another context length reloads it."""
         key = _key(model)
         context = context_length or self._context(model)
-        while (runner := self._runners.get(key)) and runner.loading:  # noqa: ASYNC110 - a cancel removes it untold
+        while (runner := self._runners.get(key)) and runner.loading:  # noqa: ASYNC110 - a cancelled load removes the runner without an event
             await asyncio.sleep(0.005)
         if runner is None or runner.context_length != context:
             runner = await self._start(key, model, context)
@@ -61,14 +61,14 @@ class Runners:
         return runner
 
     def put(self, model: Installed, keep_alive: float, context_length: int | None) -> None:
-        """Have a model loaded from the start."""
+        """Add a loaded model at once."""
         runner = self._runner(_key(model), model, context_length or self._context(model))
         runner.keep_alive, runner.loading = keep_alive, False
         runner.expires_at = self._clock() + keep_alive
         self._runners[_key(model)] = runner
 
     def unload(self, model: Installed) -> None:
-        """Unload whatever runs the model's weights; one that is still loading is left alone."""
+        """Unload the runner of the model's weights, unless it is still loading."""
         runner = self._runners.get(_key(model))
         if runner and not runner.loading:
             del self._runners[_key(model)]
@@ -83,11 +83,11 @@ class Runners:
         return min(self.default_context, weights.context_length if weights else self.default_context)
 
     def clear(self) -> None:
-        """Unload everything, as the end of the server does."""
+        """Unload all models, as a shutdown does."""
         self._runners.clear()
 
     def listed(self) -> dict[str, Any]:
-        """The answer of `/api/ps`: what is ready and not expired, the last to leave first."""
+        """Build the answer of `/api/ps`: ready and unexpired runners, latest expiry first."""
         now = self._clock()
         self._runners = {key: run for key, run in self._runners.items() if run.loading or run.expires_at > now}
         ready = [runner for runner in self._runners.values() if not runner.loading]
@@ -106,7 +106,7 @@ def _entry(runner: Runner) -> dict[str, Any]:
         "model": name,
         "size": runner.size,
         "digest": runner.model.manifest.digest,
-        # Only the list of installed models tells a parent.
+        # Only /api/tags reports a parent.
         "details": details(runner.model.manifest) | {"parent_model": ""},
         "expires_at": timestamp(runner.expires_at),
         "size_vram": runner.size_vram,

@@ -1,21 +1,21 @@
-"""What the models of a simulator say, in place of generating anything."""
+"""Scripted replies of the models, since nothing is generated."""
 
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_UNTOLD = "This stand-in for Ollama generates no text: it has not been told what to say."
+_NO_REPLY = "The simulator does not generate text, and its script has no reply left."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One answer of a model; each word, and each white space before it, counts as a token.
+    """Reply of a model; each word with the white space before it is a token.
 
     Args:
-        text: What it says.
-        thinking: What it thinks before, when it can and is not told to leave it.
-        calls: The tools that it calls, by name, with their arguments.
+        text: The reply.
+        thinking: Its thinking, for a model that thinks and a request that allows it.
+        calls: Tool calls, as arguments by name of the tool.
     """
 
     text: str = ""
@@ -24,19 +24,19 @@ class Reply:
 
 
 class Script:
-    """The replies still to come, each said once, in this order, by whatever model is asked."""
+    """Queue of replies, each used once, in order, by any model."""
 
     def __init__(self) -> None:
         self._replies: deque[Reply] = deque()
 
     def say(self, text: str, *, thinking: str = "") -> None:
-        """Have the next model that is asked say something."""
+        """Queue a text reply."""
         self._replies.append(Reply(text=text, thinking=thinking))
 
     def call(self, tool: str, **arguments: Any) -> None:
-        """Have the next model that is asked call a tool."""
+        """Queue a tool call."""
         self._replies.append(Reply(calls={tool: arguments}))
 
     def next(self) -> Reply:
-        """Take the next reply; when all is said, one that says so."""
-        return self._replies.popleft() if self._replies else Reply(text=_UNTOLD)
+        """Return the next reply; when the queue is empty, one that states that."""
+        return self._replies.popleft() if self._replies else Reply(text=_NO_REPLY)

@@ -1,4 +1,4 @@
-"""A simulator on a real socket, in a thread of its own."""
+"""Simulator served on a real socket, in its own thread."""
 
 import asyncio
 import socket
@@ -17,7 +17,7 @@ from mcp_ollama.simulator.simulator import Simulator
 _PATIENCE = 10.0
 _ADDRESS = "127.0.0.1"
 _TURNS_TO_ACCEPT = 4
-"""Of the event loop, after which a connection that came just before the end is among those that can be cut."""
+"""Turns of the event loop after which a connection accepted just before shutdown is registered and can be closed."""
 _CONFIG: Mapping[str, Any] = {
     "http": "h11",
     "ws": "none",
@@ -30,7 +30,7 @@ _CONFIG: Mapping[str, Any] = {
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn in a thread, and without its waits: it ends at once, and cuts what is open."""
+    """Uvicorn in a thread, with an immediate shutdown that closes open connections."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
         super().__init__(config)
@@ -48,12 +48,12 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
         for listener in (one for server in self.servers for one in server.sockets):
-            # CPython 3.11 loses a connection that it accepts while it closes the server. Windows knows no readers.
+            # CPython 3.11 loses a connection that it accepts while it closes the server. Windows has no add_reader.
             with suppress(NotImplementedError):
                 asyncio.get_running_loop().remove_reader(listener)
         for _ in range(_TURNS_TO_ACCEPT):
             await asyncio.sleep(0)
-        # Who sees a connection cut finds that nobody listens any more.
+        # The listener closes first, so that a client whose connection was closed cannot reconnect.
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):
@@ -62,24 +62,24 @@ class _Server(uvicorn.Server):
             await asyncio.wait(self.server_state.tasks, timeout=_PATIENCE)
 
     def end(self) -> None:
-        """Begin to end, from whatever thread."""
-        # The loop is closed when the server has ended before.
+        """Start the shutdown, from any thread."""
+        # The loop is already closed after an earlier shutdown.
         with suppress(RuntimeError):
             self._loop.result().call_soon_threadsafe(self._end.set)
 
     def join(self) -> None:
-        """Wait for the end."""
+        """Wait until the server has stopped."""
         self._thread.join(_PATIENCE)
 
     def cut(self, scope: Scope) -> None:
-        """Close the connection of a request after what was sent already."""
+        """Close the connection of a request after flushing what was sent."""
         for connection in list(self.server_state.connections):
             if connection.transport.get_extra_info("peername") == scope["client"]:
                 connection.transport.close()
 
 
 class RunningSimulator:
-    """A simulator that is being served; it can be stopped, and started again on the same port."""
+    """Simulator being served; it can be stopped and restarted on the same port."""
 
     def __init__(self, simulator: Simulator, port: int = 0) -> None:
         self.simulator = simulator
@@ -88,16 +88,16 @@ class RunningSimulator:
 
     @property
     def base_url(self) -> str:
-        """The address that clients use."""
+        """Address for clients."""
         return f"http://{_ADDRESS}:{self._port}"
 
     @property
     def open_connections(self) -> int:
-        """Number of connections, idle ones too."""
+        """Number of connections, including idle ones."""
         return len(self._server.server_state.connections)
 
     def start(self) -> None:
-        """Listen again, on the port of before.
+        """Start again on the same port.
 
         Raises:
             TimeoutError: It does not start in time.
@@ -106,7 +106,7 @@ class RunningSimulator:
         self._server = self._launch()
 
     def stop(self, *, keep: float = 1.0) -> None:
-        """End as a process does on SIGTERM: streams break off, what was downloaded stays on the disk.
+        """Stop as a process does on SIGTERM: streams break, downloaded bytes stay on the disk.
 
         Args:
             keep: The part of unfinished downloads that the disk still has afterwards.
@@ -119,7 +119,7 @@ class RunningSimulator:
         self.simulator.runners.clear()
 
     def _launch(self) -> _Server:
-        # Found anew, the socket knows its protocol: else asyncio sets no TCP_NODELAY, and answers wait 40 ms.
+        # Rebuilt from its descriptor, the socket knows its protocol; else asyncio skips TCP_NODELAY (+40 ms).
         listener = socket.socket(fileno=socket.create_server((_ADDRESS, self._port)).detach())
         self._port = listener.getsockname()[1]
         self.simulator.die = self._die
@@ -133,12 +133,12 @@ class RunningSimulator:
 
 
 def _ignore(_reason: str) -> None:
-    """A server that ends already does not die again."""
+    """A server in shutdown cannot crash again."""
 
 
 @contextmanager
 def serve(simulator: Simulator, *, port: int = 0) -> Generator[RunningSimulator]:
-    """Serve a simulator on loopback, on a free port unless told otherwise."""
+    """Serve a simulator on loopback; port 0 picks a free port."""
     running = RunningSimulator(simulator, port)
     try:
         yield running

@@ -1,4 +1,4 @@
-"""The state of one Ollama server, and the knobs that tests and the demo turn."""
+"""State of one simulated Ollama server, and the controls of tests and the demo."""
 
 import asyncio
 import threading
@@ -22,12 +22,12 @@ from mcp_ollama.simulator.script import Script
 
 
 class Simulator:
-    """One Ollama server with the registry behind it; give it to `serve`.
+    """Simulated Ollama server with its registry, to be passed to `serve`.
 
     Args:
-        version: What `/api/version` tells.
+        version: Version that `/api/version` reports.
         rate: Bytes per second of a download, at the real pace of 60 ms per progress line; None is very fast.
-        tick: Seconds between two progress lines; a short one plays the same lines faster.
+        tick: Seconds between two progress lines; a short one sends the same lines faster.
         pause: Seconds of silence while the manifest is fetched, and again while digests are verified.
     """
 
@@ -50,12 +50,12 @@ class Simulator:
         self.script = Script()
         self.requests: list[Recorded] = []
         self.in_flight: Counter[str] = Counter()
-        """Requests being answered, by path."""
+        """Requests in flight, by path."""
         self.crashed = ""
-        """Why the server died, when it did."""
+        """Reason of a crash, None before one."""
         self.cloud_disabled = False
         self.account: Mapping[str, Any] | None = None
-        """Who is signed in at ollama.com, as `/api/me` tells."""
+        """Account that is signed in at ollama.com (`/api/me`)."""
         self.recommendations: list[Mapping[str, Any]] = []
         self.canned: dict[str, Response] = {}
         self.delays: dict[str, float] = {}
@@ -64,19 +64,19 @@ class Simulator:
         self._changed = threading.Condition()
 
     def now(self) -> float:
-        """The server's clock, in seconds since 1970."""
+        """Return the server's clock, in seconds since 1970."""
         return time.time() + self._ahead
 
     def advance(self, seconds: float) -> None:
-        """Put the server's clock forward, so that loaded models expire."""
+        """Advance the server's clock, so that loaded models expire."""
         self._ahead += seconds
 
     async def rest(self) -> None:
-        """Be silent for the configured pause."""
+        """Wait for the configured pause."""
         await asyncio.sleep(self.pause)
 
     def install(self, name: str, *, modified_at: float | None = None, **recipe: Unpack[Recipe]) -> Installed:
-        """Publish a model and have it installed."""
+        """Publish a model and install it."""
         manifest = self.registry.publish(name, **recipe)
         return self._add(ModelName.parse(name), manifest, modified_at)
 
@@ -84,20 +84,33 @@ class Simulator:
         """Install a model a second time under another name."""
         return self._add(ModelName.parse(destination), self.model(source).manifest, modified_at)
 
+    def add_case_twin(self, source: str, twin: str, *, modified_at: float | None = None) -> Installed:
+        """Install a model a second time, under a name that differs only in case."""
+        when = self.now() if modified_at is None else modified_at
+        self.library.add_twin(ModelName.parse(twin), self.model(source).manifest, when)
+        return self.model(twin)
+
     def _add(self, name: ModelName, manifest: Manifest, modified_at: float | None) -> Installed:
         self.library.add(name, manifest, self.now() if modified_at is None else modified_at)
-        return self.library.models[name.key]
+        return self.model(name.full)
 
     def model(self, name: str) -> Installed:
-        """The installed model of that name; a KeyError when there is none."""
-        return self.library.models[ModelName.parse(name).key]
+        """Return an installed model.
+
+        Raises:
+            KeyError: It is not installed.
+        """
+        found = self.library.find(ModelName.parse(name))
+        if found is None:
+            raise KeyError(name)
+        return found
 
     def is_installed(self, name: str) -> bool:
-        """Whether there is such a model on the server."""
-        return ModelName.parse(name).key in self.library.models
+        """Return whether a model is installed."""
+        return self.library.find(ModelName.parse(name)) is not None
 
     def load(self, name: str, *, keep_alive: float = DEFAULT_KEEP_ALIVE, context_length: int | None = None) -> None:
-        """Have a model in memory."""
+        """Load a model at once."""
         self.runners.put(self.model(name), keep_alive, context_length)
 
     def respond(
@@ -109,33 +122,33 @@ class Simulator:
         content_type: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Answer a path in another way than Ollama would, until `restore`; `*` is every path."""
+        """Replace the answer of a path until `restore`; `*` is every path."""
         typed = {"content-type": content_type} if content_type else {}
         self.canned[path] = Response(body, status, {**typed, **(headers or {})})
 
     def lack(self, path: str) -> None:
-        """Be an older server that does not know a path."""
+        """Remove a path, as on an older server."""
         self.respond(path, status=404, body="404 page not found", content_type="text/plain")
 
     def restore(self, path: str) -> None:
-        """Answer a path truly again."""
+        """Restore the real answer of a path."""
         del self.canned[path]
 
     def delay(self, path: str, seconds: float) -> None:
-        """Answer a path only after some seconds."""
+        """Delay the answers of a path by seconds."""
         self.delays[path] = seconds
 
     def asked(self, path: str, method: str = "") -> list[Recorded]:
-        """The requests for a path so far."""
+        """Return the requests for a path so far."""
         return [seen for seen in self.requests if seen.path == path and method in ("", seen.method)]
 
     def notify(self) -> None:
-        """Wake those who wait for something to happen."""
+        """Wake the waiters of `wait_until`."""
         with self._changed:
             self._changed.notify_all()
 
     def wait_until(self, predicate: Callable[[], bool], timeout: float = 5.0) -> None:
-        """Wait, in another thread than the server's, until something is so.
+        """Wait in another thread until a predicate is true.
 
         Raises:
             TimeoutError: It is not so in time.
@@ -145,17 +158,17 @@ class Simulator:
             if time.monotonic() >= deadline:
                 raise TimeoutError("the simulator did not get there")
             with self._changed:
-                # Looked at now and then, too: not everything that a predicate may ask for is told.
+                # Polled as well: not every state that a predicate can read is followed by `notify`.
                 self._changed.wait(0.02)
 
     async def until(self, predicate: Callable[[], bool], timeout: float = 5.0) -> None:  # noqa: ASYNC109
-        """Wait as `wait_until` does, without holding up the caller's event loop."""
+        """Wait as `wait_until` does, without blocking the event loop."""
         await asyncio.to_thread(self.wait_until, predicate, timeout)
 
     def crash(self, reason: str) -> None:
-        """Die as a crashing process does: every connection is cut, nothing listens any more."""
+        """Crash: every connection is closed and the port no longer listens."""
         self.die(reason)
 
 
 def _survive(_reason: str) -> None:
-    """What a simulator that is not served does when it should die."""
+    """Raise, since a simulator that is not served cannot crash."""

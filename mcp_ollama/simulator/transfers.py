@@ -1,4 +1,4 @@
-"""Pulls and pushes: the lines they send, and the faults they meet on the way."""
+"""Lines and faults shared by pulls and pushes."""
 
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.simulator.downloads import Download
@@ -9,12 +9,12 @@ from mcp_ollama.simulator.simulator import Simulator
 from mcp_ollama.simulator.wire import Cut, Refusal
 
 
-class Done(Exception):  # noqa: N818 - not a defect of ours: a fault has ended the stream
-    """The stream is over before its time."""
+class Done(Exception):  # noqa: N818 - not an error: a fault has ended the stream
+    """Premature end of the stream."""
 
 
 class Transfer:
-    """What pulls and pushes share."""
+    """Base of pulls and pushes."""
 
     operation: Operation = "pull"
 
@@ -25,48 +25,48 @@ class Transfer:
         self.insecure = insecure
         self.total = 0
         self.before: int = 0
-        """Bytes of the layers that are done."""
+        """Bytes of the finished layers."""
         self.digest = ""
         self.download: Download | None = None
         self._ahead = simulator.faults.ahead(name, self.operation)
         self._line: dict[str, object] = {}
 
     async def line(self, **fields: object) -> None:
-        """Send a line, and remember it for those who repeat it."""
+        """Send a line, and store it for faults that repeat it."""
         self._line = fields
         await self.stream.line(**fields)
         self.simulator.notify()
 
     async def progress(self, verb: str, layer: Layer, completed: int) -> None:
-        """Send a progress line; nothing is left out but zeros, as Go does."""
+        """Send a progress line; zeros are omitted, as in Go."""
         counts = {key: count for key, count in (("total", layer.size), ("completed", completed)) if count}
         await self.line(status=f"{verb} {layer.digest[7:19]}", digest=layer.digest, **counts)
 
     async def reach(self, point: Point) -> None:
-        """Meet the faults at a named point."""
+        """Run the faults of a named point."""
         for armed in [armed for armed in self._ahead if armed.fault.at == point]:
             self._ahead.remove(armed)
             await self.strike(armed)
 
     async def arrive(self, completed: int) -> None:
-        """Meet the faults that lie within so many bytes."""
+        """Run the faults within the given number of bytes."""
         for point in sorted(self._fractions()):
             if int(point * self.total) <= completed:
                 await self.reach(point)
 
     def limit(self) -> int | None:
-        """The byte beyond which the transfer must not go before its next fault."""
+        """Return the byte at which the next fault stops the transfer."""
         return min((int(point * self.total) for point in self._fractions()), default=None)
 
     def _fractions(self) -> set[float]:
         return {armed.fault.at for armed in self._ahead if not isinstance(armed.fault.at, str)}
 
     def expects(self, point: Point) -> bool:
-        """Whether a fault waits at a point."""
+        """Return whether a fault is set at a point."""
         return any(armed.fault.at == point for armed in self._ahead)
 
     async def strike(self, armed: Armed) -> None:
-        """Let a fault happen."""
+        """Run a fault."""
         armed.happen()
         match armed.fault:
             case Fail(text=text, status=status, keep=keep):
@@ -109,7 +109,7 @@ class Transfer:
 
 
 async def meet_faults(simulator: Simulator, name: ModelName, stream: Stream, operation: Operation) -> None:
-    """Meet all faults of an operation that has no course of its own."""
+    """Run all faults of an operation without stages."""
     scene = Transfer(simulator, name, stream)
     for armed in simulator.faults.ahead(name, operation):
         await scene.strike(armed)

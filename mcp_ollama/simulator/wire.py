@@ -1,4 +1,4 @@
-"""How a Go server reads and writes JSON, times and durations."""
+"""JSON, times and durations as a Go server reads and writes them."""
 
 import json
 import re
@@ -12,15 +12,15 @@ _KINDS: Mapping[type, str] = {bool: "bool", int: "number", float: "number", str:
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PIECE = re.compile(r"(\d+\.?\d*|\.\d+)([a-zµ]*)")
 FOREVER = (2**63 - 1) / 1e9
-"""Seconds in Go's longest duration, 292 years: how Ollama writes `forever`."""
+"""Seconds in Go's longest duration, 292 years, which Ollama writes for `forever`."""
 
 _TEXTS = {"model", "name", "prompt", "from", "template", "system", "quantize"}
 _FLAGS = {"stream", "insecure", "verbose"}
 _COPY_TEXTS = {"source", "destination"}
 
 
-class Refusal(Exception):  # noqa: N818 - not a defect of ours: what the server answers
-    """The server says no: an error answer, or an error line in a stream that has begun."""
+class Refusal(Exception):  # noqa: N818 - not an error: it is the answer of the server
+    """Refusal by the server: an error response, or an error line in a running stream."""
 
     def __init__(self, text: str, status: int = 500, **fields: object) -> None:
         super().__init__(text)
@@ -28,8 +28,8 @@ class Refusal(Exception):  # noqa: N818 - not a defect of ours: what the server 
         self.document: dict[str, object] = {"error": text, **fields}
 
 
-class Cut(Exception):  # noqa: N818 - not a defect of ours: the connection ends here
-    """The connection ends here, in the middle of the answer."""
+class Cut(Exception):  # noqa: N818 - not an error: the connection ends here
+    """Connection closed in the middle of the response."""
 
 
 def encode(document: object) -> bytes:
@@ -78,7 +78,7 @@ def decode(raw: bytes, struct: str) -> dict[str, Any]:
 
 
 def json_or_text(raw: bytes) -> object:
-    """Read a body for the record: as JSON when it is that."""
+    """Read a body for the record, as JSON where possible."""
     try:
         return json.loads(raw or b"null")
     except ValueError:

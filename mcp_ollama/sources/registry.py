@@ -1,4 +1,4 @@
-"""The model registry, as far as one asks it before or instead of a pull: its manifests."""
+"""Client of model registries: manifests, without credentials."""
 
 import hashlib
 from collections.abc import Collection, Mapping
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 import anyio
-from pydantic import ValidationError
 
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.connection import check_encoding, new_client, read_within
+from mcp_ollama.ollama.decoding import decode
+from mcp_ollama.ollama.error_messages import check_name
 from mcp_ollama.ollama.errors import (
     ModelNotFoundError,
     OllamaConnectionError,
@@ -20,7 +21,8 @@ from mcp_ollama.ollama.errors import (
     OllamaTimeoutError,
 )
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.ollama.schemas import Manifest
+from mcp_ollama.ollama.sanitizing import sanitize
+from mcp_ollama.ollama.schemas import ErrorText, Manifest, OllamaResponse
 
 if TYPE_CHECKING:
     import httpx
@@ -29,19 +31,35 @@ ACCEPT = "application/vnd.docker.distribution.manifest.v2+json"
 MAX_CONNECTIONS = 8
 MAX_MANIFEST_BYTES = 4_000_000
 MAX_LOOKUPS = 64
-"""Blobs of one manifest; safetensors models have thousands."""
+"""Blobs of one manifest that are looked up; safetensors models have thousands."""
+MAX_ERROR_BYTES = 64_000
+MAX_REASON = 250
+"""Characters of a registry's own sentence."""
+WELL_KNOWN_HOSTS = ("registry.ollama.ai", "ollama.com", "hf.co", "huggingface.co")
+"""Registries that models may come from and go to by default; all of them speak https."""
 _MAX_HOPS = 3
-_SERVER_MAY_REACH_IT = "The Ollama server may reach it all the same: pull_model tells."
-_NOT_FOR_US = "It is private, gated or misspelt; the Ollama server may have a key for it: pull_model tells."
+_SERVER_MAY_REACH_IT = "The Ollama server may still reach it: try pull_model."
+_MAY_BE_PRIVATE = "It is private, gated or misspelt; the Ollama server may have a key for it: try pull_model."
+_GATED = (
+    "If it is gated, accept its terms on Hugging Face, add the Ollama server's public key to that account "
+    "(https://huggingface.co/docs/hub/ollama) and pull it as huggingface.co/USER/REPOSITORY:TAG."
+)
+_OTHER_TAG = "Choose another tag: search_models lists the quantizations of a repository that can be pulled."
+_HUB = ("hf.co", "huggingface.co")
 _THIS_MACHINE = ("localhost", "127.0.0.1")
 
 
+class _Refusal(OllamaResponse):
+    error: ErrorText = ""
+    errors: list[ErrorText] | None = None
+
+
 class Registry:
-    """A client of the registries that models come from; it carries no credential to any of them.
+    """Client of the registries that models come from; it sends no credentials.
 
     Args:
-        hosts: The hosts it may talk to; a redirect to another one is not followed.
-        addresses: Base URLs that stand for a host, for a registry under another address.
+        hosts: Allowed hosts; a redirect to another host is not followed.
+        addresses: Base URLs by host, for a registry on plain http or at another address.
         timeout: Seconds for one manifest.
     """
 
@@ -55,27 +73,33 @@ class Registry:
         self._slots = anyio.Semaphore(MAX_CONNECTIONS)
 
     async def aclose(self) -> None:
-        """Drop all connections."""
+        """Close all connections."""
         http, self._http = self._http, None
         if http is not None:
             await http.aclose()
 
+    def base_url(self, host: str, *, insecure: bool = False) -> str:
+        """Return the base URL of a host, which `addresses` may have replaced."""
+        return self._addresses.get(host, f"{'http' if insecure else 'https'}://{host}")
+
     async def get_manifest(self, name: ModelName, *, insecure: bool = False) -> Manifest:
-        """Fetch a manifest; its `digest` is the SHA-256 of the very bytes, as 64 hex digits.
+        """Fetch a manifest (`GET /v2/<namespace>/<model>/manifests/<tag>`).
+
+        Its `digest` is the SHA-256 of its bytes, as 64 hex digits.
 
         Args:
             name: The model.
-            insecure: Speak plain http.
+            insecure: Use plain http.
 
         Raises:
             ModelNotFoundError: The registry has no such model.
-            OllamaError: It cannot be had from an allowed host, in time and within 4 MB, or is no manifest.
+            OllamaError: The host is not allowed or not reachable, the response is late or larger than 4 MB, or is not a
+                valid manifest.
         """
         host = name.host.lower()
         if host not in self._hosts:
             raise OllamaError(f"The registry {name.host} is not among the allowed ones.")
-        base = self._addresses.get(host, f"{'http' if insecure else 'https'}://{host}")
-        url = f"{base}/v2/{name.namespace}/{name.model}/manifests/{name.tag}"
+        url = f"{self.base_url(host, insecure=insecure)}/v2/{name.namespace}/{name.model}/manifests/{name.tag}"
         try:
             with anyio.fail_after(self._timeout):
                 content = await self._get(url, name)
@@ -83,10 +107,12 @@ class Registry:
             problem = f"The registry {name.host} did not answer within {self._timeout:g} s."
             raise OllamaTimeoutError(problem, _SERVER_MAY_REACH_IT) from error
         try:
-            manifest = Manifest.model_validate_json(content)
-        except ValidationError as error:
-            problem = f"What the registry {name.host} gave for {name} is no manifest."
-            raise OllamaResponseError(problem, f"A log-in page may stand in the way. {_SERVER_MAY_REACH_IT}") from error
+            manifest = decode(Manifest, content)
+        except ValueError as error:
+            problem = f"The registry {name.host} returned an invalid manifest for {name}."
+            raise OllamaResponseError(
+                problem, f"A proxy, filter or log-in page may have answered instead. {_SERVER_MAY_REACH_IT}"
+            ) from error
         return manifest.model_copy(update={"digest": hashlib.sha256(content).hexdigest()})
 
     async def _get(self, url: str, name: ModelName) -> bytes:
@@ -100,19 +126,18 @@ class Registry:
                         return await _read(response, name)
                     url = self._next_hop(url, response.headers.get("location", ""))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            problem = f"The registry {name.host} cannot be reached from here."
-            raise OllamaConnectionError(problem, _SERVER_MAY_REACH_IT) from error
-        raise OllamaResponseError(f"The registry {name.host} sends us round in circles.")
+            raise _unreachable(url, name.host) from error
+        raise OllamaResponseError(f"The registry {name.host} redirects in a loop.")
 
     def _next_hop(self, url: str, location: str) -> str:
         here = urlsplit(url)
         try:
             there = urlsplit(urljoin(url, location))
         except ValueError as error:
-            raise OllamaResponseError(f"The registry {here.netloc} sends us to what is no address.") from error
-        # From https to http is elsewhere, too.
+            raise OllamaResponseError(f"The registry {here.netloc} redirects to an invalid URL.") from error
+        # From https to http is another origin.
         if there[:2] != here[:2] and not (there.scheme == "https" and there.netloc in self._hosts):
-            raise OllamaError(f"The registry {here.netloc} sends us to a host that is not allowed.")
+            raise OllamaError(f"The registry {here.netloc} redirects to a host that is not allowed.")
         return there.geturl()
 
     def _connected(self) -> "httpx.AsyncClient":
@@ -123,45 +148,72 @@ class Registry:
                 headers={"User-Agent": "mcp-ollama-manager"},
                 # The limit is on the whole; and a proxy is for other machines.
                 timeout=None,
-                # Loading the certificates takes 20 ms; plain http to all of them never needs them.
+                # Loading the certificates takes 20 ms, and plain http needs none.
                 verify=not all(self._addresses.get(host, "").startswith("http:") for host in self._hosts),
                 mounts={f"all://{host}": None for host in _THIS_MACHINE},
-                # Requests wait for a slot instead, see Connection.
+                # Requests queue for a slot instead, see Connection.
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=MAX_CONNECTIONS),
             )
         return self._http
 
 
 async def present_blobs(ollama: OllamaClient, manifest: Manifest) -> set[str] | None:
-    """Ask which blobs of a manifest an Ollama server has already; None when they are too many, or it does not tell."""
+    """Return the blobs of a manifest that an Ollama server has; None when they are too many or a look-up fails."""
     if len(manifest.blobs) > MAX_LOOKUPS:
         return None
-    told: dict[str, bool] = {}
+    found: dict[str, bool] = {}
 
     async def ask(digest: str) -> None:
         with suppress(OllamaError):
-            told[digest] = await ollama.has_blob(digest)
+            found[digest] = await ollama.has_blob(digest)
 
     async with anyio.create_task_group() as group:
         for digest in manifest.blobs:
             group.start_soon(ask, digest)
-    return {digest for digest in told if told[digest]} if len(told) == len(manifest.blobs) else None
+    return {digest for digest in found if found[digest]} if len(found) == len(manifest.blobs) else None
+
+
+def _unreachable(url: str, host: str) -> OllamaConnectionError:
+    hint = ""
+    if url.startswith("https:") and host.lower() not in WELL_KNOWN_HOSTS:
+        hint = f"If it uses plain http, name it in MCP_OLLAMA_REGISTRIES as http://{host}. "
+    return OllamaConnectionError(f"The registry {host} cannot be reached from here.", f"{hint}{_SERVER_MAY_REACH_IT}")
 
 
 async def _read(response: "httpx.Response", name: ModelName) -> bytes:
-    if response.status_code == 404:
-        raise ModelNotFoundError(
-            f"The registry {name.host} has no {name}.",
-            "Check the name and the tag at https://ollama.com/library (or the repository on hf.co).",
-            model=name.short,
-        )
     if response.status_code != 200:
-        status = response.status_code
-        next_step = _NOT_FOR_US if status in (401, 403) else "Call again in a few minutes."
-        raise OllamaStatusError(
-            f"The registry {name.host} answered {status} for {name}.", next_step, status_code=status
-        )
+        raise await _status_error(response, name)
     content = await read_within(response, MAX_MANIFEST_BYTES)
     if content is None:
         raise OllamaResponseError(f"The manifest of {name} is larger than {MAX_MANIFEST_BYTES:,} bytes.")
     return content
+
+
+async def _status_error(response: "httpx.Response", name: ModelName) -> OllamaStatusError:
+    status = response.status_code
+    content = await read_within(response, MAX_ERROR_BYTES) or b""
+    problem = f"The registry {name.host} answered {status} for {name}."
+    if status == 404:
+        return ModelNotFoundError(f"The registry {name.host} has no {name}.", check_name(name.short), model=name.short)
+    if status < 500 and content.lstrip().startswith(b"<"):
+        # Registries answer in JSON; Hugging Face's pages of errors have this status, too.
+        next_step = f"A web page came instead of JSON: a proxy or filter may block it. {_SERVER_MAY_REACH_IT}"
+    elif status in (401, 403):
+        next_step = f"{_MAY_BE_PRIVATE} {_GATED}" if name.host.lower() in _HUB else _MAY_BE_PRIVATE
+    elif status == 400 and (reason := sanitize(_reason(content), MAX_REASON).rstrip(".")):
+        problem = f"The registry {name.host} refuses {name}: {reason}."
+        next_step = _OTHER_TAG if name.host.lower() in _HUB else check_name(name.short)
+    elif status == 412:
+        next_step = "Update Ollama: the model needs a newer version."
+    else:
+        next_step = "Call again in a few minutes."
+    return OllamaStatusError(problem, next_step, status_code=status)
+
+
+def _reason(content: bytes) -> str:
+    """Read the reason of a refusal, in the form of Hugging Face or of a Docker registry."""
+    try:
+        refusal = decode(_Refusal, content)
+    except ValueError:
+        return ""
+    return refusal.error or next(iter(refusal.errors or []), "")

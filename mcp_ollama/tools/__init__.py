@@ -1,11 +1,12 @@
 """The tools, in the order in which hosts list them."""
 
-from mcp_ollama.tools import cleanup, create, dashboard, delete, health, installed, planning, running, transfers
+from mcp_ollama.tools import cleanup, create, dashboard, delete, health, installed, planning, running, search, transfers
 from mcp_ollama.tools.spec import ToolSpec
 
 ALL: tuple[ToolSpec, ...] = (
     *installed.TOOLS,
     *planning.TOOLS,
+    *search.TOOLS,
     *transfers.TOOLS,
     *running.TOOLS,
     *create.TOOLS,

@@ -1,10 +1,37 @@
 """Arguments that several tools have."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from mcp_ollama.models.sizes import parse_size
 
 Model = Annotated[str, Field(description="Model name, such as llama3.2:3b; without a tag it means latest.")]
 Confirm = Annotated[
     str, Field(description="Confirmation token from the previous call, after the user agreed; omit otherwise.")
 ]
+
+
+def _plain_word(value: object) -> object:
+    """Return a word in lower case; None for a blank one, which models send for what they leave out."""
+    return (value.strip().lower() or None) if isinstance(value, str) else value
+
+
+def _parse_memory_size(value: object) -> int | None:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if not isinstance(value, str | int | float):
+        raise ValueError('should be a size, such as "8 GB"')  # noqa: TRY004 - pydantic expects a ValueError
+    size = parse_size(value, binary=True)
+    if not size:
+        raise ValueError('should be more than nothing, such as "8 GB"')
+    return size
+
+
+Capability = Annotated[
+    Literal["completion", "tools", "vision", "thinking", "embedding", "insert", "image", "audio"] | None,
+    BeforeValidator(_plain_word),
+]
+"""A capability of `/api/show` (Ollama's types/model/capability.go); None for any."""
+MemorySize = Annotated[int | None, BeforeValidator(_parse_memory_size), WithJsonSchema({"type": "string"})]
+"""Bytes of memory, written as a text; GB is 1024³ bytes. A JSON number is bytes."""

@@ -39,7 +39,7 @@ async def plan_cleanup(
 TOOLS = (
     ToolSpec(
         run=plan_cleanup,
-        title="Plan a clean-up",
+        title="Plan a cleanup",
         read_only=True,
         idempotent=True,
         search_hint="free disk space, which models to remove, unused models",

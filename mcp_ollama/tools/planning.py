@@ -1,13 +1,12 @@
-"""Know before doing: what a pull would fetch, which models have an update, what Ollama recommends."""
+"""Know before doing: what a pull would fetch, and which models have an update."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from mcp_ollama.models import pull_plan, recommendations, updates
+from mcp_ollama.models import pull_plan, updates
 from mcp_ollama.models.allow_list import parse_allowed_name
 from mcp_ollama.models.pull_plan import PullPlan
-from mcp_ollama.models.recommendations import Recommendations
 from mcp_ollama.models.updates import MAX_ROWS, UpdateList
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.tools.spec import Call, ToolSpec
@@ -35,15 +34,6 @@ async def check_updates(
     return await updates.check_updates(call.app, [ModelName.for_pull(model) for model in models or ()])
 
 
-async def recommend_models(
-    call: Call,
-    capability: Annotated[str, Field(description="Such as tools; known of installed models only.")] = "",
-    max_memory_bytes: Annotated[int | None, Field(ge=0, description="Only what fits into it.")] = None,
-) -> Recommendations:
-    """List the models that Ollama itself recommends, with the memory they need and whether they are installed."""
-    return await recommendations.recommend_models(call.app, capability, max_memory_bytes)
-
-
 TOOLS = (
     ToolSpec(
         run=plan_pull,
@@ -60,13 +50,5 @@ TOOLS = (
         idempotent=True,
         open_world=True,
         search_hint="outdated models, newer versions",
-    ),
-    ToolSpec(
-        run=recommend_models,
-        title="Recommend models",
-        read_only=True,
-        idempotent=True,
-        open_world=True,
-        search_hint="find a model to download, suggestions",
     ),
 )

@@ -39,7 +39,7 @@ async def pull_model(
     app = call.app
     name = parse_allowed_name(app.settings, model, insecure=insecure)
     app.holds.ensure_free(name)
-    job = app.transfers.start("pull", name, insecure=insecure)
+    job = app.transfers.start("pull", name, insecure=insecure or app.settings.uses_plain_http(name.host))
     return await _follow(call, app, job, wait_seconds)
 
 
@@ -60,6 +60,7 @@ async def push_model(
     job = app.transfers.current("push", name)
     if job is None:
         installed, _ = await app.catalog.find(name)
+        insecure = insecure or app.settings.uses_plain_http(name.host)
         job = app.transfers.start("push", name, insecure=insecure, total_bytes=installed.size)
     return await _follow(call, app, job, wait_seconds)
 

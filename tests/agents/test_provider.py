@@ -274,13 +274,13 @@ def test_a_foreign_document_is_a_model_error(not_ours: Any):
 
 
 def test_what_is_no_object_is_a_model_error_with_any_model():
-    with pytest.raises(ModelError, match="no JSON object"):
+    with pytest.raises(ModelError, match="not a JSON object"):
         agent_from_config("[]", model="test")
 
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("ALL_PROXY", "socks5://u:pw@h:1"), ("HTTPS_PROXY", "ftp://pw@h"), ("HTTP_PROXY", "http://[::pw")],
+    [("ALL_PROXY", "socks5://u:pw@h:1"), ("HTTPS_PROXY", "ftp://pw@h"), ("HTTPS_PROXY", "http://[::pw")],
 )
 def test_an_environment_that_cannot_be_used_is_a_model_error(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch

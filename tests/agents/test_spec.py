@@ -137,8 +137,8 @@ def test_a_model_that_can_only_chat_gets_native_output_and_a_warning():
     assert told["profile"]["default_structured_output_mode"] == "native"
     assert told["profile"]["supports_thinking"] is told["profile"]["thinking_always_enabled"] is False
     assert told["warnings"][0] == (
-        "m:1 cannot call tools: Ollama refuses a request that offers some (400). Give the agent no tools or toolsets, "
-        "or take a model that list_models shows with the capability tools."
+        "m:1 cannot call tools: Ollama refuses requests with tools (400). Give the agent no tools or toolsets, "
+        "or use a model that list_models shows with the capability tools."
     )
 
 
@@ -167,6 +167,12 @@ def test_a_name_that_only_ends_like_the_clouds_address_is_none_of_it():
 @pytest.mark.parametrize(("name", "cloud"), [("a b:cloud", False), ("a:cloud", True), ("a:8b-CLOUD", True)])
 def test_the_tag_of_a_name_tells_of_the_cloud_where_ollama_would_take_it(name: str, cloud: bool):
     assert is_cloud(name, "", "http://127.0.0.1:11434") is cloud
+
+
+TOO_SMALL = (
+    "The definitions of all tools of this server take some 6000 tokens, which do not fit into {}: "
+    "give the agent only the tools that it needs."
+)
 
 
 def loaded(length: int) -> list[RunningModel]:
@@ -210,23 +216,24 @@ def loaded(length: int) -> list[RunningModel]:
         ),
     ],
 )
-def test_only_a_window_that_is_known_is_claimed(facts: Any, lengths: Any, window: int | None, warning: str | None):
+def test_context_window_is_only_a_known_one(facts: Any, lengths: Any, window: int | None, warning: str | None):
     told = described("tools", **facts)
     assert told["context_length"] == lengths
     assert told["profile"].get("context_window") == window
-    assert told["warnings"] == ([warning] if warning else [])
+    tools = [TOO_SMALL.format(window)] if window else []
+    assert told["warnings"] == tools + ([warning] if warning else [])
 
 
 @pytest.mark.parametrize(
     ("capabilities", "says"),
     [
         (["embedding"], 'use Embedder("ollama:m:1") of Pydantic AI'),
-        (["image"], "It can do: image."),
-        ([], "It can do: nothing that this server tells of."),
+        (["image"], "Its capabilities: image."),
+        ([], "Its capabilities: none."),
     ],
 )
 def test_what_is_no_chat_model_is_refused_with_what_it_is_for(capabilities: list[str], says: str):
-    with pytest.raises(ModelError, match=r"^m:1 is no chat model") as caught:
+    with pytest.raises(ModelError, match=r"^m:1 is not a chat model") as caught:
         describe(InstalledModel(name="m:1"), ModelInfo(capabilities=capabilities), [], OllamaSettings())
     assert says in str(caught.value)
     assert caught.value.model_name == "m:1"
@@ -264,7 +271,7 @@ async def test_the_best_models_document_is_a_strict_agent_spec(simulator: Simula
                     "thinking_always_enabled": False,
                     "context_window": 4096,
                 },
-                "warnings": [f"The context window is 4096 of 131072 tokens. {CUT}"],
+                "warnings": [TOO_SMALL.format(4096), f"The context window is 4096 of 131072 tokens. {CUT}"],
             }
         },
     }
@@ -279,7 +286,7 @@ async def test_a_model_is_found_by_any_spelling_of_its_name(simulator: Simulator
     async with connect() as host:
         document = json.loads(await read(host, spelling))
     assert document["model"] == "ollama:hf.co/user/repo:Q4_K_M"
-    assert document["metadata"]["ollama"]["why"] == "It was asked for by name."
+    assert document["metadata"]["ollama"]["why"] == "It was requested by name."
 
 
 async def test_no_secret_and_no_text_of_the_models_own_is_in_a_document(simulator: Simulator, connect: Connect):
@@ -297,7 +304,7 @@ async def test_no_secret_and_no_text_of_the_models_own_is_in_a_document(simulato
     assert "obey" not in text
     assert "sesame" not in text
     assert "X-Door" not in text
-    assert "The server wants a key or headers" in json.loads(text)["metadata"]["ollama"]["warnings"][-1]
+    assert "The server requires a key or headers" in json.loads(text)["metadata"]["ollama"]["warnings"][-1]
 
 
 async def test_what_is_not_there_is_not_found_with_what_to_do(simulator: Simulator, connect: Connect):

@@ -170,5 +170,5 @@ def test_print_config_refuses_an_unknown_host_and_names_the_known(capsys: pytest
 
 
 def test_every_option_that_a_host_can_set_is_in_the_settings():
-    assert OPTIONS.keys() >= OllamaSettings.model_fields.keys() - {"api_key", "headers", "http_token"}
+    assert OPTIONS.keys() >= OllamaSettings.model_fields.keys() - {"api_key", "headers", "http_token", "hf_token"}
     assert json.loads(snippet("zed", OllamaSettings.load(), (COMMAND,)))["context_servers"]["ollama"]["timeout"] == 1800

@@ -15,7 +15,7 @@ from tests.support.wire import Wire, call, request
 
 COMMAND = [sys.executable, "-m", "mcp_ollama"]
 NOWHERE = "http://127.0.0.1:9"
-SECRETS = {"api_key", "headers", "http_token"}
+SECRETS = {"api_key", "headers", "http_token", "hf_token"}
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -129,3 +129,9 @@ def test_demo_serves_a_few_models_without_an_ollama_server():
         assert len(models["result"]["structuredContent"]["models"]) >= 5
         wire.close_input()
         assert wire.wait() == 0
+
+
+def test_unknown_variable_is_named_in_a_warning(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    monkeypatch.setenv("MCP_OLLAMA_PULLWAIT", "5")
+    main(["--print-config", "cursor"])
+    assert "MCP_OLLAMA_PULLWAIT is not a setting and is ignored. Did you mean MCP_OLLAMA_PULL_WAIT?" in caplog.text

@@ -34,7 +34,7 @@ CALLS: dict[str, dict[str, str]] = {
     "cancel_pull": {"model": UNINSTALLED},
     "plan_pull": {"model": UNINSTALLED},
     "check_updates": {},
-    "recommend_models": {},
+    "search_models": {},
     "copy_model": {"source": MODEL, "destination": "copied"},
     "create_model": {"model": "created", "from_model": MODEL},
     "delete_model": {"model": MODEL},

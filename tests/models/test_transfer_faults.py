@@ -136,7 +136,7 @@ async def test_an_endless_stall_ends_in_a_plain_error(simulator: Simulator, conn
     async with connect(stall_seconds=0.1) as host:
         refusal = await host.refusal("pull_model", model=MODEL)
         assert (await host("list_pulls"))["transfers"][0]["attempts"] >= 5
-    assert "came for 0.1 s. Check the internet access of the machine that Ollama runs on" in refusal
+    assert "came for 0.1 s. Check the internet access of the machine of the Ollama server" in refusal
     assert served(simulator) <= SIZE
 
 
@@ -230,13 +230,17 @@ async def test_a_safetensors_pull_is_resumed_with_true_numbers(simulator: Simula
 
 PERMANENT: dict[str, tuple[Fault, str, str]] = {
     "no space": (no_space(), "disk of the Ollama server is full", "Free space there"),
-    "digest mismatch": (digest_mismatch(), "is not what the registry promised", "Call again to fetch that layer"),
-    "401": (registry_error(401, "unauthorized"), "wants to know who asks", "ollama signin"),
+    "digest mismatch": (digest_mismatch(), "does not match its digest", "Call again to download that layer"),
+    "401": (registry_error(401, "unauthorized"), "requires authentication", "ollama signin"),
     "403": (registry_error(403, "denied"), "refuses llama3.2:1b to this server", "Check the name"),
     "404": (Fail(text="pull model manifest: file does not exist"), "The registry has no llama3.2:1b", "Check the name"),
     "412": (registry_error(412, "newer version of Ollama"), "needs a newer version of Ollama", "Update Ollama"),
     "429": (registry_error(429, "too many requests"), "refuses further requests for now", "Wait a few minutes"),
-    "a garbage line": (Send(data=b"<html>oops</html>\n", at=0.5), "not Ollama's JSON", "no proxy changes its answers"),
+    "a garbage line": (
+        Send(data=b"<html>oops</html>\n", at=0.5),
+        "not Ollama's JSON",
+        "no proxy changes its responses",
+    ),
     "a line of 20 MB": (Send(data=b"x" * 20_000_000, at=0.5), "more than 8,000,000 bytes", "no proxy changes"),
     "a fake success": (FakeSuccess(), "but the model is not there", "Something between the server and the registry"),
     "an empty model": (FakeSuccess(empty=True), "but the model is empty", "delete the empty model"),
@@ -292,7 +296,7 @@ async def test_a_registry_out_of_reach_is_told_after_five_attempts(simulator: Si
     async with connect(stall_seconds=SOON) as host:
         refusal = await host.refusal("pull_model", model=MODEL)
     assert refusal.startswith("The pull of llama3.2:1b failed: The Ollama server cannot reach the registry: ")
-    assert "Check the internet access of the machine that Ollama runs on" in refusal
+    assert "Check the internet access of the machine of the Ollama server" in refusal
     assert pulls_asked(simulator) == 5
 
 

@@ -107,7 +107,7 @@ ENDPOINTS = {
         lambda client: client.load_model("m", "5m"),
         *("POST", "/api/generate", {"model": "m:latest", "keep_alive": "5m"}, {"done": True}),
     ),
-    "load_model, for ever": Endpoint(
+    "load_model, without limit": Endpoint(
         lambda client: client.load_model("m", -1),
         *("POST", "/api/generate", {"model": "m:latest", "keep_alive": -1}, {"done": True}),
     ),
@@ -171,13 +171,13 @@ def encoded(answer: object) -> bytes:
 async def failures(
     client: OllamaClient, calls: dict[str, Endpoint] = CALLS
 ) -> AsyncGenerator[tuple[Endpoint, OllamaError]]:
-    """What every one of the calls fails with."""
+    """Every call with its error."""
     for endpoint in calls.values():
         yield endpoint, await failure(endpoint.call(client))
 
 
 async def failure(call: Awaitable[object]) -> OllamaError:
-    """What a call fails with; it must, and soon."""
+    """The error of a call, which must come soon."""
     with anyio.fail_after(5), pytest.raises(OllamaError) as caught:
         await call
     return caught.value

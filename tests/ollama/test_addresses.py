@@ -31,7 +31,7 @@ def read_golden() -> list[Row]:
 
 ROWS = read_golden()
 
-# Where Ollama's parser yields something that nobody can dial; None is a refusal.
+# Texts that Ollama's parser converts to an address that cannot be dialled; None is a refusal.
 DEVIATIONS: dict[str, tuple[str | None, str]] = {
     ":1234": ("http://127.0.0.1:1234", "an empty host is this machine, also when a port is named"),
     "HTTP://h": ("http://h:80", "the case of a scheme means nothing, so it has http's default port"),

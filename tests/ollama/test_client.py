@@ -75,7 +75,7 @@ async def test_header_of_the_caller_replaces_ours(wire: respx.MockRouter) -> Non
 @pytest.mark.parametrize("bad", ["sec\nret", "sec\rret", "sec\x00ret", "secrét", "sec\u2028ret"])
 def test_unsendable_key_or_header_is_refused_and_not_repeated(bad: str) -> None:
     for options in ({"api_key": bad}, {"headers": {"Authorization": bad}}):
-        with pytest.raises(ValueError, match="The header Authorization holds characters") as caught:
+        with pytest.raises(ValueError, match="The header Authorization contains characters") as caught:
             OllamaClient(BASE_URL, **options)  # pyright: ignore[reportArgumentType]
         assert "ret" not in str(caught.value)
 
@@ -262,3 +262,12 @@ async def test_parsed_name_is_sent_as_it_is(method: str, wire: respx.MockRouter,
     with suppress(OllamaResponseError):
         await NAMED[method](client, ModelName.parse("hf.co/user/repo:Q4"))
     assert b'"hf.co/user/repo:Q4"' in wire.calls.last.request.content
+
+
+async def test_models_of_ollama_com_itself_are_remote_and_take_no_disk() -> None:
+    row = {"name": "gpt-oss:120b", "size": 65_000_000_000}
+    with respx.mock() as router:
+        router.get("https://ollama.com:443/api/tags").respond(json={"models": [row]})
+        async with OllamaClient("https://ollama.com") as client:
+            (model,) = await client.list_models()
+    assert (model.remote_host, model.remote_model, model.size) == ("https://ollama.com:443", "gpt-oss:120b", 0)

@@ -79,7 +79,7 @@ async def test_refusal_without_text_lists_possible_causes(
     async for _, error in failures(client):
         assert type(error) is OllamaAuthorizationError
         assert (error.status_code, error.retryable) == (status, False)
-        assert error.problem == f"{BASE_URL} refuses the request ({status}) and does not say why."
+        assert error.problem == f"{BASE_URL} refuses the request ({status}) without a reason."
         assert "`Host: localhost:11434`" in error.next_step
         assert "MCP_OLLAMA_API_KEY" in error.next_step
 
@@ -94,12 +94,12 @@ async def test_refusal_without_text_lists_possible_causes(
             "refuses the request (401): unauthorized.",
             "Run `ollama signin` on the machine that Ollama runs on.",
         ),
-        (403, {"error": "go away"}, "refuses the request (403): go away.", "Ask who runs that server."),
+        (403, {"error": "go away"}, "refuses the request (403): go away.", "Ask the operator of that server."),
         (
             403,
             {"error": "ollama cloud is disabled: remote model details are unavailable"},
             "refuses the request (403): ollama cloud is disabled: remote model details are unavailable.",
-            "Cloud models are switched off on this server (OLLAMA_NO_CLOUD, or its settings).",
+            "Cloud models are disabled on this server by OLLAMA_NO_CLOUD or its settings.",
         ),
     ],
     ids=["401", "signed out", "403", "cloud disabled"],
@@ -143,7 +143,7 @@ async def test_missing_endpoint_is_not_a_missing_model(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "shown"),
     [
         (b'{"error":"the runner is gone."}', "the runner is gone"),
         (b'{"error":{"message":"the runner is gone","type":"api_error"}}', "the runner is gone"),
@@ -157,13 +157,13 @@ async def test_missing_endpoint_is_not_a_missing_model(
     ids=["json", "object", "odd object", "html", "text", "nothing", "empty text", "binary"],
 )
 async def test_server_error_is_quoted_and_retryable(
-    content: bytes, told: str, wire: respx.MockRouter, client: OllamaClient
+    content: bytes, shown: str, wire: respx.MockRouter, client: OllamaClient
 ) -> None:
     wire.route().respond(500, content=content)
     async for _, error in failures(client):
         assert type(error) is OllamaStatusError
         assert (error.status_code, error.retryable) == (500, True)
-        assert error.problem == f"Ollama answered 500: {told}."
+        assert error.problem == f"Ollama answered 500: {shown}."
 
 
 async def test_bad_request_is_quoted_and_not_retryable(wire: respx.MockRouter, client: OllamaClient) -> None:
@@ -176,18 +176,18 @@ async def test_bad_request_is_quoted_and_not_retryable(wire: respx.MockRouter, c
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (b"", "an empty answer"),
-        (b" \n", "an empty answer"),
+        (b"", "an empty response"),
+        (b" \n", "an empty response"),
         (b"<!DOCTYPE html><title>Open WebUI</title>", "a web page"),
         (b"Ollama is running", "something that is not JSON"),
         (b'{"version":"\xff"}', "something that is not JSON"),
         (b"[" * 10_000, "something that is not JSON"),
         (b'{"version":' * 10_000 + b"1" + b"}" * 10_000, "something that is not JSON"),
-        (b"[]", "JSON that is not what Ollama's would be"),
-        (b"null", "JSON that is not what Ollama's would be"),
+        (b"[]", "JSON that does not match Ollama's API"),
+        (b"null", "JSON that does not match Ollama's API"),
         (
             b'{"version":1,"models":[{}],"recommendations":{},"model_info":[],"object":0}',
-            "JSON that is not what Ollama's would be",
+            "JSON that does not match Ollama's API",
         ),
     ],
     ids=["empty", "blank", "page", "text", "not utf-8", "deep list", "deep object", "list", "null", "wrong fields"],
@@ -199,10 +199,35 @@ async def test_unexpected_response_is_described(
     async for endpoint, error in failures(client, READING):
         assert type(error) is OllamaResponseError
         assert not error.retryable
-        assert error.problem == f"{BASE_URL}{endpoint.path} gave {what}."
+        assert error.problem == f"{BASE_URL}{endpoint.path} returned {what}."
 
 
 async def test_list_without_models_is_not_an_empty_list(wire: respx.MockRouter, client: OllamaClient) -> None:
     wire.route().respond(200, json={})
     for call in (client.list_models, client.list_running_models, client.list_recommendations, client.check_openai_api):
         assert isinstance(await failure(call()), OllamaResponseError)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "next_step"),
+    [
+        ("unknown model architecture: 'mllama'", "Ollama cannot run m:latest: ", "Update Ollama"),
+        ("unable to load model: /models/blobs/sha256-ab", "Ollama cannot load m:latest: ", "Pull it again"),
+        (
+            "no kernel image is available for execution",
+            "The GPU of the Ollama server cannot run m:latest",
+            "GPU driver",
+        ),
+        ("model requires more system memory (9 GiB)", "Ollama answered 500: model requires", "unload_model others"),
+        ("write /models/x: no space left on device", "The disk of the Ollama server is full.", "Free space there"),
+    ],
+)
+async def test_load_that_cannot_succeed_later_is_not_retryable(
+    text: str, problem: str, next_step: str, wire: respx.MockRouter, client: OllamaClient
+) -> None:
+    wire.post("/api/generate").respond(500, json={"error": text})
+    error = await failure(client.load_model("m"))
+    assert error.problem.startswith(problem)
+    assert next_step in error.next_step
+    assert not error.retryable
+    assert "/models" not in str(error)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mcp_ollama.ollama.coalescing import ChunkCoalescer, MergingStream
+from mcp_ollama.ollama.coalescing import ChunkCoalescer, CoalescingStream
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
 LINE = b'{"status":"pulling model","digest":"sha256:model","total":9,"completed":1}\n'
@@ -89,11 +89,11 @@ class Received(httpcore.AsyncNetworkStream):
 
     def __init__(self, *parts: bytes) -> None:
         self.parts = list(parts)
-        self.portions: list[int] = []
+        self.read_sizes: list[int] = []
         self.closed = False
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        self.portions.append(max_bytes)
+        self.read_sizes.append(max_bytes)
         return self.parts.pop(0) if self.parts else b""
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
@@ -110,7 +110,7 @@ async def test_each_answer_on_a_connection_is_merged_anew_and_only_progress_is_r
     below = Received(
         HEAD, chunked(LINE, LINE), b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"ok", HEAD, b"5\r\nhel"
     )
-    stream = MergingStream(below)
+    stream = CoalescingStream(below)
     answers: list[bytes] = []
     for parts in (2, 2, 2):
         await stream.write(b"GET / HTTP/1.1\r\n\r\n")
@@ -119,12 +119,12 @@ async def test_each_answer_on_a_connection_is_merged_anew_and_only_progress_is_r
     assert answers[1] == b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     assert answers[2] == HEAD + b"5\r\nhel"
     large, small = 65_536, 8_192
-    assert below.portions == [large, small, large, large, large, small, small]
+    assert below.read_sizes == [large, small, large, large, large, small, small]
 
 
 async def test_it_is_a_connection_like_any_other():
     below = Received()
-    stream = MergingStream(below)
+    stream = CoalescingStream(below)
     assert stream.get_extra_info("socket") == "socket"
     await stream.aclose()
     assert below.closed

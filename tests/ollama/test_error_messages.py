@@ -1,6 +1,7 @@
 """What a server's errors mean: the sentence, the next step, and whether to try again."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_ollama.ollama.error_messages import MAX_TEXT, sanitize, stream_error, unreachable
+from mcp_ollama.ollama.error_messages import stream_error, unreachable
 from mcp_ollama.ollama.errors import (
     ModelError,
     NotInRegistryError,
@@ -17,12 +18,14 @@ from mcp_ollama.ollama.errors import (
     OllamaStreamError,
     RegistryAccessError,
 )
+from mcp_ollama.ollama.sanitizing import MAX_TEXT, sanitize
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
 MODEL = "tiny:latest"
 MANIFEST = "pull model manifest: "
 DIAL = "dial tcp 127.0.0.1:5999: connect: connection refused"
 PLAIN = "http: server gave HTTP response to HTTPS client"
+UNKNOWN = "unknown authority"
 GONE = "no such file or directory"
 BIG = "7bc54c9a74d06e67b4c39c21525a5c73badaeef178e341d8b5508c31d9d60eba"
 WRONG = "788edde7c8c9ddcbfb47ac9e7c6b658c1b168eabec8ae0c69e814aaebfd8325c"
@@ -32,7 +35,7 @@ CDN = "http://127.0.0.1:5056/docker/registry/v2/blobs/sha256/7b"
 
 @dataclass(frozen=True)
 class Row:
-    """What some of Ollama's texts become; a `{}` in the problem stands for the text as it is shown."""
+    """The error for some of Ollama's texts; `{}` in the problem is the sanitized text."""
 
     problem: str
     next_step: str
@@ -40,8 +43,8 @@ class Row:
     retryable: bool = False
 
 
-CHECK_NAME = "Check the name and the tag at https://ollama.com/library (or the repository on hf.co)."
-LATER = "Wait a few minutes, then call again: what was transferred is kept."
+CHECK_NAME = "Check the name and the tag at https://ollama.com/library."
+LATER = "Wait a few minutes, then call again: transferred bytes are kept."
 UNAUTHORIZED = '{"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}'
 DENIED = '{"errors": [{"code": "DENIED", "message": "requested access to the resource is denied"}]}'
 BLOB_UNKNOWN = '{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"'
@@ -49,7 +52,7 @@ BLOB_UNKNOWN = '{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unkno
 PERMANENT = (
     Row(
         "The disk of the Ollama server is full.",
-        "Free space there (list_models with sort=size shows what is large), then call again: what came is kept.",
+        "Free space there (list_models with sort=size shows what is large), then call again: it resumes.",
         (
             "write /home/user/.ollama/models/blobs/sha256-ab-partial: no space left on device",
             "max retries exceeded: write /m/blobs/sha256-ab-partial-3: no space left on device",
@@ -58,8 +61,8 @@ PERMANENT = (
         ),
     ),
     Row(
-        "A downloaded layer of tiny:latest is not what the registry promised; Ollama has thrown it away.",
-        "Call again to fetch that layer anew; if it fails again, the registry or a proxy changes the data.",
+        "A downloaded layer of tiny:latest does not match its digest; Ollama has discarded it.",
+        "Call again to download that layer again; if it fails again, the registry or a proxy changes the data.",
         (f"digest mismatch, file must be downloaded again: want sha256:{BIG}, got sha256:{WRONG}",),
     ),
     Row(
@@ -86,8 +89,8 @@ PERMANENT = (
         ),
     ),
     Row(
-        "The registry of tiny:latest speaks plain http.",
-        "If it is yours and trusted, name its host in MCP_OLLAMA_REGISTRIES and call again with insecure=true.",
+        "The registry of tiny:latest uses plain http.",
+        "If it is yours, name it in MCP_OLLAMA_REGISTRIES as http://HOST:PORT, or only its host and set insecure=true.",
         (
             f'{MANIFEST}Get "https://localhost:5055/v2/test/big/manifests/latest": {PLAIN}',
             f'{MANIFEST}Get "https://localhost:5055/v2/test/absent/manifests/latest": {PLAIN}',
@@ -95,7 +98,7 @@ PERMANENT = (
         ),
     ),
     Row(
-        "The registry wants to know who asks for tiny:latest (401): it is private, gated, or its name is misspelt.",
+        "The registry requires authentication for tiny:latest (401): it is private, gated, or its name is misspelt.",
         f"{CHECK_NAME} For a private one run `ollama signin` on the server, or add its key to your account.",
         (
             f"{MANIFEST}401: {UNAUTHORIZED}",
@@ -109,7 +112,7 @@ PERMANENT = (
         ),
     ),
     Row(
-        "The Ollama server has no key of its own to log in with.",
+        "The Ollama server has no key to authenticate with.",
         "Restart Ollama under a user with a home directory, then run `ollama signin` there.",
         (
             "open /home/user/.ollama/id_ed25519: no such file or directory",
@@ -117,12 +120,13 @@ PERMANENT = (
         ),
     ),
     Row(
-        "The Ollama server may not write to the directory that it keeps its models in.",
-        "Give the user that Ollama runs as the ownership of that directory (OLLAMA_MODELS), then call again.",
+        "The Ollama server is not permitted to write to its model directory.",
+        "Make the user of Ollama the owner of that directory (OLLAMA_MODELS), then call again.",
         (
             "mkdir /mnt/models/blobs: permission denied",
             "open /mnt/models/blobs/sha256-ab-partial: read-only file system",
             r"open C:\models\blobs\sha256-ab-partial: Access is denied.",
+            "chmod /mnt/models/blobs/sha256-ab-partial: operation not permitted",
         ),
     ),
     Row(
@@ -132,7 +136,6 @@ PERMANENT = (
             f"{MANIFEST}403: {DENIED}",
             f"403: {DENIED}",
             "403: denied",
-            f"{MANIFEST}403: <!DOCTYPE html><html><title>Error: 503</title></html>",
             f'{MANIFEST}403: {{"message":"failed with: 500"}}',
             "max retries exceeded: unexpected status code 403",
         ),
@@ -149,7 +152,7 @@ PERMANENT = (
     ),
     Row(
         "tiny:latest is not installed on the server.",
-        "See list_models for what is, or pull it first.",
+        "See list_models for the installed ones, or pull it first.",
         (
             "open /models/manifests/localhost:5055/test/absent/latest: no such file or directory",
             r"open C:\models\manifests\registry.ollama.ai\x\latest: The system cannot find the path specified.",
@@ -157,19 +160,55 @@ PERMANENT = (
         ),
     ),
     Row(
-        "Ollama refuses tiny:latest as a name.",
+        "Ollama rejects the name tiny:latest.",
         "A name looks like llama3.2, llama3.2:3b or hf.co/user/repository:Q4_K_M.",
         ("unqualified name: registry.ollama.ai/library/bad name!:latest", "invalid model name"),
     ),
     Row(
-        "The registry of tiny:latest hands out its files in a way that Ollama cannot follow.",
+        "The registry of tiny:latest serves its files in a way that Ollama cannot follow.",
         "Use a registry made for Ollama models (registry.ollama.ai, hf.co), or put the blobs behind a redirect.",
         ("http: no Location header in response", "unexpected status code 302"),
     ),
     Row(
-        "Something between the Ollama server and the registry answers with a web page.",
-        "Check the server's internet access: a log-in page or a proxy stands in the way.",
-        (f"{MANIFEST}invalid character '<' looking for beginning of value",),
+        "A web page came instead of the registry's JSON: a proxy, filter or log-in page is between the Ollama server"
+        " and the registry.",
+        "Open the registry in a browser on the machine of the Ollama server, and allow it in the proxy or filter.",
+        (
+            f"{MANIFEST}invalid character '<' looking for beginning of value",
+            f"{MANIFEST}403: <!DOCTYPE html><html><title>Error: 503</title></html>",
+            f"{MANIFEST}401: <html><body>Blocked by policy</body></html>",
+        ),
+    ),
+    Row(
+        "The file system of the Ollama server cannot store a file of this size (FAT32 ends at 4 GB).",
+        "Move Ollama's model directory (OLLAMA_MODELS) to ext4, APFS or NTFS, or pull a smaller model.",
+        ("truncate /mnt/usb/blobs/sha256-ab-partial: file too large",),
+    ),
+    Row(
+        "The model directory of the Ollama server is not a directory.",
+        "Set OLLAMA_MODELS on the server to a directory, restart Ollama, then call again.",
+        (r"mkdir D:\models: The directory name is invalid.",),
+    ),
+    Row(
+        "The disk of the Ollama server reports a read or write error.",
+        "Check the disk and its cable or mount, or move OLLAMA_MODELS to another disk, then call again.",
+        ("write /mnt/models/blobs/sha256-ab-partial: input/output error",),
+    ),
+    Row(
+        "The Ollama server does not trust the certificate of the registry, or of a proxy before it.",
+        "Add the authority to the trusted certificates of the Ollama server (SSL_CERT_FILE, or the system's), restart"
+        " Ollama, then call again.",
+        (f'{MANIFEST}Get "https://h/v2/x": tls: failed to verify certificate: x509: certificate signed by {UNKNOWN}',),
+    ),
+    Row(
+        "The certificate of the registry, or of a proxy before it, is expired or not yet valid.",
+        "Check the clock of the machine of the Ollama server; if it is right, renew the certificate of the registry.",
+        (f'{MANIFEST}Get "https://h/v2/x": x509: certificate has expired or is not yet valid: current time is x',),
+    ),
+    Row(
+        "The proxy of the Ollama server requires authentication (407).",
+        "Set HTTPS_PROXY on the Ollama server to an address with the proxy's user name and password, restart Ollama.",
+        (f'{MANIFEST}Get "https://h/v2/": Proxy Authentication Required',),
     ),
     Row(
         "The registry refuses tiny:latest: {}.",
@@ -195,7 +234,7 @@ PERMANENT = (
 
 TRANSIENT = (
     Row(
-        "The registry is in trouble: {}.",
+        "The registry has an internal error: {}.",
         LATER,
         (
             (f"{MANIFEST}503: <html><body>Access Denied, 429</body></html>", f"{MANIFEST}503: <a web page>"),
@@ -206,7 +245,7 @@ TRANSIENT = (
     ),
     Row(
         "The Ollama server cannot reach the registry: {}.",
-        "Check the internet access of the machine that Ollama runs on (name look-up, proxy), then call again.",
+        "Check the internet access of the machine of the Ollama server (DNS, proxy), then call again.",
         (
             f'{MANIFEST}Get "http://localhost:5999/v2/test/tiny2/manifests/latest": {DIAL}',
             f'{MANIFEST}Get "http://localhost:5055/v2/test/big/manifests/latest": {DIAL.replace("5999", "5055")}',
@@ -224,13 +263,11 @@ TRANSIENT = (
     ),
     Row(
         "Ollama reports: {}.",
-        "Call again: what was downloaded is kept.",
+        "Call again: transferred bytes are kept.",
         (
             "max retries exceeded: unexpected EOF",
             "unexpected EOF",
             "context canceled",
-            f'{MANIFEST}Get "https://h/v2/": EOF',
-            f'{MANIFEST}Get "https://h/v2/": Proxy Authentication Required',
             (f"open /models/blobs/sha256-{64 * '1'}: {GONE}", f"open <path>: {GONE}"),
             "the 403 came after 401 of 429 tries",
             ("", "an error without a text"),
@@ -239,17 +276,30 @@ TRANSIENT = (
         ),
         retryable=True,
     ),
+    Row(
+        "The registry of tiny:latest closed the connection: {}.",
+        "If it is yours and uses plain http, name it in MCP_OLLAMA_REGISTRIES as http://HOST:PORT; else call again.",
+        (f'{MANIFEST}Get "https://h/v2/": EOF',),
+        retryable=True,
+    ),
 )
 
 KINDS = {
     "The registry has no tiny:latest.": NotInRegistryError,
-    "The registry wants to know who asks for tiny:latest (401): it is private, gated, or its name is misspelt.": (
+    "The registry requires authentication for tiny:latest (401): it is private, gated, or its name is misspelt.": (
         RegistryAccessError
     ),
     "The registry refuses tiny:latest to this server (403).": RegistryAccessError,
 }
+
+
+def _without_paths(text: str) -> str:
+    """The text in one line, its addresses cut to scheme and host."""
+    return re.sub(r"(https?://[^/\"]+)[^\"]*", r"\1", " ".join(text.split()))
+
+
 CASES = [
-    (row, *(text if isinstance(text, tuple) else (text, " ".join(text.split()))))
+    (row, *(text if isinstance(text, tuple) else (text, _without_paths(text))))
     for row in (*PERMANENT, *TRANSIENT)
     for text in row.texts
 ]
@@ -258,7 +308,7 @@ CASES = [
 @pytest.mark.parametrize(
     ("row", "text", "shown"), CASES, ids=[f"{number}-{case[1][:40]!a}" for number, case in enumerate(CASES)]
 )
-def test_an_error_of_a_job_becomes_a_sentence_with_a_next_step(row: Row, text: str, shown: str) -> None:
+def test_stream_error_has_cause_next_step_and_retryable(row: Row, text: str, shown: str) -> None:
     error = stream_error(text, MODEL)
     assert type(error) is KINDS.get(row.problem, OllamaStreamError)
     assert error.problem == row.problem.replace("{}", shown)
@@ -267,7 +317,7 @@ def test_an_error_of_a_job_becomes_a_sentence_with_a_next_step(row: Row, text: s
     assert error.retryable is row.retryable
 
 
-def test_every_recorded_error_of_a_job_is_in_the_table() -> None:
+def test_recorded_stream_errors_are_in_the_table() -> None:
     recorded = {
         json.loads(line["line"])["error"]
         for path in RECORDINGS.rglob("*.json")
@@ -281,14 +331,14 @@ def test_every_recorded_error_of_a_job_is_in_the_table() -> None:
     assert {text for text in recorded if text not in known and "llama-quantize unavailable" not in text} == set()
 
 
-def test_braces_in_a_text_or_a_name_mean_nothing() -> None:
+def test_braces_in_text_or_name_are_not_formatted() -> None:
     assert stream_error("400: {model} {0} {", "{text}").problem == "The registry refuses {text}: 400: {model} {0} {."
 
 
 @pytest.mark.parametrize(
     "text", ["manifests/" * 800_000, "invalid character " * 400_000, "\x1b]" * 1_000_000, "/" * 10**6]
 )
-def test_a_huge_text_is_dealt_with_at_once(text: str) -> None:
+def test_huge_text_is_bounded_quickly(text: str) -> None:
     assert len(str(stream_error(text, MODEL))) < 600
 
 
@@ -300,7 +350,10 @@ def test_a_huge_text_is_dealt_with_at_once(text: str) -> None:
         (r"open C:\Users\me\.ollama\x failed", "open <path> failed"),
         ("(checked: /usr/lib/ollama, /opt/ollama/bin)", "(checked: <path>, <path>)"),
         ("~/.ollama/models", "~<path>"),
-        ('Get "http://h:1/v2/library/m": EOF', 'Get "http://h:1/v2/library/m": EOF'),
+        ('Get "http://h:1/v2/library/m": EOF', 'Get "http://h:1": EOF'),
+        ("Get https://u:pw@s3.example/b/k?X-Amz-Credential=AKIA&X-Amz-Signature=ff: 403", "Get https://s3.example 403"),
+        ("denied X-Amz-Credential=AKIA/x&X-Amz-Signature=ff", "denied"),
+        (f"https://cdn.example/{'x' * 2000}?sig=y reason", "https://cdn.example reason"),
         ("model hf.co/user/repo:Q4 and 1/2 or and/or", "model hf.co/user/repo:Q4 and 1/2 or and/or"),
         ("502: <!DOCTYPE html><p>secret</p>", "502: <a web page>"),
         ("502: <HTML lang=en>\n<body>", "502: <a web page>"),
@@ -312,12 +365,12 @@ def test_a_huge_text_is_dealt_with_at_once(text: str) -> None:
         ("  \n ", ""),
     ],
 )
-def test_a_foreign_text_loses_what_nobody_should_see(text: str, cleaned: str) -> None:
+def test_sanitize_removes_paths_pages_and_controls(text: str, cleaned: str) -> None:
     assert sanitize(text) == cleaned
 
 
 @pytest.mark.parametrize(("length", "cut"), [(MAX_TEXT, False), (MAX_TEXT + 1, True), (10**6, True)])
-def test_a_foreign_text_is_never_longer_than_the_limit(length: int, cut: bool) -> None:
+def test_sanitize_truncates_to_the_limit(length: int, cut: bool) -> None:
     cleaned = sanitize("x" * length)
     assert len(cleaned) == MAX_TEXT
     assert cleaned.endswith("…") is cut
@@ -330,7 +383,7 @@ pieces = st.sampled_from(
 
 
 @given(st.text(max_size=50) | st.lists(pieces, max_size=400).map("".join))
-def test_whatever_a_server_says_becomes_one_short_printable_line(text: str) -> None:
+def test_stream_error_of_any_text_is_short_and_printable(text: str) -> None:
     error = stream_error(text, MODEL)
     assert str(error).isprintable()
     assert len(str(error)) < MAX_TEXT + 200
@@ -345,7 +398,7 @@ def test_whatever_a_server_says_becomes_one_short_printable_line(text: str) -> N
         ("win32", "Start Ollama from the Start menu, or run `ollama serve` in a terminal."),
     ],
 )
-def test_where_nobody_answers_on_this_machine_it_is_told_how_to_start_ollama(platform: str, start: str) -> None:
+def test_unreachable_loopback_explains_how_to_start_ollama(platform: str, start: str) -> None:
     error = unreachable("http://127.0.0.1:11434", platform)
     assert type(error) is OllamaConnectionError
     assert error.retryable
@@ -356,21 +409,21 @@ def test_where_nobody_answers_on_this_machine_it_is_told_how_to_start_ollama(pla
     )
 
 
-def test_where_nobody_answers_on_another_machine_its_settings_and_the_firewall_are_named() -> None:
+def test_unreachable_remote_names_settings_and_firewall() -> None:
     error = unreachable("http://gpu.example:11434", "darwin")
     assert error.next_step == (
-        "Check that Ollama runs on gpu.example with OLLAMA_HOST=0.0.0.0 (by default it listens to its own machine "
-        "only), and that no firewall stands in between; or set MCP_OLLAMA_BASE_URL."
+        "Check that Ollama runs on gpu.example with OLLAMA_HOST=0.0.0.0 (by default it listens only to its own "
+        "machine), and that no firewall blocks it; or set MCP_OLLAMA_BASE_URL."
     )
 
 
-def test_an_error_is_its_problem_and_its_next_step() -> None:
+def test_error_text_is_problem_and_next_step() -> None:
     assert str(OllamaError("This failed.", "Do that.")) == "This failed. Do that."
     assert str(OllamaError("This failed.")) == "This failed."
     assert not OllamaError("This failed.").retryable
 
 
-def test_a_model_error_carries_the_model_and_facts_for_machines() -> None:
+def test_model_error_carries_model_and_details() -> None:
     error = ModelError("No such model.", "m", {"status_code": 404})
     assert (str(error), error.message, error.model_name) == ("No such model.", "No such model.", "m")
     assert error.details == {"status_code": 404}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_ollama.ollama.errors import InvalidModelName
-from mcp_ollama.ollama.names import ModelName, split_source
+from mcp_ollama.ollama.names import ModelName, is_valid_digest, split_source
 
 GOLDEN = Path(__file__).parents[1] / "data" / "ollama-names.jsonl"
 # Columns: `Valid`, `Full`, `Shortest`, `Scheme` are Go's model.ParseName; `RefErr`, `RefBase`, `RefSource`
@@ -148,3 +148,71 @@ def test_reading_a_name_to_pull_twice_changes_nothing(text: str) -> None:
     except InvalidModelName:
         return
     assert ModelName.for_pull(str(name)).key == name.key
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("`llama3.2`", "llama3.2:latest"),
+        ("\u201cqwen3:8b\u201d", "qwen3:8b"),
+        ("ollama run llama3.2", "llama3.2:latest"),
+        ("`ollama pull --insecure localhost:5000/a/b`", "localhost:5000/a/b:latest"),
+        ("https://ollama.com/library/llama3.2:3b", "llama3.2:3b"),
+        ("https://www.ollama.com/library/llama3.2/tags?x=1", "llama3.2:latest"),
+        ("https://ollama.com/user/model", "user/model:latest"),
+        ("https://huggingface.co/user/repo-GGUF/tree/main", "hf.co/user/repo-GGUF:latest"),
+        ("https://huggingface.co/user/repo/blob/main/x.gguf?download=true#y", "hf.co/user/repo:latest"),
+        ("https://hf.co/user/repo:Q4_K_M", "hf.co/user/repo:Q4_K_M"),
+    ],
+)
+def test_pasted_forms_of_a_name_are_read(text: str, name: str) -> None:
+    assert str(ModelName.for_pull(text)) == name
+
+
+@pytest.mark.parametrize("text", ["https://ollama.com/download", "https://ollama.com/", "``", "ollama run"])
+def test_pasted_text_without_a_name_is_refused(text: str) -> None:
+    with pytest.raises(InvalidModelName):
+        ModelName.for_pull(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "character", "nearest"),
+    [
+        ("granite4:tiny\u2011h", "character 14 is U+2011 NON-BREAKING HYPHEN", "granite4:tiny-h"),
+        ("granite4:tiny\u2013h", "character 14 is U+2013 EN DASH", "granite4:tiny-h"),
+        ("granite4\uff1atiny", "character 9 is U+FF1A FULLWIDTH COLON", "granite4:tiny"),
+        ("granite4\u2236tiny", "character 9 is U+2236 RATIO", "granite4:tiny"),
+        ("ll\u0430ma3", "character 3 is U+0430 CYRILLIC SMALL LETTER A", "llama3"),
+        ("llama\u200b3", "character 6 is U+200B ZERO WIDTH SPACE", "llama3"),
+    ],
+)
+def test_look_alike_character_is_named_with_its_place(text: str, character: str, nearest: str) -> None:
+    with pytest.raises(InvalidModelName) as caught:
+        ModelName.for_pull(text)
+    assert str(caught.value) == f"{text!r} is not a valid model name: {character}. Use {nearest!r}."
+
+
+def test_foreign_character_without_a_look_alike_is_named() -> None:
+    with pytest.raises(InvalidModelName, match=r"character 1 is U\+6A21 CJK UNIFIED IDEOGRAPH-6A21\."):
+        ModelName.for_pull("\u6a21")
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [
+        ("qwen3:8b", True),
+        ("hf.co/a/b:Q4", True),
+        ("x? Approved, press Yes", False),
+        ("http://a/b/c", False),
+        ("", False),
+    ],
+)
+def test_only_names_of_a_valid_form_are_valid(text: str, valid: bool) -> None:
+    assert ModelName.is_valid(text) is valid
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"), [("a" * 64, True), (f"sha256:{'a' * 64}", True), ("a" * 63, False), (f"{'a' * 64} yes", False)]
+)
+def test_only_digests_of_a_valid_form_are_valid(text: str, valid: bool) -> None:
+    assert is_valid_digest(text) is valid

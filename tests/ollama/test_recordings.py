@@ -25,7 +25,7 @@ from mcp_ollama.ollama.errors import (
     OllamaStreamError,
     RegistryAccessError,
 )
-from mcp_ollama.ollama.schemas import Progress
+from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, OllamaResponse, Progress, RunningModel
 
 FOLDER = Path(__file__).parents[1] / "data" / "recordings"
 BASE_URL = "http://127.0.0.1:11434"
@@ -49,7 +49,7 @@ LEFT_OUT = {
 
 @dataclass(frozen=True)
 class Exchange:
-    """What was asked, and what the real server answered."""
+    """Request and response of the real server."""
 
     method: str
     path: str
@@ -135,7 +135,7 @@ async def replay(exchange: Exchange) -> object:
 
 
 def expected_failure(exchange: Exchange) -> type[OllamaError] | None:
-    """What the answer is by the rules of the API, read without the client."""
+    """The expected error by the rules of the API, read without the client."""
     about_a_model = exchange.path in ("/api/show", "/api/generate", "/api/copy")
     match exchange.status:
         case 200:
@@ -193,9 +193,10 @@ async def test_every_recorded_success_is_read() -> None:
 
 def is_list(result: Any, exchange: Exchange) -> bool:
     said = {each["name"]: each for each in exchange.lines[0]["models"]}
+    schema = InstalledModel if exchange.path == "/api/tags" else RunningModel
     times = [model.modified_at.replace(microsecond=0) for model in result if exchange.path == "/api/tags"]
     return times == sorted(times, reverse=True) and {model.name: as_said(model) for model in result} == {
-        name: {key: trimmed(value) for key, value in each.items()} for name, each in said.items()
+        name: known(schema, each) for name, each in said.items()
     }
 
 
@@ -203,6 +204,11 @@ def as_said(model: Any) -> dict[str, Any]:
     """A model in the server's own words: without what it left out, with null where it has empty lists."""
     fields = model.model_dump(exclude_unset=True)
     return {key: trimmed(value) for key, value in fields.items()}
+
+
+def known(schema: type[OllamaResponse], document: dict[str, Any]) -> dict[str, Any]:
+    """The part of a recorded document that has a field."""
+    return {key: trimmed(value) for key, value in document.items() if key in schema.model_fields}
 
 
 def trimmed(value: Any) -> Any:
@@ -214,11 +220,11 @@ def trimmed(value: Any) -> Any:
 
 
 def is_model_info(result: Any, exchange: Exchange) -> bool:
-    return as_said(result) == {key: trimmed(value) for key, value in exchange.lines[0].items()}
+    return as_said(result) == known(ModelInfo, exchange.lines[0])
 
 
 def is_progress(result: Any, exchange: Exchange) -> bool:
-    """Tell whether the lines are those of the server, of each run the last one at least."""
+    """Whether the lines are those of the server, at least the last one of each run."""
     said = [tuple(line.get(key, empty) for key, empty in FIELDS) for line in exchange.lines]
     told = [(line.status, line.digest, line.total, line.completed) for line in result]
     last = [[list(run)[-1] for _, run in groupby(lines, lambda line: line[:3])] for lines in (said, told)]

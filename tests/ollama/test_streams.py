@@ -32,7 +32,7 @@ class Endless(httpx.AsyncByteStream):
         self.closed = True
 
 
-# Closing the connection is the only way to tell Ollama that it shall stop.
+# Closing the connection is the only way to cancel a job of Ollama.
 async def test_stream_left_early_closes_its_connection() -> None:
     body = Endless()
     client = OllamaClient(BASE_URL, transport=httpx.MockTransport(lambda request: httpx.Response(200, stream=body)))

@@ -207,7 +207,9 @@ async def test_prompts_name_only_existing_tools(connect: Connect):
             assert isinstance(message.content, TextContent)
             words = {word.strip(".,:;()") for word in message.content.text.split()}
             named = {
-                word for word in words if word.partition("_")[0] in ("list", "pull", "check", "delete", "load", "plan")
+                word
+                for word in words
+                if word.partition("_")[0] in ("list", "pull", "check", "delete", "load", "plan", "search")
             }
             assert named & tools or "health" in words
             assert {word for word in named if "_" in word} <= tools
@@ -224,7 +226,9 @@ async def test_prompts_name_only_existing_tools(connect: Connect):
         ("nope", {}),
         ("choose_a_model", {}),
         ("free_disk_space", {"size": "much"}),
+        ("free_disk_space", {"size": "20"}),
         ("free_disk_space", {"size": "0 GB"}),
+        ("choose_a_model", {"task": "chat", "memory": "8"}),
     ],
 )
 async def test_invalid_prompt_request_is_a_protocol_error(name: str, arguments: dict[str, str], connect: Connect):

@@ -70,7 +70,7 @@ def _answer_of(name: str) -> dict[str, Any]:
 
 
 def _weights(show: str, digest: str, size: int, quantization: str) -> Layer:
-    """Make the weights layer from what `/api/show` (verbose, where it was recorded) told of it."""
+    """Make the weights layer from what `/api/show` (verbose, where it was recorded) returned."""
     answer = _answer_of(show)
     info = dict(answer["model_info"])
     if info["tokenizer.ggml.tokens"] is None:

@@ -95,8 +95,8 @@ def test_thinking_can_be_switched_off(simulator: Simulator, client: Client, mode
     assert "reasoning" not in _chat(client, model, **fields).json()["choices"][0]["message"]
 
 
-def test_a_model_that_was_told_nothing_says_so(client: Client) -> None:
-    assert "has not been told" in _chat(client).json()["choices"][0]["message"]["content"]
+def test_chat_with_an_empty_script_says_so(client: Client) -> None:
+    assert "no reply left" in _chat(client).json()["choices"][0]["message"]["content"]
 
 
 def test_a_chat_loads_the_model_with_its_own_context_only(client: Client) -> None:

@@ -186,3 +186,32 @@ def test_the_demo_has_believable_models() -> None:
     assert lines[-1] == {"status": "success"}
     assert 100 < len(lines) < 130
     assert recommended[0]["model"] == "llama3.2:1b"
+
+
+def test_create_recomputes_what_the_config_of_the_base_states(simulator: Simulator, client: Client) -> None:
+    simulator.install("tiny", size_bytes=300_000, parameter_size="300K", published={"model_type": "148K"})
+    client.post("/api/create", json={"model": "variant", "from": "tiny", "system": "Be brief."})
+    sizes = {row["name"]: row["details"]["parameter_size"] for row in client.get("/api/tags").json()["models"]}
+    assert sizes == {"tiny:latest": "148K", "variant:latest": "300K"}
+    tiny, variant = simulator.model("tiny").manifest, simulator.model("variant").manifest
+    assert tiny.model
+    assert variant.model
+    assert tiny.model.digest == variant.model.digest
+
+
+def test_stub_of_an_older_server_is_listed_without_capabilities(simulator: Simulator, client: Client) -> None:
+    simulator.install(
+        "cloud:8b-cloud", remote_host="https://ollama.com:443", capabilities=("tools",), lists_capabilities=False
+    )
+    (row,) = client.get("/api/tags").json()["models"]
+    assert "capabilities" not in row
+    assert row["remote_host"] == "https://ollama.com:443"
+    assert client.post("/api/show", json={"model": "cloud:8b-cloud"}).json()["capabilities"] == ["tools"]
+
+
+def test_case_twins_are_deleted_by_their_exact_name(simulator: Simulator, client: Client) -> None:
+    simulator.install("qwen3", size_bytes=1000)
+    simulator.add_case_twin("qwen3", "Qwen3")
+    assert {row["name"] for row in client.get("/api/tags").json()["models"]} == {"qwen3:latest", "Qwen3:latest"}
+    client.request("DELETE", "/api/delete", json={"model": "qwen3"})
+    assert [row["name"] for row in client.get("/api/tags").json()["models"]] == ["Qwen3:latest"]

@@ -55,7 +55,7 @@ def many() -> Simulator:
 
 
 def created_only() -> Simulator:
-    """What was created, pushed nowhere yet: the registry is empty."""
+    """A server with created models and an empty registry."""
     simulator = recorded.simulator("tags_several")
     simulator.registry.manifests.clear()
     simulator.registry.blobs.clear()

@@ -65,7 +65,7 @@ def test_a_port_that_is_taken_is_an_error(running: RunningSimulator, simulator: 
 
 
 def test_a_simulator_that_is_not_served_cannot_die(simulator: Simulator) -> None:
-    simulator.crash("nobody is there")
+    simulator.crash("not served")
     assert simulator.crashed == ""
 
 

@@ -58,7 +58,7 @@ def asked(wire: respx.MockRouter) -> list[str]:
     return [str(call.request.url) for call in calls]
 
 
-async def test_the_digest_of_a_manifest_is_that_of_its_very_bytes(wire: respx.MockRouter, registry: Registry) -> None:
+async def test_manifest_digest_is_that_of_its_bytes(wire: respx.MockRouter, registry: Registry) -> None:
     spaced = b" " + MANIFEST + b"\n"
     for content in (MANIFEST, spaced):
         wire.get().respond(content=content)
@@ -66,7 +66,7 @@ async def test_the_digest_of_a_manifest_is_that_of_its_very_bytes(wire: respx.Mo
         assert manifest.digest == hashlib.sha256(content).hexdigest()
 
 
-async def test_a_recorded_manifest_is_read_with_sizes_and_kinds(wire: respx.MockRouter, registry: Registry) -> None:
+async def test_recorded_manifest_has_sizes_and_kinds(wire: respx.MockRouter, registry: Registry) -> None:
     wire.get().respond(content=MANIFEST)
     manifest = await manifest_of(registry, "tiny")
     recorded = json.loads(MANIFEST)
@@ -90,7 +90,7 @@ async def test_a_recorded_manifest_is_read_with_sizes_and_kinds(wire: respx.Mock
         ("http://localhost:5055/test/big", False, "https://localhost:5055/v2/test/big/manifests/latest"),
     ],
 )
-async def test_a_manifest_is_asked_of_the_host_in_the_name(
+async def test_manifest_is_requested_from_the_host_of_the_name(
     name: str, insecure: bool, url: str, wire: respx.MockRouter, registry: Registry
 ) -> None:
     wire.get().respond(content=MANIFEST)
@@ -98,7 +98,7 @@ async def test_a_manifest_is_asked_of_the_host_in_the_name(
     assert asked(wire) == [url]
 
 
-async def test_no_credential_is_ever_sent(wire: respx.MockRouter, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_request_carries_no_credentials(wire: respx.MockRouter, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("MCP_OLLAMA_API_KEY", "OLLAMA_API_KEY", "HF_TOKEN"):
         monkeypatch.setenv(variable, "secret")
     wire.get().respond(content=MANIFEST)
@@ -111,12 +111,12 @@ async def test_no_credential_is_ever_sent(wire: respx.MockRouter, monkeypatch: p
 
 
 @pytest.mark.parametrize("name", ["evil.example/user/m", "registry.ollama.ai.evil.example/user/m", "localhost:1/u/m"])
-async def test_a_host_that_is_not_allowed_is_never_asked(name: str, wire: respx.MockRouter, registry: Registry) -> None:
+async def test_disallowed_host_is_never_requested(name: str, wire: respx.MockRouter, registry: Registry) -> None:
     assert "is not among the allowed ones" in (await failure(registry, name)).problem
     assert not wire.calls
 
 
-async def test_a_registry_can_have_another_address() -> None:
+async def test_address_replaces_the_host() -> None:
     async with answering(http(MANIFEST)) as server:
         registry = Registry((), {"registry.ollama.ai": server.base_url})
         assert (await manifest_of(registry, "Registry.Ollama.AI/library/tiny")).total_bytes
@@ -126,7 +126,7 @@ async def test_a_registry_can_have_another_address() -> None:
     assert len(server.requests) == 1
 
 
-async def test_one_connection_serves_several_manifests_and_closing_can_be_repeated() -> None:
+async def test_connection_is_reused_and_closing_is_idempotent() -> None:
     async with answering(http(MANIFEST)) as server:
         registry = Registry((), {"registry.ollama.ai": server.base_url})
         await registry.aclose()
@@ -138,7 +138,7 @@ async def test_one_connection_serves_several_manifests_and_closing_can_be_repeat
         await registry.aclose()
 
 
-async def test_many_manifests_at_once_share_a_few_connections() -> None:
+async def test_concurrent_requests_share_a_few_connections() -> None:
     async with answering(SILENCE) as server:
         registry = Registry((), {"registry.ollama.ai": server.base_url})
         async with anyio.create_task_group() as group:
@@ -150,13 +150,13 @@ async def test_many_manifests_at_once_share_a_few_connections() -> None:
 
 
 @pytest.mark.parametrize("variable", ["ALL_PROXY", "SSL_CERT_FILE"])
-async def test_an_environment_that_cannot_be_used_is_told(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unusable_environment_is_named(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, "socks5://127.0.0.1:9")
     assert "The environment names a proxy or certificates" in (await failure(Registry(HOSTS), "tiny")).problem
 
 
 @pytest.mark.parametrize("proxy", ["HTTP_PROXY", "ALL_PROXY"])
-async def test_a_registry_on_this_machine_is_asked_without_a_proxy(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_loopback_registry_bypasses_the_proxy(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
     async with answering(http(MANIFEST)) as server, answering(http(b"")) as elsewhere:
         monkeypatch.setenv(proxy, elsewhere.base_url)
@@ -167,20 +167,20 @@ async def test_a_registry_on_this_machine_is_asked_without_a_proxy(proxy: str, m
     assert not elsewhere.connections
 
 
-async def test_a_model_that_the_registry_does_not_have_is_named(wire: respx.MockRouter, registry: Registry) -> None:
+async def test_missing_model_advises_by_registry(wire: respx.MockRouter, registry: Registry) -> None:
     wire.get().respond(404, json={"errors": [{"code": "MANIFEST_UNKNOWN"}]})
     error = await failure(registry, HF)
     assert isinstance(error, ModelNotFoundError)
     assert error.model == HF
     assert error.problem == f"The registry hf.co has no {HF}."
-    assert "https://ollama.com/library" in error.next_step
+    assert error.next_step == "Check the repository and its quantizations at https://huggingface.co/user/repo."
 
 
 @pytest.mark.parametrize(("status", "retryable"), [(401, False), (403, False), (429, False), (500, True), (204, False)])
-async def test_any_other_status_is_told(
+async def test_other_status_has_a_next_step(
     status: int, retryable: bool, wire: respx.MockRouter, registry: Registry
 ) -> None:
-    wire.get().respond(status, text="<html>secret page</html>")
+    wire.get().respond(status, text="secret page")
     error = await failure(registry)
     assert type(error) is OllamaStatusError
     assert (error.status_code, error.retryable) == (status, retryable)
@@ -197,15 +197,15 @@ async def test_any_other_status_is_told(
     ],
     ids=["nothing", "page", "list", "empty", "not utf-8", "deep", "negative size", "list of manifests"],
 )
-async def test_what_is_no_manifest_is_told_as_such(content: bytes, wire: respx.MockRouter, registry: Registry) -> None:
+async def test_invalid_manifest_is_a_response_error(content: bytes, wire: respx.MockRouter, registry: Registry) -> None:
     wire.get().respond(content=content)
     error = await failure(registry)
     assert type(error) is OllamaResponseError
-    assert error.problem == "What the registry registry.ollama.ai gave for tiny:latest is no manifest."
+    assert error.problem == "The registry registry.ollama.ai returned an invalid manifest for tiny:latest."
     assert "log-in page" in error.next_step
 
 
-async def test_a_manifest_that_has_no_end_is_left(wire: respx.MockRouter, registry: Registry) -> None:
+async def test_endless_manifest_is_abandoned(wire: respx.MockRouter, registry: Registry) -> None:
     sent = 0
 
     async def endless() -> AsyncGenerator[bytes]:
@@ -222,7 +222,7 @@ async def test_a_manifest_that_has_no_end_is_left(wire: respx.MockRouter, regist
 
 
 @pytest.mark.parametrize("answer", [SILENCE, http(b"{", length=10)], ids=["no answer", "half an answer"])
-async def test_a_registry_that_is_too_slow_is_left(answer: bytes | None) -> None:
+async def test_slow_registry_times_out(answer: bytes | None) -> None:
     async with answering(answer) as server:
         registry = Registry((), {"registry.ollama.ai": server.base_url}, timeout=0.05)
         error = await failure(registry)
@@ -231,7 +231,7 @@ async def test_a_registry_that_is_too_slow_is_left(answer: bytes | None) -> None
     assert error.problem == "The registry registry.ollama.ai did not answer within 0.05 s."
 
 
-async def test_endless_redirects_do_not_take_longer_than_one_answer() -> None:
+async def test_redirects_share_one_timeout() -> None:
     redirect = http(b"", "Location: /again", status="302 Found")
     async with answering(redirect, SILENCE) as server:
         registry = Registry((), {"registry.ollama.ai": server.base_url}, timeout=0.05)
@@ -240,14 +240,12 @@ async def test_endless_redirects_do_not_take_longer_than_one_answer() -> None:
 
 
 @pytest.mark.parametrize("trouble", [httpx.ConnectError("x"), httpx.ReadError("x"), httpx.RemoteProtocolError("x")])
-async def test_a_registry_that_cannot_be_reached_is_named(
-    trouble: Exception, wire: respx.MockRouter, registry: Registry
-) -> None:
+async def test_unreachable_registry_is_named(trouble: Exception, wire: respx.MockRouter, registry: Registry) -> None:
     wire.get().mock(side_effect=trouble)
     error = await failure(registry)
     assert type(error) is OllamaConnectionError
     assert error.problem == "The registry registry.ollama.ai cannot be reached from here."
-    assert error.next_step == "The Ollama server may reach it all the same: pull_model tells."
+    assert error.next_step == "The Ollama server may still reach it: try pull_model."
 
 
 @pytest.mark.parametrize(
@@ -259,7 +257,7 @@ async def test_a_registry_that_cannot_be_reached_is_named(
         ("https://huggingface.co/v2/user/repo/manifests/Q4_K_M", f"https://huggingface.co{HF_PATH}"),
     ],
 )
-async def test_a_redirect_to_an_allowed_host_is_followed(
+async def test_redirect_to_an_allowed_host_is_followed(
     location: str, followed: str, wire: respx.MockRouter, registry: Registry
 ) -> None:
     wire.get(f"https://hf.co{HF_PATH}").respond(307, headers={"Location": location})
@@ -276,38 +274,100 @@ async def test_a_redirect_to_an_allowed_host_is_followed(
         *("ftp://hf.co/x", "file:///etc/passwd", "https://169.254.169.254/latest/meta-data", "http://localhost:5055/x"),
     ],
 )
-async def test_a_redirect_to_any_other_place_is_refused(
-    location: str, wire: respx.MockRouter, registry: Registry
-) -> None:
+async def test_redirect_to_another_host_is_refused(location: str, wire: respx.MockRouter, registry: Registry) -> None:
     wire.get(f"https://hf.co{HF_PATH}").respond(302, headers={"Location": location})
     error = await failure(registry, HF)
-    assert str(error) == "The registry hf.co sends us to a host that is not allowed."
+    assert str(error) == "The registry hf.co redirects to a host that is not allowed."
     assert len(wire.calls) == 1
 
 
-async def test_plain_http_may_lead_to_https_of_an_allowed_host(wire: respx.MockRouter, registry: Registry) -> None:
+async def test_redirect_from_http_to_https_is_followed(wire: respx.MockRouter, registry: Registry) -> None:
     path = "/v2/test/big/manifests/latest"
     wire.get(f"http://localhost:5055{path}").respond(301, headers={"Location": f"https://localhost:5055{path}"})
     wire.get(f"https://localhost:5055{path}").respond(content=MANIFEST)
     assert (await manifest_of(registry, "localhost:5055/test/big", insecure=True)).digest
 
 
-async def test_a_redirect_to_what_is_no_address_is_told(wire: respx.MockRouter, registry: Registry) -> None:
+async def test_redirect_to_an_invalid_url_is_an_error(wire: respx.MockRouter, registry: Registry) -> None:
     wire.get().respond(302, headers={"Location": "https://[oops/x"})
-    assert str(await failure(registry)) == "The registry registry.ollama.ai sends us to what is no address."
+    assert str(await failure(registry)) == "The registry registry.ollama.ai redirects to an invalid URL."
 
 
-async def test_a_redirect_that_httpx_cannot_read_is_no_crash(wire: respx.MockRouter, registry: Registry) -> None:
+async def test_redirect_too_long_for_httpx_is_an_error(wire: respx.MockRouter, registry: Registry) -> None:
     wire.get().respond(302, headers={"Location": "/" + "x" * 70_000})
     assert isinstance(await failure(registry), OllamaConnectionError)
 
 
 @pytest.mark.parametrize("headers", [{"Location": "/v2/library/tiny/manifests/latest"}, {}], ids=["loop", "nowhere"])
-async def test_redirects_in_circles_come_to_an_end(
-    headers: dict[str, str], wire: respx.MockRouter, registry: Registry
-) -> None:
+async def test_redirect_loop_ends(headers: dict[str, str], wire: respx.MockRouter, registry: Registry) -> None:
     wire.get().respond(302, headers=headers)
     error = await failure(registry)
     assert type(error) is OllamaResponseError
-    assert str(error) == "The registry registry.ollama.ai sends us round in circles."
+    assert str(error) == "The registry registry.ollama.ai redirects in a loop."
     assert len(wire.calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b'{"error":"The specified tag is not a valid quantization scheme."}', "not a valid quantization scheme."),
+        (
+            b'{"errors":[{"code":"NAME_INVALID","message":"bad\\u202e name"}]}',
+            "hf.co/user/repo:Q4_K_M: bad name.",
+        ),
+        (b'{"errors":[]}', "answered 400 for hf.co/user/repo:Q4_K_M."),
+        (b"no JSON", "answered 400 for hf.co/user/repo:Q4_K_M."),
+    ],
+)
+async def test_reason_of_a_refusal_is_quoted(
+    content: bytes, problem: str, wire: respx.MockRouter, registry: Registry
+) -> None:
+    wire.get().respond(400, content=content)
+    error = await failure(registry, HF)
+    assert type(error) is OllamaStatusError
+    assert error.problem.endswith(problem)
+
+
+@pytest.mark.parametrize("status", [401, 403, 407, 418])
+async def test_page_instead_of_json_is_a_proxy_or_filter(
+    status: int, wire: respx.MockRouter, registry: Registry
+) -> None:
+    wire.get().respond(status, text="\n<html>Blocked</html>")
+    error = await failure(registry)
+    assert error.next_step.startswith("A web page came instead of JSON: a proxy or filter may block it.")
+
+
+async def test_endless_refusal_is_abandoned(wire: respx.MockRouter, registry: Registry) -> None:
+    wire.get().respond(400, content=b" " * 1_000_000)
+    assert "answered 400" in str(await failure(registry))
+
+
+@pytest.mark.parametrize(
+    ("model", "next_step"),
+    [
+        ("tiny", "Check the name and the tag at https://ollama.com/library."),
+        ("me/tiny", "Check the name and the tag at https://ollama.com/me."),
+        (HF, "Check the repository and its quantizations at https://huggingface.co/user/repo."),
+        ("localhost:5055/a/b", "Check the name and the tag at the registry localhost:5055."),
+    ],
+)
+async def test_advice_for_a_missing_model_fits_the_registry(
+    model: str, next_step: str, wire: respx.MockRouter, registry: Registry
+) -> None:
+    wire.get().respond(404)
+    assert (await failure(registry, model)).next_step == next_step
+
+
+async def test_registry_named_with_http_needs_no_insecure(wire: respx.MockRouter) -> None:
+    wire.get("http://localhost:5055/v2/a/b/manifests/latest").respond(content=MANIFEST)
+    registry = Registry((), {"localhost:5055": "http://localhost:5055"})
+    assert (await manifest_of(registry, "localhost:5055/a/b")).digest
+    await registry.aclose()
+
+
+async def test_unreachable_registry_of_the_operator_gets_a_hint_of_http(
+    wire: respx.MockRouter, registry: Registry
+) -> None:
+    wire.get().mock(side_effect=httpx.ConnectError("EOF"))
+    error = await failure(registry, "localhost:5055/a/b")
+    assert "If it uses plain http, name it in MCP_OLLAMA_REGISTRIES as http://localhost:5055." in error.next_step

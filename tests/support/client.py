@@ -86,8 +86,10 @@ def own_port() -> int:
 @cache
 def built(timeouts: Timeouts, *more_tools: ToolSpec, **settings: Any) -> OllamaServer:
     """Build a server, once: that takes longer than most tests. Each client of it begins another life."""
-    chosen = OllamaSettings.load(**{"base_url": f"http://127.0.0.1:{own_port()}"} | settings)
-    registry = Registry((), dict.fromkeys((*REGISTRIES, *chosen.registries), chosen.base_url))
+    own = f"http://127.0.0.1:{own_port()}"
+    chosen = OllamaSettings.load(**{"base_url": own, "hf_endpoint": own} | settings)
+    addresses = dict.fromkeys((*REGISTRIES, *chosen.registry_hosts), chosen.base_url)
+    registry = Registry((), addresses | {"ollama.com": f"{chosen.base_url}/ollama.com"})
     return build_server(chosen, registry=registry, timeouts=timeouts, tools=(*all_tools.ALL, *more_tools))
 
 

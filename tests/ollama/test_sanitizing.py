@@ -1,0 +1,111 @@
+"""Sanitizing: secrets are redacted before a text is truncated, in errors, streams and successful responses."""
+
+import json
+
+import pytest
+import respx
+
+from mcp_ollama.ollama.client import OllamaClient
+from mcp_ollama.ollama.sanitizing import Redactor, clean_line, clean_text
+from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, Progress
+from tests.ollama.endpoints import BASE_URL, failure, statuses
+
+KEY = "sk-0123456789abcdef"
+
+
+def keyed_client() -> OllamaClient:
+    return OllamaClient(BASE_URL, api_key=KEY, headers={"X-Proxy": "Basic dXNlcjpwYXNz", "X-On": "true"})
+
+
+@pytest.mark.parametrize("offset", [0, 280, 290, 2990])
+async def test_secret_in_a_stream_error_is_redacted_before_truncation(offset: int, wire: respx.MockRouter) -> None:
+    line = json.dumps({"error": f"{'x' * offset} Bearer {KEY} {'y' * 500}"})
+    wire.post("/api/pull").respond(text=f"{line}\n")
+    text = str(await failure(statuses(keyed_client().pull_model("m"))))
+    assert not any(KEY[start : start + 6] in text for start in range(len(KEY) - 6))
+
+
+@pytest.mark.parametrize("content", [f"{'x' * 290}{KEY}", json.dumps({"error": f"{'x' * 290}{KEY}"})])
+async def test_secret_in_a_status_error_is_redacted_before_truncation(content: str, wire: respx.MockRouter) -> None:
+    wire.route().respond(500, text=content)
+    text = str(await failure(keyed_client().get_version()))
+    assert "sk-01" not in text
+
+
+async def test_secret_in_an_invalid_line_is_redacted_before_truncation(wire: respx.MockRouter) -> None:
+    wire.post("/api/pull").respond(text=f"{'x' * 90}{KEY}{'y' * 200}\n")
+    assert "sk-0" not in str(await failure(statuses(keyed_client().pull_model("m"))))
+
+
+async def test_echoed_secrets_are_redacted_in_successful_responses(wire: respx.MockRouter) -> None:
+    echo = f"Authorization: Bearer {KEY}; X-Proxy: Basic dXNlcjpwYXNz; true"
+    model_info = {"general.name": echo, "nested": [{"deep": echo}]}
+    wire.post("/api/show").respond(json={"system": echo, "license": [echo], "model_info": model_info, "requires": echo})
+    wire.get("/api/experimental/model-recommendations").respond(
+        json={"recommendations": [{"model": "m", "description": echo}]}
+    )
+    wire.get("/api/tags").respond(json={"models": [{"name": KEY, "capabilities": [KEY], "details": {"family": KEY}}]})
+    client = keyed_client()
+    found = [await client.get_model_info("m"), *await client.list_recommendations(), *await client.list_models()]
+    text = "".join(one.model_dump_json() for one in found)
+    assert KEY not in text
+    assert "dXNlcjpwYXNz" not in text
+    # A header that is not long enough for a secret stays.
+    assert "; true" in text
+
+
+async def test_secret_in_a_progress_status_is_redacted(wire: respx.MockRouter) -> None:
+    wire.post("/api/pull").respond(text=f'{{"status":"with {KEY}"}}\n{{"status":"success"}}\n')
+    assert await statuses(keyed_client().pull_model("m")) == ["with ***", "success"]
+
+
+def test_redactor_knows_the_escapes_of_json() -> None:
+    redact = Redactor('k"&<>ey')
+    assert redact(json.dumps({"a": 'k"&<>ey'})) == '{"a": "***"}'
+    assert redact(r'{"a":"k\"\u0026\u003c\u003eey"}') == '{"a":"***"}'
+    assert Redactor()("text") == "text"
+
+
+SPOOF = "\x1b[2Jname\x00\x9b\r\n\u202egpj\u2066\u200b\u2028\ufeff\U000e0041\ud800"
+
+
+def test_control_and_bidi_characters_of_a_listed_model_are_replaced() -> None:
+    row = {"name": SPOOF, "digest": SPOOF, "details": {"family": SPOOF, "families": [SPOOF]}, "capabilities": [SPOOF]}
+    model = InstalledModel.model_validate(row)
+    texts = [model.name, model.digest, model.details.family, *model.details.families, *model.capabilities]
+    assert {text.isprintable() for text in texts} == {True}
+    assert {text.startswith("name�") for text in texts} == {True}
+
+
+def test_texts_of_a_listed_model_are_bounded() -> None:
+    row = {"name": "x" * 10_000, "remote_host": "x" * 10_000, "capabilities": ["x" * 10_000] * 1_000}
+    model = InstalledModel.model_validate(row)
+    assert (len(model.name), len(model.remote_host)) == (600, 200)
+    assert len(model.capabilities) == 100
+    assert {len(capability) for capability in model.capabilities} == {80}
+
+
+def test_long_texts_keep_their_line_ends() -> None:
+    info = ModelInfo.model_validate({"template": f"a\n\tb{SPOOF}", "license": f"a\nb{SPOOF}"})
+    assert info.template.startswith("a\n\tbname�")
+    assert isinstance(info.license, str)
+    assert info.license.startswith("a\nbname�")
+    assert "\u202e" not in info.template + info.license
+
+
+@pytest.mark.parametrize(("number", "shown"), [(10**400, 2**63 - 1), (-5, 0), (2**63, 2**63 - 1), (7, 7)])
+def test_counts_are_clamped(number: int, shown: int) -> None:
+    assert Progress.model_validate({"total": number}).total == shown
+    assert InstalledModel.model_validate({"name": "m", "size": number}).size == shown
+
+
+def test_numbers_of_model_info_are_clamped() -> None:
+    info = ModelInfo.model_validate(
+        {"model_info": {"a": 10**400, "b": float("inf"), "c": 1.5, "d": True, "e": -(10**40)}}
+    )
+    assert info.model_info == {"a": 2**64 - 1, "b": None, "c": 1.5, "d": True, "e": -(2**63) + 1}
+
+
+def test_clean_functions_leave_plain_text_unchanged() -> None:
+    assert clean_line("naïve 模型 🦙", 20) == "naïve 模型 🦙"
+    assert clean_text("naïve\n模型\t🦙") == "naïve\n模型\t🦙"
