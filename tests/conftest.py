@@ -23,7 +23,7 @@ from tests.support.client import Era, Host, built, host, own_port
 hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("suite")
 
-QUICK = Timeouts(progress_interval=0.01, retry=0.002)
+QUICK = Timeouts(progress_interval=0.01, retry=0.002, untouched_outage=0.05, outage_poll=0.02)
 
 
 class Connect(Protocol):
@@ -56,6 +56,14 @@ def schemas_checked_once() -> Generator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Draft202012Validator, "check_schema", check_once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_journal() -> Generator[None]:
+    """Keep processes that fixtures of modules start from writing into the home; those of tests have an empty home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MCP_OLLAMA_STATE_DIR", "off")
         yield
 
 

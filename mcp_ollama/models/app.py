@@ -5,11 +5,16 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from mcp_ollama.models.all_transfers import resume_transfers
+from mcp_ollama.models.attempts import Attempts
 from mcp_ollama.models.catalog import Catalog
 from mcp_ollama.models.events import Changes, Publish
 from mcp_ollama.models.holds import Holds
 from mcp_ollama.models.loading import Loads
+from mcp_ollama.models.outage import POLL_SECONDS, UNTOUCHED_SECONDS
+from mcp_ollama.models.persistence.shared_state import SharedState, open_shared_state
 from mcp_ollama.models.search.clients import SearchClients
+from mcp_ollama.models.transfer_times import TransferTimes
 from mcp_ollama.models.transfers import Transfers
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.settings import REGISTRIES, OllamaSettings
@@ -31,8 +36,14 @@ class Timeouts:
         progress_interval: Between two progress notifications while bytes move (four a second at most).
         progress_keepalive: The same while none move; some clients give up on a call that reports nothing.
         retry: Before the second attempt of a transfer; further pauses grow from it.
+        untouched_outage: Longest time without an answer of the server before the first byte of a transfer.
+        outage_poll: Between two requests that ask whether the server answers again.
+        quiet: After this long without a line of a transfer, the server is asked whether it still answers.
+        undecided: Longest wait for a stream whose end would crash Ollama.
         load: Until a model is in memory; Ollama gives up sooner.
         updates: All registry lookups of `check_updates` together.
+        memory: The head of a weights file, and beside it the memory of the server.
+        measure_output: Output of `measure_model`.
     """
 
     call: float = 40
@@ -45,8 +56,14 @@ class Timeouts:
     progress_interval: float = 0.34
     progress_keepalive: float = 5
     retry: float = 1
+    untouched_outage: float = UNTOUCHED_SECONDS
+    outage_poll: float = POLL_SECONDS
+    quiet: float = 5
+    undecided: float = 30
     load: float = 3600
     updates: float = 35
+    memory: float = 8
+    measure_output: float = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +75,7 @@ class App:
     ollama: OllamaClient
     registry: Registry
     catalog: Catalog
+    shared: SharedState
     transfers: Transfers
     loads: Loads
     changes: Changes
@@ -87,27 +105,60 @@ async def open_app(
     registry: Registry | None = None,
     timeouts: Timeouts | None = None,
     publish: Publish | None = None,
+    *,
+    shared: SharedState | None = None,
+    host: str | None = None,
 ) -> AsyncGenerator[App]:
-    """Start the application: the first request opens the first connection, the end closes all."""
+    """Start the application: the first request opens the first connection, the end closes all.
+
+    Args:
+        settings: The operator's settings.
+        registry: The client of model registries.
+        timeouts: Limits of time.
+        publish: Sends changes to the subscribers.
+        shared: The journal and turns, where several applications of a process have them together.
+        host: The name of the server in the settings, when there are several.
+    """
     ollama = build_client(settings)
     registry = registry or Registry((*REGISTRIES, *settings.registry_hosts), settings.plain_http_registries)
     timeouts = timeouts or Timeouts()
     changes = Changes(publish)
-    transfers = Transfers(
-        ollama,
-        registry,
-        stall_seconds=settings.stall_seconds,
-        retry_seconds=timeouts.retry,
-        changed=changes.transfer_changed,
-    )
-    loads = Loads(ollama, longest=timeouts.load, changed=changes.running_changed)
-    search_clients = SearchClients(settings, ollama, registry)
     async with AsyncExitStack() as stack:
+        # Closed last: what the journal still holds then is what the next process finds interrupted.
+        shared = shared or await stack.enter_async_context(open_shared_state(settings.state_dir))
         stack.push_async_callback(registry.aclose)
         stack.push_async_callback(ollama.aclose)
+        attempts = Attempts(ollama, registry, shared.journal, _transfer_times(settings, timeouts))
+        transfers = Transfers(attempts, turns=shared.turns, host=host, changed=changes.transfer_changed)
+        loads = Loads(ollama, longest=timeouts.load, changed=changes.running_changed)
+        search_clients = SearchClients(settings, ollama, registry)
         stack.push_async_callback(search_clients.aclose)
         await stack.enter_async_context(transfers.running())
         await stack.enter_async_context(loads.running())
+        if settings.resume:
+            await resume_transfers(transfers, shared.journal, settings)
         yield App(
-            settings, timeouts, ollama, registry, Catalog(ollama), transfers, loads, changes, Holds(), search_clients
+            settings=settings,
+            timeouts=timeouts,
+            ollama=ollama,
+            registry=registry,
+            catalog=Catalog(ollama),
+            shared=shared,
+            transfers=transfers,
+            loads=loads,
+            changes=changes,
+            holds=Holds(),
+            search_clients=search_clients,
         )
+
+
+def _transfer_times(settings: OllamaSettings, timeouts: Timeouts) -> TransferTimes:
+    return TransferTimes(
+        stall=settings.stall_seconds,
+        retry=timeouts.retry,
+        outage=settings.outage_seconds,
+        untouched_outage=timeouts.untouched_outage,
+        poll=timeouts.outage_poll,
+        quiet=timeouts.quiet,
+        undecided=timeouts.undecided,
+    )

@@ -10,6 +10,7 @@ from mcp_ollama.models.app import App
 from mcp_ollama.models.catalog import REPAIR
 from mcp_ollama.models.concurrency import for_each
 from mcp_ollama.models.formatting import join_limited
+from mcp_ollama.models.free_memory import describe_free_memory
 from mcp_ollama.models.lookup import find_named
 from mcp_ollama.models.running import processor_of
 from mcp_ollama.ollama.error_messages import sanitize
@@ -27,6 +28,7 @@ SHORT_CONTEXT = 4096
 """What Ollama gives a model on a machine with little video memory: an agent's instructions alone may fill it."""
 MAX_NEW = 8
 """Models not looked at yet that one call asks about: health costs a handful of requests."""
+_OFF = "Transfers are not written down (MCP_OLLAMA_STATE_DIR=off): the end of this process ends them."
 _ASKED_FOR = ModelName.parse("llama3.2")
 
 
@@ -47,6 +49,7 @@ async def look_further(
         "registry": lambda: _registry(app),
         "cloud": lambda: _cloud(app, models),
         "damaged": lambda: _damaged(app, models),
+        "memory": lambda: _memory(app, models, running),
     }
     found = {name: _too_slow(name) for name in slow}
 
@@ -54,15 +57,15 @@ async def look_further(
         with anyio.move_on_after(app.timeouts.health_extra):
             found[name] = await slow[name]()
 
-    await for_each(slow, look)
-    memory = [_unknown("memory"), _unknown("context")]
-    if running is not None:
-        memory = [_memory(running), _context(models, running)]
-    return [found["registry"], *memory, found["cloud"], found["damaged"]]
+    # The memory last: it rests on a model that the check of damaged ones has read.
+    await for_each([name for name in slow if name != "memory"], look)
+    await look("memory")
+    context = _unlisted("context") if running is None else _context(models, running)
+    return [found["registry"], found["memory"], context, found["cloud"], found["damaged"]]
 
 
-def _unknown(name: str) -> Check:
-    detail = "Which models are loaded could not be read."
+def _unlisted(name: str, more: str = "") -> Check:
+    detail = f"Which models are loaded could not be read.{more}"
     return Check(name=name, status="unknown", detail=detail, fix="See the check models.")
 
 
@@ -89,15 +92,18 @@ async def _registry(app: App) -> Check:
     return Check(name="registry", status="ok", detail=f"{host} answers.")
 
 
-def _memory(running: Sequence[RunningModel]) -> Check:
+async def _memory(app: App, models: Sequence[InstalledModel], running: Sequence[RunningModel] | None) -> Check:
+    free = await describe_free_memory(app, list(models))
+    if running is None:
+        return _unlisted("memory", f" {free}")
     places = {"cpu": "wholly", "mixed": "partly"}
     slow = [f"{_shown(one)} ({places[place]})" for one in running if (place := processor_of(one)) in places]
     if not slow:
-        return Check(name="memory", status="ok", detail="No loaded model runs on the CPU.")
+        return Check(name="memory", status="ok", detail=f"No loaded model runs on the CPU. {free}")
     fix = (
         "Use a smaller model or quantization, a shorter context, or unload_model others; without a GPU this is normal."
     )
-    return Check(name="memory", status="warn", detail=f"On the CPU, and so slow: {join_limited(slow)}.", fix=fix)
+    return Check(name="memory", status="warn", detail=f"On the CPU, and so slow: {join_limited(slow)}. {free}", fix=fix)
 
 
 def _context(models: Sequence[InstalledModel], running: Sequence[RunningModel]) -> Check:
@@ -153,6 +159,15 @@ async def _damaged(app: App, models: Sequence[InstalledModel]) -> Check:
         return Check(name="damaged", status="ok", detail=f"Every model can be shown, {looked}.")
     detail = f"Listed, but not usable, {looked}: {join_limited(sorted(damaged))}."
     return Check(name="damaged", status="warn", detail=detail, fix=REPAIR)
+
+
+async def check_journal(app: App) -> Check:
+    """Check the journal of transfers and the turns of processes, without creating either."""
+    await app.shared.journal.entries()
+    if problem := app.shared.problem:
+        detail, _, fix = problem.partition(". ")
+        return Check(name="journal", status="warn", detail=f"{detail}.", fix=fix)
+    return Check(name="journal", status="ok", detail="Transfers are written down." if app.shared.is_kept else _OFF)
 
 
 def _shown(model: InstalledModel | RunningModel) -> str:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
 
+_FROM = re.compile(r"^FROM (\S.*?)\s*$", re.MULTILINE)
+_MAX_PATHS = 20
+_MAX_PATH = 4096
 _WEIGHTS = re.compile(r"^FROM .*sha256[-:]([0-9a-f]{64})\s*$", re.MULTILINE)
 _WHOLE = re.compile(r"[0-9]{1,15}|[0-9](\.[0-9]{1,15})?e\+[0-9]{2}")  # Go writes a million as 1e+06
 _PARAMETER = re.compile(r"^(\S+)\s+(.*)$")
@@ -23,12 +26,14 @@ class Facts:
         context_length: Tokens that the model was trained for; None when unknown.
         weights: SHA-256 (64 hex digits) of the weights blob; None when the server does not name it.
         title: The `general.name` of the weights, such as "Qwen3 4B Instruct 2507"; empty when unknown.
+        sources: What the `FROM` lines of the modelfile name: paths of the blobs on the server, or a model.
     """
 
     capabilities: tuple[str, ...]
     context_length: int | None
     weights: str | None
     title: str = ""
+    sources: tuple[str, ...] = ()
 
 
 def facts_of(info: ModelInfo) -> Facts:
@@ -40,7 +45,13 @@ def facts_of(info: ModelInfo) -> Facts:
         context_length=trained_context(info),
         weights=weights[1] if weights else None,
         title=title[:_MAX_TITLE] if isinstance(title, str) else "",
+        sources=tuple(source for source in _FROM.findall(info.modelfile)[:_MAX_PATHS] if len(source) <= _MAX_PATH),
     )
+
+
+def weights_of(info: ModelInfo) -> list[str]:
+    """Return the SHA-256 (64 hex digits) of each file that the modelfile names: weights, then projectors."""
+    return _WEIGHTS.findall(info.modelfile)
 
 
 def capabilities_of(model: InstalledModel, facts: Facts | None) -> list[str]:

@@ -17,6 +17,11 @@ def format_bytes(count: float) -> str:
     return f"{count:.1f} {units[0]}" if units[0] != "B" and count < 9.95 else f"{count:.0f} {units[0]}"
 
 
+def format_memory(*counts: int) -> str:
+    """Format amounts of memory in units of 1024³ bytes, such as `3.1 of 24.0 GB`."""
+    return f"{' of '.join(f'{count / 2**30:.1f}' for count in counts)} GB"
+
+
 def format_digest(digest: str) -> str:
     """Format a digest as its first 12 hex digits; any other text of a server does not reach a user's question."""
     return digest[:_DIGEST_DIGITS] if _DIGEST.match(digest) else "unknown digest"

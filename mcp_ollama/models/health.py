@@ -10,7 +10,7 @@ import anyio
 from pydantic import BaseModel
 
 from mcp_ollama.models.app import App, build_client
-from mcp_ollama.models.checks import Check, look_further
+from mcp_ollama.models.checks import Check, check_journal, look_further
 from mcp_ollama.ollama.addresses import is_loopback
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import (
@@ -54,6 +54,7 @@ async def examine(app: App) -> Health:
         report.checks.append(Check(name="is_ollama", status="ok", detail="It is an Ollama server."))
         report.checks.append(_version(report.version))
         await _contents(app, report)
+        report.checks.append(await check_journal(app))
     # A model on the CPU is slow, but the server is well; without a GPU it is the only way.
     states = {check.status for check in report.checks if check.name != "memory"}
     report.status = "down" if "fail" in states else "degraded" if "warn" in states else "ok"

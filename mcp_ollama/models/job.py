@@ -1,6 +1,7 @@
 """One pull or push: how it stands, when its stream has stalled, and how it is closed."""
 
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -10,31 +11,17 @@ import anyio
 from pydantic import BaseModel
 
 from mcp_ollama.models.background import BackgroundTask
+from mcp_ollama.models.persistence.journal import Record
 from mcp_ollama.models.progress import Meter, describe
+from mcp_ollama.models.transfer_state import Kind, State
+from mcp_ollama.models.transfer_times import TransferTimes
 from mcp_ollama.ollama.error_messages import sanitize
-from mcp_ollama.ollama.errors import OllamaError, OllamaTimeoutError
+from mcp_ollama.ollama.errors import OllamaConnectionError, OllamaError, OllamaTimeoutError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import Progress
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["pull", "push"]
-State = Literal[
-    "queued",
-    "manifest",
-    "downloading",
-    "uploading",
-    "verifying",
-    "writing",
-    "retrying",
-    "cancelling",
-    "done",
-    "failed",
-    "cancelled",
-]
-
-MAX_PATIENCE_SECONDS = 30.0
-"""How long a stream that must not be closed yet is waited for; with a small `stall_seconds`, half of that."""
 MAX_LINE = 119
 MAX_STATUS = 200
 
@@ -48,7 +35,7 @@ _STATES: dict[str, State] = {
 
 
 class Transfer(BaseModel):
-    """How a pull or push stands."""
+    """How a pull or push stands; of another process or an ended one, as last written down, with 0 `attempts`."""
 
     kind: Kind
     model: str
@@ -62,21 +49,31 @@ class Transfer(BaseModel):
     elapsed_seconds: float
     attempts: int
     queue_position: int | None = None
+    owner: Literal["another process"] | None = None
     error: str | None = None
     next_step: str | None = None
 
 
 class TransferList(BaseModel):
-    """Transfers: those that run or wait, in order, and those that ended within an hour."""
+    """Transfers: those that run or wait, in order, those that ended within an hour, and those of other processes."""
 
     transfers: list[Transfer]
     next_step: str | None = None
 
 
 class Job(BackgroundTask):
-    """One pull or push, from the queue to its end."""
+    """One pull or push, from the queue to its end.
 
-    def __init__(self, kind: Kind, name: ModelName, *, insecure: bool, stall_seconds: float) -> None:
+    Args:
+        kind: Its direction.
+        name: The model.
+        insecure: Whether the registry is spoken to in plain http.
+        times: Limits of time.
+    """
+
+    def __init__(
+        self, kind: Kind, name: ModelName, *, insecure: bool = False, times: TransferTimes | None = None
+    ) -> None:
         super().__init__()
         self.kind: Kind = kind
         self.name = name
@@ -86,11 +83,18 @@ class Job(BackgroundTask):
         self.status = "waiting for its turn"
         self.attempts = 0
         self.cancelling = anyio.Event()
+        self.record: Record | None = None
+        """Its record in the journal, from `written` until its end."""
+        self.written = anyio.Event()
         self.max_completed_bytes = 0
-        self._stall_seconds = stall_seconds
-        self._patience = min(MAX_PATIENCE_SECONDS, stall_seconds / 2)
+        """New bytes count beyond this; after an outage it is 0, since a restart of Ollama may lose some."""
+        self.has_bytes = False
+        """Whether any byte has come, in this process or an earlier one."""
+        self.times = times or TransferTimes()
+        self._undecided_seconds = self.times.undecided
         self._said: str = ""
-        self._deadline = time.monotonic()
+        self._deadline = self._heard_at = self._asked_at = time.monotonic()
+        self._loss: OllamaConnectionError | None = None
         self._decided = _set_event()
 
     def is_for(self, kind: Kind, name: ModelName) -> bool:
@@ -136,33 +140,38 @@ class Job(BackgroundTask):
         self.state, self.status = state, status
         self.end(error)
 
-    def cancel(self, timeouts: float = MAX_PATIENCE_SECONDS) -> None:
-        """Ask it to end; one that waits in line ends at once.
+    def cancel(self, seconds: float = math.inf) -> None:
+        """Request its end; a queued one ends at once.
 
         Args:
-            timeouts: Seconds to wait at most while closing its stream would crash Ollama.
+            seconds: Longest wait while closing its stream would crash Ollama.
         """
-        self._patience = min(self._patience, timeouts)
+        self._undecided_seconds = min(self._undecided_seconds, seconds)
         self.cancelling.set()
         if self.state == "queued":
             self.finish("cancelled", "cancelled before it began")
         elif not self.finished.is_set():
             self.state, self.status = "cancelling", "waiting for Ollama to release the blob"
 
-    async def attempt(self, lines: AsyncGenerator[Progress], is_alive: Callable[[], Awaitable[bool]]) -> None:
+    async def attempt(self, lines: AsyncGenerator[Progress], is_answering: Callable[[], Awaitable[bool]]) -> None:
         """Read one stream to its `success`.
+
+        Args:
+            lines: The stream, closed at the end.
+            is_answering: Asks the server whether it is still there.
 
         Raises:
             OllamaError: It did not get there; when it was closed because of a stall or a cancel, a timeout.
         """
         self.attempts += 1
-        self._decided = _set_event()
+        self._decided, self._loss = _set_event(), None
         self._touch("manifest", "connecting")
+        self._heard_at = time.monotonic()
         closed = True
         problem: OllamaError | None = None
         # The watch lives as long as its stream does, so that it can never close the next one.
         async with anyio.create_task_group() as group:
-            group.start_soon(self._watch, group.cancel_scope, is_alive)
+            group.start_soon(self._watch, group.cancel_scope, is_answering)
             try:
                 async with aclosing(lines):
                     async for progress in lines:
@@ -172,25 +181,57 @@ class Job(BackgroundTask):
                 problem = error
             group.cancel_scope.cancel()
         if problem or closed:
-            raise problem or self._stall()
+            raise problem or self._loss or self._stall()
 
     async def pause(self, seconds: float, error: OllamaError) -> None:
-        """Wait before the next attempt, saying why; a cancel ends the wait."""
-        self.state, self.status, self._said = "retrying", error.problem, ""
+        """Wait before the next attempt, with the reason as status; a cancel ends the wait."""
+        self.retry(error.problem)
         with anyio.move_on_after(seconds):
             await self.cancelling.wait()
 
-    async def _watch(self, stream: anyio.CancelScope, is_alive: Callable[[], Awaitable[bool]]) -> None:
-        """Close the stream when somebody cancels, or when it stalls."""
+    def retry(self, status: str) -> None:
+        """Set the state of a job between two attempts, unless it is being cancelled."""
+        if not self.cancelling.is_set():
+            self.state, self.status, self._said = "retrying", status, ""
+
+    def expect_loss(self) -> None:
+        """Count every byte from now on as a new one: Ollama may have lost some in a restart."""
+        self.max_completed_bytes = 0
+
+    async def _watch(self, stream: anyio.CancelScope, is_answering: Callable[[], Awaitable[bool]]) -> None:
+        """Close the stream on a cancel, in a stall, or when the server has gone without closing the connection."""
         while not self._must_close():
-            with anyio.move_on_after(self._deadline - time.monotonic()):
+            with anyio.move_on_after(self._next_look() - time.monotonic()):
                 await self.cancelling.wait()
-            # Hashing many gigabytes tells nothing new for minutes: only a dead server is a stall then.
-            if self._must_close() and self.state == "verifying" and await is_alive():
-                self._deadline = time.monotonic() + self._stall_seconds
+            if self._is_quiet() and await self._is_lost(is_answering):
+                break
+            # Hashing many gigabytes sends no line for minutes: only a dead server is a stall then.
+            if self._must_close() and self.state == "verifying" and await is_answering():
+                self._deadline = time.monotonic() + self.times.stall
             if self._must_close():
                 await self._wait_until_decided()
         stream.cancel()
+
+    def _next_look(self) -> float:
+        if self.state == "verifying":
+            return self._deadline
+        return min(self._deadline, max(self._heard_at, self._asked_at) + self.times.quiet)
+
+    def _is_quiet(self) -> bool:
+        # Ollama sends a line every 60 ms, except while it waits for the registry or hashes.
+        return not self._must_close() and self.state != "verifying" and time.monotonic() >= self._next_look()
+
+    async def _is_lost(self, is_answering: Callable[[], Awaitable[bool]]) -> bool:
+        heard_at = self._heard_at
+        is_there = await is_answering()
+        self._asked_at = time.monotonic()
+        if is_there or self._heard_at != heard_at:
+            return False
+        self._loss = OllamaConnectionError(
+            f"The server no longer answers, {self.times.quiet:g} s after the last line about {self.name}.",
+            "Check that Ollama still runs there, then call again.",
+        )
+        return True
 
     def _must_close(self) -> bool:
         return self.cancelling.is_set() or time.monotonic() >= self._deadline
@@ -198,29 +239,31 @@ class Job(BackgroundTask):
     async def _wait_until_decided(self) -> None:
         # A line with a digest but no total means that Ollama still asks for the blob's size on behalf of
         # another client of the same blob. Leaving now would crash the whole server (ollama#17370).
-        with anyio.move_on_after(self._patience):
+        with anyio.move_on_after(self._undecided_seconds):
             await self._decided.wait()
         if not self._decided.is_set():
             logger.warning("Closing the %s of %s before Ollama knew the size of its layer.", self.kind, self.name)
 
     def _stall(self) -> OllamaTimeoutError:
-        what = "No new bytes" if self.max_completed_bytes else "Nothing"
+        what = "No new bytes" if self.has_bytes else "Nothing"
         return OllamaTimeoutError(
-            f"{what} of {self.name} came for {self._stall_seconds:g} s.",
+            f"{what} of {self.name} came for {self.times.stall:g} s.",
             "Check the internet access of the machine of the Ollama server, then call again:"
             " what was transferred is kept.",
         )
 
     def _note(self, progress: Progress) -> None:
+        self._heard_at = time.monotonic()
         if progress.total or not progress.digest:
             self._decided.set()
         elif self._decided.is_set():
             self._decided = anyio.Event()
         before = self.meter.completed_bytes
-        phase = self.meter.update(progress, time.monotonic())
+        phase = self.meter.update(progress, self._heard_at)
         now = self.meter.completed_bytes
         if now > before:
-            # What was there before is no progress.
+            # Bytes that were there before are not progress.
+            self.has_bytes = True
             self.max_completed_bytes = max(self.max_completed_bytes, now)
         state = _STATES.get(phase, "downloading" if self.kind == "pull" else "uploading")
         if self.kind == "push" and 0 < progress.total <= progress.completed:
@@ -231,7 +274,7 @@ class Job(BackgroundTask):
             self._touch(state, progress.status)
 
     def _touch(self, state: State, status: str) -> None:
-        self._deadline = time.monotonic() + self._stall_seconds
+        self._deadline = time.monotonic() + self.times.stall
         if self.cancelling.is_set():
             return
         self.state = state

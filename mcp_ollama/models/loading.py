@@ -29,10 +29,11 @@ KeepAlive = str | float | None
 class Load(BackgroundTask):
     """One model being loaded into memory."""
 
-    def __init__(self, name: ModelName, keep_alive: KeepAlive) -> None:
+    def __init__(self, name: ModelName, keep_alive: KeepAlive, context_length: int | None = None) -> None:
         super().__init__()
         self.name = name
         self.keep_alive = keep_alive
+        self.context_length = context_length
         self._scope = anyio.CancelScope()
 
     @property
@@ -64,7 +65,7 @@ class Load(BackgroundTask):
         while sent[-1:] != [self.keep_alive]:
             # Sent to a model that is loaded already, a changed keep_alive takes no time.
             sent.append(self.keep_alive)
-            await ollama.load_model(self.name, sent[-1])
+            await ollama.load_model(self.name, sent[-1], self.context_length)
 
 
 class Loads:
@@ -94,8 +95,13 @@ class Loads:
             finally:
                 self._group.cancel_scope.cancel()
 
-    def start(self, name: ModelName, keep_alive: KeepAlive = None) -> Load:
+    def start(self, name: ModelName, keep_alive: KeepAlive = None, context_length: int | None = None) -> Load:
         """Start a load, or join the one in progress; a failure that was not reported yet is returned once.
+
+        Args:
+            name: The model.
+            keep_alive: Time until it is unloaded after its last use; None is the server's setting.
+            context_length: Tokens of context of a load that starts now; None is the model's or the server's setting.
 
         Raises:
             OllamaError: Too many are in progress.
@@ -109,7 +115,7 @@ class Loads:
             return self._loads.pop(name.key)
         if len(self._in_progress()) >= MAX_AT_ONCE:
             raise OllamaError(f"{MAX_AT_ONCE} models are being loaded already.", "Call again when one of them is done.")
-        load = self._loads[name.key] = Load(name, keep_alive)
+        load = self._loads[name.key] = Load(name, keep_alive, context_length)
         self._group.start_soon(self._run, load)
         return load
 

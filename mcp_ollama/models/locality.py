@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import re
+import socket
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -51,6 +52,21 @@ async def locate_ollama(
     if port is None or await run_probe(lambda: is_contained(environment, system)) is not False:
         return None
     return "machine_assumed" if await run_probe(lambda: is_ollama_listening(port, system)) else None
+
+
+def is_own_address(base_url: str) -> bool:
+    """Check that every address of a host is one of this machine's interfaces.
+
+    Raises:
+        OSError: The name does not resolve, or an address is another machine's, to which no socket can be bound.
+    """
+    host = urlsplit(base_url).hostname
+    if not host:
+        return False
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM):
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(address)
+    return True
 
 
 def has_blobs(modelfile: str, model_bytes: int) -> bool:

@@ -4,6 +4,9 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
+from mcp_ollama.ollama.client import OllamaClient
+from mcp_ollama.ollama.errors import OllamaConnectionError, OllamaError
+
 POLL_SECONDS = 2.0
 """Between two questions; a transfer has to go on within 3 s of the server's return."""
 UNTOUCHED_SECONDS = 15.0
@@ -27,3 +30,16 @@ async def wait_for_server(
                 return True
             await anyio.sleep_until(asked_at + poll_seconds)
     return False
+
+
+async def is_answering(ollama: OllamaClient, seconds: float) -> bool:
+    """Return whether a server answers `GET /api/version` in time, be it with an error; never raises."""
+    try:
+        with anyio.fail_after(seconds):
+            await ollama.get_version()
+    except (OllamaConnectionError, TimeoutError):
+        return False
+    except OllamaError:
+        # A proxy answers in its place, or refuses the request: what a transfer says of it is more exact.
+        return True
+    return True

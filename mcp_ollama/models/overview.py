@@ -5,6 +5,7 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
+from mcp_ollama.models.all_transfers import list_transfers
 from mcp_ollama.models.app import App
 from mcp_ollama.models.formatting import format_bytes
 from mcp_ollama.models.job import Transfer
@@ -49,7 +50,7 @@ async def read_overview(app: App, actions: Iterable[str]) -> Overview:
         summary="Ollama is unreachable.",
         models=[],
         running=[],
-        transfers=app.transfers.snapshots(),
+        transfers=(await list_transfers(app.transfers, app.shared.journal)).transfers,
         actions=list(actions),
         base_url=app.settings.base_url,
     )

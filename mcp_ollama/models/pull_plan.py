@@ -2,21 +2,25 @@
 
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from mcp_ollama.models.app import App
+from mcp_ollama.models.fit import Measured, MemoryReport
 from mcp_ollama.models.formatting import format_bytes
 from mcp_ollama.models.lookup import find_model
+from mcp_ollama.models.memory_answer import find_measured, report_planned
+from mcp_ollama.models.server_memory import LocalModel, read_local_model
 from mcp_ollama.ollama.addresses import is_loopback
 from mcp_ollama.ollama.error_messages import sanitize
-from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
+from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, Manifest
 from mcp_ollama.sources.registry import MAX_LOOKUPS, present_blobs
 
-_BLOB_OF_MODEL = re.compile(r"^FROM (.+[/\\]blobs[/\\]sha256-[0-9a-f]{64})\s*$", re.MULTILINE)
+_BLOB = re.compile(r".+[/\\]blobs[/\\]sha256-[0-9a-f]{64}")
 
 
 class LayerPlan(BaseModel):
@@ -41,11 +45,17 @@ class PullPlan(BaseModel):
     layers: list[LayerPlan] = []
     disk_free_bytes: int | None = None
     fits_on_disk: bool | None = None
+    memory: MemoryReport | None = None
     warnings: list[str] = []
 
 
-async def plan_pull(app: App, name: ModelName) -> PullPlan:
-    """Compare the registry's manifest with what the server has (`HEAD /api/blobs/<digest>`).
+async def plan_pull(app: App, name: ModelName, context_length: int | None = None) -> PullPlan:
+    """Compare the registry's manifest with what the server has (`HEAD /api/blobs/<digest>`), and estimate the memory.
+
+    Args:
+        app: The application.
+        name: The model.
+        context_length: Tokens of context for the estimate; None takes the server's default.
 
     Raises:
         OllamaError: The server or the registry cannot be asked.
@@ -66,7 +76,16 @@ async def plan_pull(app: App, name: ModelName) -> PullPlan:
     _note_layers(plan, manifest, present)
     if name.is_cloud:
         plan.warnings.append("It runs on ollama.com: what is fetched is only a reference to it.")
-    await _note_disk(app, plan, models)
+    local = await read_local_model(app, models)
+    _note_disk(app, plan, local)
+    plan.memory = await report_planned(
+        app,
+        name,
+        manifest,
+        context_length=context_length,
+        local=local,
+        measured=await _read_measured(app, found) if found and plan.up_to_date else None,
+    )
     return plan
 
 
@@ -94,8 +113,8 @@ def _note_layers(plan: PullPlan, manifest: Manifest, present: set[str] | None) -
         plan.download_bytes = manifest.total_bytes - plan.present_bytes
 
 
-async def _note_disk(app: App, plan: PullPlan, models: list[InstalledModel]) -> None:
-    plan.disk_free_bytes = await _free_bytes(app, models)
+def _note_disk(app: App, plan: PullPlan, local: LocalModel | None) -> None:
+    plan.disk_free_bytes = _free_bytes(app, local)
     if plan.disk_free_bytes is None:
         plan.warnings.append("Free disk space is unknown: the server's model directory is not accessible from here.")
     elif plan.download_bytes is not None:
@@ -105,20 +124,21 @@ async def _note_disk(app: App, plan: PullPlan, models: list[InstalledModel]) -> 
             plan.warnings.append(f"The disk lacks {short}: list_models with sort=size shows what is large.")
 
 
-async def _free_bytes(app: App, models: list[InstalledModel]) -> int | None:
+async def _read_measured(app: App, model: InstalledModel) -> Measured | None:
+    with suppress(OllamaError):
+        return find_measured(model, await app.ollama.list_running_models())
+    return None
+
+
+def _free_bytes(app: App, local: LocalModel | None) -> int | None:
     """Measure the disk that the models lie on; None unless one of its blobs can be seen from here.
 
     An address of this machine may well lead into a container or a tunnel.
     """
-    local = next((one for one in models if not one.remote_host), None)
     if local is None or not is_loopback(app.settings.base_url):
         return None
-    try:
-        info = await app.ollama.get_model_info(local.name)
-    except (OllamaError, InvalidModelName):
-        return None
-    named = _BLOB_OF_MODEL.search(info.modelfile)
-    return _free_beside(Path(named[1])) if named else None
+    blob = next((source for source in local.sources if _BLOB.fullmatch(source)), None)
+    return _free_beside(Path(blob)) if blob else None
 
 
 def _free_beside(blob: Path) -> int | None:

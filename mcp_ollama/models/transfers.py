@@ -1,12 +1,10 @@
 """Pulls and pushes as jobs of the server: they outlive the call that started them.
 
-One job runs at a time, since Ollama can be crashed by a second pull of the same blob that is cut off
-early (ollama#17370); the others wait in line. A job reconnects after a stall, a lost connection or a
-restart of Ollama, which goes on at the byte where it stopped.
+One job runs at a time, since a second pull of the same blob that disconnects early can crash Ollama (ollama#17370);
+the others are queued. The same holds between processes: see `persistence/turns.py`.
 """
 
 import logging
-import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,68 +13,63 @@ from typing import get_args
 import anyio
 from anyio.abc import TaskGroup
 
+from mcp_ollama.models.attempts import Attempts
 from mcp_ollama.models.background import error_of
 from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.formatting import join_limited
-from mcp_ollama.models.job import Job, Kind, Transfer, TransferList
-from mcp_ollama.models.lookup import find_case_variant, find_model
-from mcp_ollama.models.pages import fit_rows
-from mcp_ollama.ollama.client import OllamaClient
-from mcp_ollama.ollama.errors import NotInRegistryError, OllamaError, OllamaStreamError, RegistryAccessError
+from mcp_ollama.models.job import Job, Transfer
+from mcp_ollama.models.persistence.turns import Turns
+from mcp_ollama.models.transfer_state import Kind
+from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.ollama.schemas import Progress
-from mcp_ollama.sources.registry import Registry, present_blobs
 
 logger = logging.getLogger(__name__)
 
-MAX_FRUITLESS = 5
-"""Attempts without a single new byte, after which a job gives up."""
 MAX_OPEN = 100
 KEPT = 50
 KEPT_SECONDS = 3600
 SHUTDOWN_SECONDS = 1.0
 
 
-async def _nobody(_: Job) -> None:
-    """Tell nobody."""
+async def _discard(_: Job) -> None:
+    """Publish to no subscriber."""
 
 
 class Transfers:
     """All transfers of this process to and from one Ollama server.
 
     Args:
-        ollama: The server.
-        registry: Where the size of a model is asked.
-        stall_seconds: No new bytes for so long is a stall.
-        retry_seconds: The pause before the second attempt, from which the further ones grow.
+        attempts: Performs one transfer.
+        turns: Where other processes of the user are waited for.
+        host: The name of the server in the settings, when there are several.
         kept_seconds: How long an ended transfer stays listed.
-        changed: Is told of each transfer that begins or ends.
+        changed: Called with each transfer that begins or ends.
     """
 
     def __init__(
         self,
-        ollama: OllamaClient,
-        registry: Registry,
+        attempts: Attempts,
         *,
-        stall_seconds: float = 60,
-        retry_seconds: float = 1,
+        turns: Turns | None = None,
+        host: str | None = None,
         kept_seconds: float = KEPT_SECONDS,
         changed: Callable[[Job], Awaitable[None]] | None = None,
     ) -> None:
-        self._ollama = ollama
-        self._registry = registry
-        self._stall_seconds = stall_seconds
-        self._retry_seconds = retry_seconds
+        self._attempts = attempts
+        self._journal = attempts.journal
+        self._turns = turns or Turns(None)
+        self._host = host
         self._kept_seconds = kept_seconds
-        self._changed = changed or _nobody
+        self._changed = changed or _discard
         self._jobs: list[Job] = []
         self._new: list[Job] = []
+        self._interrupted: set[Job] = set()
         self._added = anyio.Event()
         self._came = anyio.Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Work on the jobs until the end of the block; then close what still runs, which Ollama keeps."""
+        """Work on the jobs until the end of the block; then close those in progress, whose bytes Ollama keeps."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._work)
             group.start_soon(self._notify_loop, group)
@@ -87,41 +80,52 @@ class Transfers:
                     await self._shut_down()
                 group.cancel_scope.cancel()
 
-    def start(self, kind: Kind, name: ModelName, *, insecure: bool = False, total_bytes: int | None = None) -> Job:
-        """Start a transfer, or find the current one of that model.
+    async def start(
+        self,
+        kind: Kind,
+        name: ModelName,
+        *,
+        insecure: bool = False,
+        total_bytes: int | None = None,
+        has_bytes: bool = False,
+    ) -> Job:
+        """Start a transfer, or find the current one of that model; either is in the journal at the return.
 
         Args:
             kind: Its direction.
             name: The model.
             insecure: Speak plain http to the registry.
-            total_bytes: What there is to do, where the caller knows it.
+            total_bytes: The size of the whole, where the caller knows it.
+            has_bytes: Whether an earlier process has transferred some of it.
 
         Raises:
             OllamaError: Too many are waiting already.
         """
-        if job := self.current(kind, name):
-            return job
-        if sum(not other.finished.is_set() for other in self._jobs) >= MAX_OPEN:
-            raise OllamaError(
-                f"{MAX_OPEN} transfers are waiting already.", "Wait for some to end, or stop some with cancel_pull."
-            )
-        # The new one tells how the model stands now.
-        self._jobs = [other for other in self._jobs if not (other.finished.is_set() and other.is_for(kind, name))]
-        job = Job(kind, name, insecure=insecure, stall_seconds=self._stall_seconds)
-        if total_bytes is not None:
-            job.meter.set_total(total_bytes)
-        self._jobs.append(job)
-        self._new.append(job)
-        self._added.set()
-        self._came.set()
+        job = self.current(kind, name)
+        if job is None:
+            job = self._add(Job(kind, name, insecure=insecure, times=self._attempts.times))
+            job.has_bytes = has_bytes
+            if total_bytes is not None:
+                job.meter.set_total(total_bytes)
+            await self._write_down(job)
+        await job.written.wait()
         return job
+
+    @property
+    def base_url(self) -> str:
+        """Address of the Ollama server."""
+        return self._attempts.ollama.base_url
+
+    def open_jobs(self) -> list[Job]:
+        """Return the transfers that have not ended, in their order."""
+        return [job for job in self._jobs if not job.finished.is_set()]
 
     def find(self, kind: Kind, name: ModelName) -> Job | None:
         """Find the newest transfer of a model."""
         return next((job for job in reversed(self._jobs) if job.is_for(kind, name)), None)
 
     def current(self, kind: Kind, name: ModelName) -> Job | None:
-        """Find the transfer of a model that a call can wait for; one that failed untold is given until it is told."""
+        """Find the transfer of a model that a call can join, which includes a failed one that was not reported yet."""
         self._forget()
         job = self.find(kind, name)
         return job if job and job.is_current else None
@@ -140,7 +144,7 @@ class Transfers:
         Raises:
             RefusedError: There is none, or more than one.
         """
-        names = [job.name for job in self._jobs if job.kind == kind and not job.finished.is_set()]
+        names = [job.name for job in self.open_jobs() if job.kind == kind]
         if len(names) == 1:
             return names[0]
         if not names:
@@ -163,27 +167,49 @@ class Transfers:
                 )
 
     def place(self, job: Job) -> int | None:
-        """Give a job's place in the line: 1 is the next; None when it does not wait."""
-        line = [other for other in self._jobs if other.state == "queued"]
-        return line.index(job) + 1 if job in line else None
+        """Return a job's place in the queue: 1 is the next; None when it does not wait."""
+        queue = [other for other in self._jobs if other.state == "queued"]
+        return queue.index(job) + 1 if job in queue else None
 
     def snapshot(self, job: Job) -> Transfer:
-        """Tell how a job stands; of one that has ended, that has been told then."""
+        """Return how a job stands; the end of one that has ended counts as reported then."""
         job.report_end()
         return job.snapshot(self.place(job))
 
     def snapshots(self) -> list[Transfer]:
-        """Tell how all stand: first those that run or wait, in their order; then the ended ones, newest first."""
+        """Return how all stand: first those that run or wait, in their order; then the ended ones, newest first."""
         self._forget()
-        open_jobs = [job for job in self._jobs if not job.finished.is_set()]
-        return [self.snapshot(job) for job in (*open_jobs, *self._ended())]
+        return [self.snapshot(job) for job in (*self.open_jobs(), *self._ended())]
 
-    def listed(self) -> TransferList:
-        """Return the transfers that fit into an answer, and how many are left out."""
-        rows = self.snapshots()
-        shown = fit_rows(rows)
-        left = len(rows) - len(shown)
-        return TransferList(transfers=shown, next_step=f"{left} more are left out here." if left else None)
+    def _add(self, job: Job) -> Job:
+        if len(self.open_jobs()) >= MAX_OPEN:
+            raise OllamaError(
+                f"{MAX_OPEN} transfers are waiting already.", "Wait for some to end, or stop some with cancel_pull."
+            )
+        # The new one takes the place of an ended one of the same model.
+        self._jobs = [
+            other for other in self._jobs if not (other.finished.is_set() and other.is_for(job.kind, job.name))
+        ]
+        self._jobs.append(job)
+        self._new.append(job)
+        self._added.set()
+        self._came.set()
+        return job
+
+    async def _write_down(self, job: Job) -> None:
+        # Shielded: other calls may wait for the record after the one that started the job was cancelled.
+        with anyio.CancelScope(shield=True):
+            job.record = await self._journal.begin(
+                job.kind, job.name.short, server=self.base_url, host=self._host, insecure=job.insecure
+            )
+        job.written.set()
+
+    async def _settle(self, job: Job) -> None:
+        """Delete a job that has ended from the journal, unless the end of this process interrupted it."""
+        await job.written.wait()
+        if job.record and not (job in self._interrupted and job.state == "cancelled"):
+            record, job.record = job.record, None
+            await self._journal.end(record)
 
     def _ended(self) -> list[Job]:
         return sorted((job for job in self._jobs if job.finished.is_set()), key=lambda job: -job.ended_at)
@@ -193,128 +219,49 @@ class Transfers:
         kept = [job for job in self._ended()[:KEPT] if job.ended_at >= horizon]
         self._jobs = [job for job in self._jobs if not job.finished.is_set() or job in kept]
 
+    def _next(self) -> Job | None:
+        return next((job for job in self._jobs if job.state == "queued"), None)
+
     async def _work(self) -> None:
         while True:
             self._added = anyio.Event()
-            job = next((job for job in self._jobs if job.state == "queued"), None)
-            if job is None:
+            if self._next() is None:
                 await self._added.wait()
-            else:
-                await self._perform(job)
-                self._forget()
+            # Chosen when the turn has come: the queue may have changed in the meantime.
+            async with self._turns.hold(self.base_url, self._note_turn):
+                if job := self._next():
+                    await self._perform(job)
+            self._forget()
+
+    def _note_turn(self) -> None:
+        if job := self._next():
+            job.status = "waiting for another process"
 
     async def _perform(self, job: Job) -> None:
-        if bug := await error_of(self._transfer(job), f"the {job.kind} of {job.name}"):
-            job.finish("failed", "internal error", bug)
-
-    async def _transfer(self, job: Job) -> None:
-        async with anyio.create_task_group() as group:
-            if job.kind == "pull" and not job.name.is_cloud:
-                group.start_soon(self._fetch_expected_size, job)
-            await self._try_until_it_ends(job)
-            group.cancel_scope.cancel()
-
-    async def _try_until_it_ends(self, job: Job) -> None:
-        attempts_without_progress = 0
-        while not job.cancelling.is_set():
-            before = job.max_completed_bytes
-            try:
-                await job.attempt(self._open(job), self._ollama.is_running)
-                await self._verify(job)
-                return job.finish("done", "success")
-            except OllamaError as error:
-                attempts_without_progress = 1 if job.max_completed_bytes > before else attempts_without_progress + 1
-                if job.cancelling.is_set():
-                    break
-                if not error.retryable or attempts_without_progress >= MAX_FRUITLESS:
-                    return job.finish("failed", "failed", await self._with_diagnosis(job, error))
-                await self._pause(job, attempts_without_progress, error)
-        return job.finish("cancelled", "cancelled; what was transferred is kept")
-
-    async def _with_diagnosis(self, job: Job, error: OllamaError) -> OllamaError:
-        """Say what the server cannot know: how a push should be named, or whose spelling is in the way of a pull."""
-        if job.kind == "push" and isinstance(error, RegistryAccessError):
-            return RegistryAccessError(
-                f"The registry does not let this server put {job.name} there.",
-                "A model goes under an account of your own: copy_model to youraccount/name, then push that. The key of "
-                "the server must belong to the account: run `ollama signin` on it.",
-            )
-        if not isinstance(error, NotInRegistryError):
-            return error
-        try:
-            await self._registry.get_manifest(job.name, insecure=job.insecure)
-            other = find_case_variant(job.name, await self._ollama.list_models())
-        except OllamaError:
-            return error
-        if other is None:
-            return error
-        return NotInRegistryError(
-            f"Ollama did not find {job.name}, since it asks for it in the letter case of {other.name}, "
-            "which is installed.",
-            "Give that one another name (copy_model, then delete_model), and call again.",
-        )
-
-    async def _pause(self, job: Job, attempts_without_progress: int, error: OllamaError) -> None:
-        logger.info("The %s of %s is tried again: %s", job.kind, job.name, error.problem)
-        # Jitter, so that two clients do not come back at the same moment for ever.
-        jitter = random.uniform(0.75, 1.25)  # noqa: S311 - nothing is kept secret with it
-        await job.pause(self.pause_before(job, attempts_without_progress) * jitter, error)
-
-    def pause_before(self, job: Job, attempts_without_progress: int) -> float:
-        """Give the seconds before the next attempt, after so many that brought nothing.
-
-        A wrong address is told soon; what was under way waits while Ollama is updated or its machine restarts.
-        """
-        return self._retry_seconds * (5 if job.max_completed_bytes else 2) ** (attempts_without_progress - 1)
-
-    def _open(self, job: Job) -> AsyncGenerator[Progress]:
-        start = self._ollama.pull_model if job.kind == "pull" else self._ollama.push_model
-        return start(job.name, insecure=job.insecure)
+        await job.written.wait()
+        # It may have been cancelled while it was written down.
+        if job.record and not job.finished.is_set():
+            bug = await error_of(self._attempts.perform(job, job.record), f"the {job.kind} of {job.name}")
+            if bug:
+                job.finish("failed", "internal error", bug)
 
     async def _notify_loop(self, group: TaskGroup) -> None:
-        """Have it told of each transfer that begins or ends."""
+        """Publish each transfer that begins or ends."""
         while True:
             while self._new:
-                group.start_soon(self._tell, self._new.pop(0))
+                group.start_soon(self._notify, self._new.pop(0))
             self._came = anyio.Event()
             await self._came.wait()
 
-    async def _tell(self, job: Job) -> None:
+    async def _notify(self, job: Job) -> None:
         await self._changed(job)
         await job.finished.wait()
+        await self._settle(job)
         await self._changed(job)
 
-    async def _verify(self, job: Job) -> None:
-        """Believe in a pull only when the model is there: a captive portal can fake a manifest."""
-        if job.kind == "push":
-            return
-        found = find_model(job.name, await self._ollama.list_models())
-        if found is None or not found.size:
-            raise OllamaStreamError(
-                f"Ollama says that it pulled {job.name}, but the model is {'empty' if found else 'not there'}.",
-                "Something between the server and the registry gives false answers (a log-in page, a proxy):"
-                " check the server's internet access, delete the empty model and call again.",
-            )
-        # As the server spells it from now on.
-        job.name = ModelName.parse(found.name)
-        job.meter.finalize(found.size)
-
-    async def _fetch_expected_size(self, job: Job) -> None:
-        """Learn how much there is to download, if the registry says so in time; nothing waits for it."""
-        try:
-            manifest = await self._registry.get_manifest(job.name, insecure=job.insecure)
-            present = await present_blobs(self._ollama, manifest) or ()
-            # An answer that comes with the cancellation is heard all the same, and what has ended stays as it is.
-            if not job.finished.is_set():
-                job.meter.set_manifest(manifest, present)
-        except OllamaError as error:
-            logger.info("The size of %s is not known beforehand: %s", job.name, error.problem)
-        except Exception:
-            # A bug here is no reason to give up the transfer itself.
-            logger.exception("Asking for the size of %s ended in a bug", job.name)
-
     async def _shut_down(self) -> None:
-        open_jobs = [job for job in self._jobs if not job.finished.is_set()]
+        open_jobs = self.open_jobs()
+        self._interrupted = {job for job in open_jobs if not job.cancelling.is_set()}
         for job in open_jobs:
             logger.warning(
                 "The %s of %s stops with this server; call %s_model again to go on where it stopped.",
@@ -325,3 +272,5 @@ class Transfers:
         with anyio.move_on_after(1.2 * SHUTDOWN_SECONDS):
             for job in open_jobs:
                 await job.finished.wait()
+        for job in self._ended():
+            await self._settle(job)

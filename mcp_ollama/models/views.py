@@ -18,6 +18,7 @@ from mcp_ollama.models.facts import (
     parameter_count,
     parse_parameters,
 )
+from mcp_ollama.models.fit import MemoryReport
 from mcp_ollama.models.formatting import format_timestamp, join_limited
 from mcp_ollama.models.lookup import find_running
 from mcp_ollama.models.pages import fit_rows
@@ -77,6 +78,7 @@ class ModelCard(ModelRow):
     parent_model: str | None = None
     remote_host: str | None = None
     texts: dict[str, str] | None = None
+    memory: MemoryReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
 
 import anyio
@@ -20,6 +20,7 @@ from mcp_ollama.ollama.ndjson import read_progress
 from mcp_ollama.ollama.sanitizing import Redactor
 from mcp_ollama.ollama.schemas import (
     Account,
+    Generation,
     InstalledModel,
     InstalledModels,
     ModelInfo,
@@ -30,6 +31,7 @@ from mcp_ollama.ollama.schemas import (
     RunningModel,
     RunningModels,
     Status,
+    VerboseModelInfo,
     Version,
 )
 
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 
 MAX_CACHED_BYTES = 2_000_000
 """Of /api/tags: a list of some 4,000 models."""
+
+MAX_METADATA_BYTES = 64_000_000
+"""Of a verbose /api/show, which holds the whole tokenizer: some 10 MB for the largest vocabularies."""
 
 ROWS_PER_TURN = 200
 """Rows of a list that are validated before other tasks run; some 3 ms."""
@@ -158,6 +163,38 @@ class OllamaClient:
         name = _short(model_name)
         return await self._request(ModelInfo, "POST", "/api/show", {"model": name}, model=name)
 
+    async def get_metadata(self, model_name: ModelName | str) -> dict[str, Any]:
+        """Return the metadata of a model's weights file with their arrays (`POST /api/show`, verbose).
+
+        The tokenizer is left out. The response is read up to 64 MB.
+
+        Raises:
+            OllamaError: The model is not installed, or the response is larger.
+        """
+        name, path = _short(model_name), "/api/show"
+        content = await self._connection.call(
+            "POST", path, {"model": name, "verbose": True}, model=name, max_bytes=MAX_METADATA_BYTES
+        )
+        info = self._read(VerboseModelInfo, content, path).model_info or {}
+        return {key: value for key, value in info.items() if not key.startswith("tokenizer.")}
+
+    async def generate(
+        self, model_name: ModelName | str, prompt: str, options: Mapping[str, object] | None = None
+    ) -> Generation:
+        """Generate a text, and return how long its parts took (`POST /api/generate`).
+
+        Without a timeout, since a text takes minutes. Cancelling the call aborts it.
+
+        Args:
+            model_name: An installed model, which is loaded first when it is not.
+            prompt: The prompt.
+            options: Ollama's options, such as `num_ctx` and `num_predict`.
+        """
+        name, path = _short(model_name), "/api/generate"
+        body: Body = {"model": name, "prompt": prompt, "stream": False, "options": dict(options or {})}
+        content = await self._connection.call("POST", path, body, model=name, unlimited=True)
+        return self._read(Generation, content, path)
+
     async def delete_model(self, model_name: ModelName | str) -> bool:
         """Delete a model; return False when it was not installed (`DELETE /api/delete`).
 
@@ -175,7 +212,12 @@ class OllamaClient:
         names = {"source": _short(source, ModelName.parse), "destination": _short(destination, ModelName.parse)}
         await self._connection.call("POST", "/api/copy", names, model=names["source"])
 
-    async def load_model(self, model_name: ModelName | str, keep_alive: str | float | None = None) -> None:
+    async def load_model(
+        self,
+        model_name: ModelName | str,
+        keep_alive: str | float | None = None,
+        context_length: int | None = None,
+    ) -> None:
         """Load a model and wait until it is loaded (`POST /api/generate`, else `/api/embed`).
 
         Without a timeout, since a large model takes minutes. Cancelling the call aborts the load.
@@ -184,9 +226,11 @@ class OllamaClient:
             model_name: An installed model.
             keep_alive: Time until it is unloaded after its last use: a Go duration (`5m`), seconds, or -1 for
                 no limit; None is the server's setting.
+            context_length: Tokens of context; None is the model's or the server's setting.
         """
         name = _short(model_name)
         body: Body = {"model": name} | ({} if keep_alive is None else {"keep_alive": keep_alive})
+        body |= {} if context_length is None else {"options": {"num_ctx": context_length}}
         try:
             await self._connection.call("POST", "/api/generate", body, model=name, unlimited=True)
         except OllamaStatusError as error:

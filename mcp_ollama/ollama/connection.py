@@ -73,7 +73,14 @@ class Connection:
             await http.aclose()
 
     async def call(
-        self, method: str, path: str, body: Body | None = None, *, model: str = "", unlimited: bool = False
+        self,
+        method: str,
+        path: str,
+        body: Body | None = None,
+        *,
+        model: str = "",
+        unlimited: bool = False,
+        max_bytes: int = MAX_RESPONSE_BYTES,
     ) -> bytes:
         """Send a request and read the whole response.
 
@@ -83,13 +90,14 @@ class Connection:
             body: Sent as JSON.
             model: The model of the request, for the error of a 404.
             unlimited: Wait without a timeout.
+            max_bytes: Limit of the response.
 
         Raises:
             OllamaError: There is no response, or its status is an error.
         """
         with self._timeout_after(None if unlimited else self.timeout):
             async with self._open(method, path, body) as response:
-                content = await _read(response)
+                content = await _read(response, max_bytes)
         if response.status_code >= 300:
             raise status_error(response.status_code, content, self.base_url, path, model, self.redact)
         return content
@@ -257,11 +265,11 @@ def _sendable(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: text.strip() for name, text in headers.items()}
 
 
-async def _read(response: "httpx.Response") -> bytes:
-    content = await read_within(response, MAX_RESPONSE_BYTES)
+async def _read(response: "httpx.Response", max_bytes: int = MAX_RESPONSE_BYTES) -> bytes:
+    content = await read_within(response, max_bytes)
     if content is None:
         raise OllamaResponseError(
-            f"The response is larger than {MAX_RESPONSE_BYTES:,} bytes, more than Ollama sends.",
+            f"The response is larger than {max_bytes:,} bytes, more than Ollama sends.",
             "Check that the address is an Ollama server.",
         )
     return content

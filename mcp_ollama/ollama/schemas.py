@@ -181,6 +181,27 @@ class ModelInfo(OllamaResponse):
     requires: NullableStr = ""
 
 
+class VerboseModelInfo(OllamaResponse):
+    """Response of a verbose `POST /api/show`, as far as it describes the weights; its values are not cleaned.
+
+    Only numbers are used, and the vocabulary of 260,000 texts takes a second to clean.
+    """
+
+    model_info: dict[str, Any] | None = None
+
+
+class Generation(OllamaResponse):
+    """Response of `POST /api/generate`: counts of tokens, and durations in nanoseconds; 0 when they are omitted.
+
+    A prompt that the server has cached is not counted.
+    """
+
+    prompt_eval_count: Count = 0
+    prompt_eval_duration: Count = 0
+    eval_count: Count = 0
+    eval_duration: Count = 0
+
+
 class Progress(OllamaResponse):
     """Line of a pull, push or create.
 

@@ -160,10 +160,36 @@ def diagnose() -> str:
     )
 
 
+def tune_for_agents(
+    model: Annotated[str, Field(description="Model to tune, installed or not.", max_length=200)],
+) -> str:
+    """Tune a model for agents: the largest context that fits, and its speed."""
+    return (
+        f"Tune the model {model} for agents, which need a long context for instructions and tool definitions.\n\n"
+        f"1. plan_pull with {model}: memory.largest_context_length is the largest context that fits (for a model that "
+        f"no registry has: show_model with include memory). Then pull_model when it is not installed. {_ASK}\n"
+        "2. When the verdict is no, stop and name a smaller quantization. When memory is unknown, ask me for the "
+        "memory of the GPU, or take 16384 tokens.\n"
+        f"3. create_model from {model} with parameters num_ctx = that length, 65536 at most, under a name such as "
+        f"{_variant(model)}.\n"
+        "4. load_model with the new name: it should be loaded on the GPU; when next_step names a smaller context, "
+        "create it again with that one.\n"
+        "5. measure_model with the new name: report its context length, its tokens per second, and the memory it "
+        "takes. Below 15 tokens per second, say that agents will be slow."
+    )
+
+
+def _variant(model: str) -> str:
+    """Return a name for a variant; its tag keeps that of the model apart."""
+    name, _, tag = model.rpartition("/")[2].partition(":")
+    return f"{name}-agent:{tag or 'latest'}"
+
+
 ALL = (
     PromptSpec(choose_a_model, "Choose a model"),
     PromptSpec(free_disk_space, "Free disk space"),
     PromptSpec(update_models, "Update models"),
     PromptSpec(diagnose, "Diagnose"),
+    PromptSpec(tune_for_agents, "Tune for agents"),
 )
 """The prompts, in the order in which clients list them."""

@@ -19,6 +19,7 @@ from mcp.types import (
 
 from mcp_ollama.agents.spec import configuration, to_text
 from mcp_ollama.models import views
+from mcp_ollama.models.all_transfers import list_transfers
 from mcp_ollama.models.app import App
 from mcp_ollama.models.events import Change
 from mcp_ollama.models.lookup import listed_name
@@ -151,8 +152,8 @@ async def _running(app: App) -> str:
 
 
 async def _pulls(app: App) -> str:
-    """Downloads and uploads: running, waiting, and ended within the last hour."""
-    return to_compact_json(app.transfers.listed())
+    """Downloads and uploads: running, waiting, ended within the last hour, interrupted, and of other processes."""
+    return to_compact_json(await list_transfers(app.transfers, app.shared.journal))
 
 
 async def _best_agent(app: App) -> str:

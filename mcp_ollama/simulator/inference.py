@@ -1,21 +1,22 @@
-"""Handlers that load and unload models; none generates text."""
+"""Handlers that load and unload models; only that of `/api/generate` generates text."""
 
 from typing import Any
 
 from mcp_ollama.simulator.documents import capabilities
 from mcp_ollama.simulator.exchange import Exchange, Stream
+from mcp_ollama.simulator.generation import send_text
 from mcp_ollama.simulator.library import Installed
 from mcp_ollama.simulator.references import Reference, to_use
 from mcp_ollama.simulator.simulator import Simulator
 from mcp_ollama.simulator.transfers import meet_faults
 from mcp_ollama.simulator.wire import Refusal, decode, keep_alive, timestamp
 
-_NO_TEXT = "the simulator does not generate text"
+_NO_TEXT = "the simulator chats only at /v1/chat/completions"
 _NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
 
 
 async def generate(simulator: Simulator, exchange: Exchange) -> None:
-    """`POST /api/generate` with an empty prompt: load, or unload."""
+    """`POST /api/generate` without a prompt: load, or unload; with one: a text of numbers."""
     request = decode(exchange.body, "GenerateRequest")
     reference = to_use(request.get("model") or "", Refusal("model '' not found", 404))
     await _answer(simulator, exchange, request, reference, "generate", {"response": ""})
@@ -39,7 +40,7 @@ async def _answer(
 ) -> None:
     keep = keep_alive(request.get("keep_alive"))
     model = _found(simulator, reference, f"model '{reference.text}' not found")
-    if request.get("prompt") or request.get("messages"):
+    if request.get("messages"):
         raise Refusal(_NO_TEXT, 501)
     reason = "load" if keep != 0 else "unload"
     if keep == 0:
@@ -50,6 +51,9 @@ async def _answer(
         await _load(simulator, exchange, model, request, keep)
     created = timestamp(simulator.now())
     head = {"model": reference.text, "created_at": created}
+    if request.get("prompt") and reason == "load":
+        await send_text(exchange, simulator.runners, request, head)
+        return
     await exchange.json({**head, **empty, "done": True, "done_reason": reason})
 
 

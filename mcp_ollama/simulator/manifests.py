@@ -32,6 +32,8 @@ class Weights:
     chat_template: str = ""
     info: Mapping[str, Any] = field(default_factory=dict[str, Any])
     tensors: Sequence[Tensor] = ()
+    head: bytes = b""
+    """Start of the file; empty: written from `info`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,8 @@ class Recipe(TypedDict, total=False):
     model_info: Mapping[str, Any]
     """Replaces the generated one; lists are shown only by `verbose`."""
     tensors: Sequence[Tensor]
+    head: bytes
+    """Start of the weights file, in the place of one that states `model_info`."""
     remote_host: str
     """Makes the model a stub without weights for a model that runs there."""
     remote_model: str

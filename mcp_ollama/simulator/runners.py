@@ -36,6 +36,8 @@ class Runners:
         """Seconds that a load takes."""
         self.default_context = 4096
         self.vram_share = 1.0
+        self.prompt_tokens_per_second = 800.0
+        self.tokens_per_second = 40.0
         self.memory: dict[tuple[str, int], int] = {}
         """Known sizes in memory, by weights digest and context length."""
 

@@ -18,7 +18,7 @@ def write_head(info: Mapping[str, Any]) -> bytes:
 
 def read_part(layer: Layer, start: int, end: int) -> bytes:
     """Return some bytes of a weights file; `end` is exclusive."""
-    head = write_head(layer.weights.info) if layer.weights else b""
+    head = layer.weights.head or write_head(layer.weights.info) if layer.weights else b""
     end = min(end, layer.size)
     return head[start:end].ljust(max(0, end - start), b"\0")
 

@@ -22,7 +22,8 @@ from mcp_ollama.ollama.errors import (
 )
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.sanitizing import sanitize
-from mcp_ollama.ollama.schemas import ErrorText, Manifest, OllamaResponse
+from mcp_ollama.ollama.schemas import ErrorText, Layer, Manifest, OllamaResponse
+from mcp_ollama.sources.weights_head import WeightsHeads
 
 if TYPE_CHECKING:
     import httpx
@@ -70,17 +71,35 @@ class Registry:
         self._hosts = {*hosts, *self._addresses}
         self._timeout = timeout
         self._http: httpx.AsyncClient | None = None
+        self._heads: WeightsHeads | None = None
         self._slots = anyio.Semaphore(MAX_CONNECTIONS)
 
     async def aclose(self) -> None:
         """Close all connections."""
-        http, self._http = self._http, None
+        http, self._http, self._heads = self._http, None, None
         if http is not None:
             await http.aclose()
 
     def base_url(self, host: str, *, insecure: bool = False) -> str:
         """Return the base URL of a host, which `addresses` may have replaced."""
         return self._addresses.get(host, f"{'http' if insecure else 'https'}://{host}")
+
+    async def read_weights_metadata(self, name: ModelName, layer: Layer) -> Mapping[str, object]:
+        """Read the metadata of a weights file from its head (`GET /v2/<namespace>/<model>/blobs/<digest>`).
+
+        Args:
+            name: The model.
+            layer: The layer of its manifest that holds the weights.
+
+        Returns:
+            Values by GGUF key; the head is remembered by its digest.
+
+        Raises:
+            OllamaError: The host is not allowed, or the head is unavailable within 8 s and 1 MiB.
+        """
+        url = f"{self._allowed_url(name)}/v2/{name.namespace}/{name.model}/blobs/{layer.digest}"
+        async with self._slots:
+            return await self._connected_heads().read(url, digest=layer.digest, size_bytes=layer.size)
 
     async def get_manifest(self, name: ModelName, *, insecure: bool = False) -> Manifest:
         """Fetch a manifest (`GET /v2/<namespace>/<model>/manifests/<tag>`).
@@ -96,10 +115,7 @@ class Registry:
             OllamaError: The host is not allowed or not reachable, the response is late or larger than 4 MB, or is not a
                 valid manifest.
         """
-        host = name.host.lower()
-        if host not in self._hosts:
-            raise OllamaError(f"The registry {name.host} is not among the allowed ones.")
-        url = f"{self.base_url(host, insecure=insecure)}/v2/{name.namespace}/{name.model}/manifests/{name.tag}"
+        url = f"{self._allowed_url(name, insecure=insecure)}/v2/{name.namespace}/{name.model}/manifests/{name.tag}"
         try:
             with anyio.fail_after(self._timeout):
                 content = await self._get(url, name)
@@ -114,6 +130,19 @@ class Registry:
                 problem, f"A proxy, filter or log-in page may have answered instead. {_SERVER_MAY_REACH_IT}"
             ) from error
         return manifest.model_copy(update={"digest": hashlib.sha256(content).hexdigest()})
+
+    def _allowed_url(self, name: ModelName, *, insecure: bool = False) -> str:
+        host = name.host.lower()
+        if host not in self._hosts:
+            raise OllamaError(f"The registry {name.host} is not among the allowed ones.")
+        return self.base_url(host, insecure=insecure)
+
+    def _connected_heads(self) -> WeightsHeads:
+        if self._heads is None:
+            named = {urlsplit(address).netloc for address in self._addresses.values()}
+            named |= self._hosts.difference(WELL_KNOWN_HOSTS)
+            self._heads = WeightsHeads(self._connected(), named_hosts=named)
+        return self._heads
 
     async def _get(self, url: str, name: ModelName) -> bytes:
         import httpx  # noqa: PLC0415 - 55 ms that the start of a server need not pay

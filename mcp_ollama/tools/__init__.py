@@ -1,6 +1,18 @@
 """The tools, in the order in which hosts list them."""
 
-from mcp_ollama.tools import cleanup, create, dashboard, delete, health, installed, planning, running, search, transfers
+from mcp_ollama.tools import (
+    cleanup,
+    create,
+    dashboard,
+    delete,
+    health,
+    installed,
+    measuring,
+    planning,
+    running,
+    search,
+    transfers,
+)
 from mcp_ollama.tools.spec import ToolSpec
 
 ALL: tuple[ToolSpec, ...] = (
@@ -9,6 +21,7 @@ ALL: tuple[ToolSpec, ...] = (
     *search.TOOLS,
     *transfers.TOOLS,
     *running.TOOLS,
+    *measuring.TOOLS,
     *create.TOOLS,
     *cleanup.TOOLS,
     *delete.TOOLS,

@@ -6,9 +6,10 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from mcp_ollama.models.sizes import parse_size
 
-Model = Annotated[str, Field(description="Model name, such as llama3.2:3b; without a tag it means latest.")]
-Confirm = Annotated[
-    str, Field(description="Confirmation token from the previous call, after the user agreed; omit otherwise.")
+Model = Annotated[str, Field(description="Model, such as llama3.2:3b; without a tag: latest.")]
+Confirm = Annotated[str, Field(description="Confirmation from the previous call, after the user agreed; else omit.")]
+ContextLength = Annotated[
+    int | None, Field(ge=1, le=10_000_000, description="Tokens, for the memory; default: Ollama's.")
 ]
 
 

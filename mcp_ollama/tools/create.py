@@ -82,7 +82,7 @@ async def create_model(
 ) -> CreateResult:
     """Create a variant of an installed model: another context length, other parameters, system prompt or template.
 
-    The weights are shared, so it takes no disk space. Not for downloads: pull_model.
+    The weights are shared, so it takes no disk space.
     """
     app = call.app
     name = _new_name(model)

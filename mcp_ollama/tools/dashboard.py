@@ -10,9 +10,9 @@ _ALLOWED = {"full": _ACTIONS, "no-delete": _ACTIONS[:-1], "read-only": ()}
 
 
 async def open_dashboard(call: Call) -> Overview:
-    """Show the user a dashboard of models, memory and downloads, where the client can; returns a short overview.
+    """Show the user a dashboard of models, memory and downloads; returns a short overview.
 
-    For the user to look at and to click; to answer a question yourself: list_models, list_pulls, health.
+    To answer a question yourself: list_models, list_pulls, health.
     """
     return await read_overview(call.app, _ALLOWED[call.app.settings.access])
 

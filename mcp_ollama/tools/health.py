@@ -7,7 +7,7 @@ from mcp_ollama.tools.spec import Call, ToolSpec
 async def health(call: Call) -> Health:
     """Check the Ollama server: reachable, really Ollama, its version and models; with a fix for each problem.
 
-    Use it when another tool fails, or for an overview. It never fails itself.
+    Use it when another tool fails.
     """
     return await examine(call.app)
 

@@ -9,16 +9,22 @@ from mcp_ollama.models.allow_list import parse_allowed_name
 from mcp_ollama.models.pull_plan import PullPlan
 from mcp_ollama.models.updates import MAX_ROWS, UpdateList
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.tools.arguments import ContextLength
 from mcp_ollama.tools.spec import Call, ToolSpec
 
 
-async def plan_pull(call: Call, model: Annotated[str, Field(description="Model, as for pull_model.")]) -> PullPlan:
-    """Compute what pull_model would download, in bytes, and whether it fits on the disk, without downloading.
+async def plan_pull(
+    call: Call,
+    model: Annotated[str, Field(description="Model, as for pull_model.")],
+    context_length: ContextLength = None,
+) -> PullPlan:
+    """Compute what pull_model would download, whether it fits on the disk and in memory, and with what context.
 
-    Use it before large downloads. Warnings name what is unknown.
+    Use it before large downloads.
     """
     app = call.app
-    return await pull_plan.plan_pull(app, parse_allowed_name(app.settings, model, insecure=False))
+    name = parse_allowed_name(app.settings, model, insecure=False)
+    return await pull_plan.plan_pull(app, name, context_length)
 
 
 async def check_updates(

@@ -14,6 +14,7 @@ from mcp_ollama.models.loading import Load
 from mcp_ollama.models.lookup import identity
 from mcp_ollama.models.progress_reports import wait_for_load
 from mcp_ollama.models.running import RunningList, RunningRow, find_runners, running_list, running_row
+from mcp_ollama.models.spilling import advise_on_spill
 from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
@@ -60,12 +61,12 @@ async def load_model(
         BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value),
         Field(description="Time in memory after the last use: 5m, seconds, or -1 for forever. Default: the server's."),
     ] = "",
-    wait_seconds: Annotated[float, Field(ge=0, le=3600, description="Longest wait for the end.")] = 40,
+    wait_seconds: Annotated[float, Field(ge=0, le=3600, description="Longest wait.")] = 40,
 ) -> LoadResult:
     """Load a model into memory, so that its first answer comes at once; says how much of it is on the GPU.
 
-    A load continues when this call ends: call again to keep waiting, unload_model to stop it. The context length is set
-    with create_model and num_ctx.
+    A load continues when this call ends: call again to keep waiting, unload_model to stop it. For
+    another context length: create_model with num_ctx.
     """
     app = call.app
     keep = parse_keep_alive(keep_alive)
@@ -126,6 +127,7 @@ async def _loaded(app: App, model: InstalledModel, load: Load) -> LoadResult:
             runners = await find_runners(app.catalog, load.name)
     if runners:
         outcome.running = running_row(runners[0])
+        outcome.next_step = await advise_on_spill(app, model, runners[0])
     elif runners is None:
         outcome.next_step = "Where it runs could not be read: see list_running_models."
     else:

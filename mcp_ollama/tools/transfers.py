@@ -2,26 +2,25 @@
 
 from typing import Annotated
 
-import anyio
 from pydantic import Field
 
+from mcp_ollama.models.all_transfers import cancel_transfer, list_transfers
 from mcp_ollama.models.allow_list import parse_allowed_name
 from mcp_ollama.models.app import App
-from mcp_ollama.models.errors import FailedError, RefusedError
-from mcp_ollama.models.job import Job, Kind, Transfer, TransferList
+from mcp_ollama.models.errors import FailedError
+from mcp_ollama.models.job import Job, Transfer, TransferList
 from mcp_ollama.models.progress_reports import wait_for_transfer
+from mcp_ollama.models.transfer_state import Kind
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.tools.spec import Call, ToolSpec
 
 Model = Annotated[str, Field(description="Model to pull, such as llama3.2:3b or hf.co/user/repo:Q4_K_M.")]
-OwnModel = Annotated[
-    str, Field(description="Installed model with its destination as name, such as yourname/llama3.2:3b.")
-]
+OwnModel = Annotated[str, Field(description="Installed model, such as yourname/llama3.2:3b.")]
 WaitSeconds = Annotated[
     float | None,
-    Field(ge=0, le=3600, description="Longest wait for the end; 0 returns at once. Default: {pull_wait}."),
+    Field(ge=0, le=3600, description="Longest wait; 0 returns at once. Default: {pull_wait}."),
 ]
-Insecure = Annotated[bool, Field(description="Use plain http; only for registries in MCP_OLLAMA_REGISTRIES.")]
+Insecure = Annotated[bool, Field(description="Plain http; only for MCP_OLLAMA_REGISTRIES.")]
 
 
 async def pull_model(
@@ -34,12 +33,13 @@ async def pull_model(
 
     The download belongs to the server: it continues when this call ends, times out or is cancelled, and resumes by
     itself after a failure. While the returned state is not done, call again with the same model to keep waiting.
-    Only cancel_pull stops it. It replaces a local variant of the same name.
+    Only cancel_pull stops it. It replaces a local variant of the same name. One download runs at a time: to let
+    another go first, cancel_pull this one and pull it again; no byte is lost.
     """
     app = call.app
     name = parse_allowed_name(app.settings, model, insecure=insecure)
     app.holds.ensure_free(name)
-    job = app.transfers.start("pull", name, insecure=insecure or app.settings.uses_plain_http(name.host))
+    job = await app.transfers.start("pull", name, insecure=insecure or app.settings.uses_plain_http(name.host))
     return await _follow(call, app, job, wait_seconds)
 
 
@@ -51,9 +51,8 @@ async def push_model(
 ) -> Transfer:
     """Upload an installed model to the registry in its name, or keep waiting for an upload in progress.
 
-    Others may then be able to download it: ask the user first. The upload continues when this call ends; call again
-    with the same model to keep waiting. Only cancel_pull with kind push stops it. To give a model the name of your
-    account, copy it first.
+    Others may then download it: ask the user first. The upload continues when this call ends: call again to keep
+    waiting. Only cancel_pull with kind push stops it. To name a model for your account, copy it first.
     """
     app = call.app
     name = parse_allowed_name(app.settings, model, insecure=insecure)
@@ -61,36 +60,24 @@ async def push_model(
     if job is None:
         installed, _ = await app.catalog.find(name)
         insecure = insecure or app.settings.uses_plain_http(name.host)
-        job = app.transfers.start("push", name, insecure=insecure, total_bytes=installed.size)
+        job = await app.transfers.start("push", name, insecure=insecure, total_bytes=installed.size)
     return await _follow(call, app, job, wait_seconds)
 
 
 async def list_pulls(call: Call) -> TransferList:
-    """List downloads and uploads: running, waiting, and ended within the last hour, with progress and errors."""
-    return call.app.transfers.listed()
+    """List downloads and uploads: running, waiting, ended within the last hour, interrupted, or of another process."""
+    return await list_transfers(call.app.transfers, call.app.shared.journal)
 
 
 async def cancel_pull(
     call: Call,
-    model: Annotated[
-        str | None, Field(description="Model whose transfer to stop; needed only when several run or wait.")
-    ] = None,
+    model: Annotated[str | None, Field(description="Needed only when several run or wait.")] = None,
     kind: Annotated[Kind, Field(description="What to stop.")] = "pull",
 ) -> Transfer:
-    """Stop a download (or an upload). Transferred data is kept: pulling again resumes there."""
+    """Stop a download (or an upload), or forget an interrupted one; pulling again resumes from the data kept."""
     app = call.app
     name = app.transfers.only_open(kind) if model is None else ModelName.for_pull(model)
-    job = app.transfers.find(kind, name)
-    if job is None:
-        other: Kind = "push" if kind == "pull" else "pull"
-        found = app.transfers.is_under_way(other, name)
-        next_step = f"There is a {other}: call again with kind {other}." if found else "list_pulls shows what is."
-        raise RefusedError(f"No {kind} of {name} is in progress.", next_step)
-    if not job.finished.is_set():
-        job.cancel()
-        with anyio.move_on_after(app.timeouts.cancel):
-            await job.finished.wait()
-    return app.transfers.snapshot(job)
+    return await cancel_transfer(app.transfers, app.shared.journal, kind, name, seconds=app.timeouts.cancel)
 
 
 async def _follow(call: Call, app: App, job: Job, wait_seconds: float | None) -> Transfer:

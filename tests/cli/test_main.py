@@ -124,7 +124,11 @@ def test_on_a_terminal_it_says_what_it_waits_for():
 def test_demo_serves_a_few_models_without_an_ollama_server():
     with Wire([*COMMAND, "--demo"], env=dict(os.environ) | {"MCP_OLLAMA_BASE_URL": NOWHERE}) as wire:
         wire.send(request("list", "tools/list", modern=True), call("models", "list_models", modern=True))
-        tools, models = wire.answers("list", "models")
+        wire.send(call("found", "search_models", modern=True, query="coder", sources=["huggingface", "cloud"]))
+        tools, models, found = wire.answers("list", "models", "found")
+        sources = {row["source"] for row in found["result"]["structuredContent"]["models"]}
+        assert sources == {"huggingface"}
+        assert {row["status"] for row in found["result"]["structuredContent"]["sources"]} == {"ok"}
         assert "pull_model" in {tool["name"] for tool in tools["result"]["tools"]}
         assert len(models["result"]["structuredContent"]["models"]) >= 5
         wire.close_input()

@@ -7,8 +7,10 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from mcp_ollama.models.attempts import Attempts
 from mcp_ollama.models.events import Change, Changes
 from mcp_ollama.models.job import MAX_LINE, Job
+from mcp_ollama.models.transfer_times import TransferTimes
 from mcp_ollama.models.transfers import KEPT, MAX_OPEN, Transfers
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import OllamaError
@@ -27,7 +29,8 @@ async def working(
     """Work on transfers with a server."""
     known = registry or Registry((), {"registry.ollama.ai": base_url})
     async with OllamaClient(base_url) as ollama:
-        transfers = Transfers(ollama, known, stall_seconds=0.1, retry_seconds=0.002, kept_seconds=kept_seconds)
+        attempts = Attempts(ollama, known, times=TransferTimes(stall=0.1, retry=0.002))
+        transfers = Transfers(attempts, kept_seconds=kept_seconds)
         with anyio.fail_after(20):
             async with transfers.running():
                 yield transfers
@@ -36,20 +39,20 @@ async def working(
 
 def idle() -> Transfers:
     """Transfers that nobody works on."""
-    return Transfers(OllamaClient("http://127.0.0.1:1"), Registry(()))
+    return Transfers(Attempts(OllamaClient("http://127.0.0.1:1"), Registry(())))
 
 
 async def test_all_spellings_of_a_name_are_one_pull() -> None:
     transfers = idle()
-    first = transfers.start("pull", ModelName.parse("llama3.2"))
+    first = await transfers.start("pull", ModelName.parse("llama3.2"))
     for spelling in ("llama3.2:latest", "library/LLAMA3.2", "registry.ollama.ai/library/llama3.2:latest"):
-        assert transfers.start("pull", ModelName.parse(spelling)) is first
-    assert transfers.start("push", ModelName.parse("llama3.2")) is not first
+        assert await transfers.start("pull", ModelName.parse(spelling)) is first
+    assert await transfers.start("push", ModelName.parse("llama3.2")) is not first
 
 
 async def test_those_in_line_know_their_place_and_move_up() -> None:
     transfers = idle()
-    jobs = [transfers.start("pull", ModelName.parse(f"m{number}")) for number in range(3)]
+    jobs = [await transfers.start("pull", ModelName.parse(f"m{number}")) for number in range(3)]
     assert [transfers.place(job) for job in jobs] == [1, 2, 3]
     assert jobs[2].line(3) == "m2:latest queued, number 3 in the queue"
     jobs[0].cancel()
@@ -61,16 +64,16 @@ async def test_those_in_line_know_their_place_and_move_up() -> None:
 async def test_the_line_has_an_end() -> None:
     transfers = idle()
     for number in range(MAX_OPEN):
-        transfers.start("pull", ModelName.parse(f"m{number}"))
+        await transfers.start("pull", ModelName.parse(f"m{number}"))
     with pytest.raises(OllamaError, match=r"100 transfers are waiting already. Wait for some to end, or stop some"):
-        transfers.start("pull", ONE)
-    assert transfers.start("pull", ModelName.parse("m7")).state == "queued"
+        await transfers.start("pull", ONE)
+    assert (await transfers.start("pull", ModelName.parse("m7"))).state == "queued"
 
 
 async def test_only_the_newest_ended_transfers_are_remembered() -> None:
     transfers = idle()
     for number in range(KEPT + 10):
-        transfers.start("pull", ModelName.parse(f"m{number}")).cancel()
+        (await transfers.start("pull", ModelName.parse(f"m{number}"))).cancel()
     listed = [one.model for one in transfers.snapshots()]
     assert listed == [f"m{number}:latest" for number in reversed(range(10, KEPT + 10))]
     assert transfers.find("pull", ModelName.parse("m0")) is None
@@ -79,7 +82,7 @@ async def test_only_the_newest_ended_transfers_are_remembered() -> None:
 async def test_an_ended_transfer_is_forgotten_in_time(simulator: Simulator, running: RunningSimulator) -> None:
     simulator.registry.publish("one", size_bytes=1000)
     async with working(running.base_url, kept_seconds=0) as transfers:
-        job = transfers.start("pull", ONE)
+        job = await transfers.start("pull", ONE)
         await job.finished.wait()
         assert job.state == "done"
         assert transfers.snapshots() == []
@@ -87,9 +90,9 @@ async def test_an_ended_transfer_is_forgotten_in_time(simulator: Simulator, runn
 
 async def test_a_new_pull_takes_the_place_of_the_ended_one() -> None:
     transfers = idle()
-    transfers.start("pull", ONE).cancel()
-    transfers.start("pull", OTHER).cancel()
-    again = transfers.start("pull", ONE)
+    (await transfers.start("pull", ONE)).cancel()
+    (await transfers.start("pull", OTHER)).cancel()
+    again = await transfers.start("pull", ONE)
     assert [(one.model, one.state) for one in transfers.snapshots()] == [
         ("one:latest", "queued"),
         ("other:latest", "cancelled"),
@@ -98,7 +101,7 @@ async def test_a_new_pull_takes_the_place_of_the_ended_one() -> None:
 
 
 async def test_a_cancelled_transfer_stays_as_it_ended() -> None:
-    job = idle().start("pull", ONE)
+    job = await idle().start("pull", ONE)
     job.finish("done", "success")
     job.cancel()
     assert (job.state, job.status) == ("done", "success")
@@ -106,7 +109,7 @@ async def test_a_cancelled_transfer_stays_as_it_ended() -> None:
 
 async def test_transfers_of_two_servers_share_nothing(running: RunningSimulator) -> None:
     async with working(running.base_url) as one, working(running.base_url) as other:
-        await one.start("pull", ONE).finished.wait()
+        await (await one.start("pull", ONE)).finished.wait()
         assert other.snapshots() == []
 
 
@@ -117,8 +120,8 @@ async def test_one_pull_runs_at_a_time_and_the_next_begins_as_it_ends(
         simulator.registry.publish(name, size_bytes=1_000_000, weights=name)
     held = simulator.faults.add("one", Stall(at=0.5), times=1)
     async with working(running.base_url) as transfers:
-        first = transfers.start("pull", ONE)
-        second = transfers.start("pull", OTHER)
+        first = await transfers.start("pull", ONE)
+        second = await transfers.start("pull", OTHER)
         await simulator.until(lambda: held.struck == 1)
         assert second.state == "queued"
         assert simulator.in_flight["/api/pull"] <= 1
@@ -164,7 +167,7 @@ async def test_a_bug_in_asking_for_the_size_does_not_end_the_pull(
 ) -> None:
     manifest = simulator.registry.publish("one", size_bytes=1_000_000)
     async with working(running.base_url, _BrokenRegistry(())) as transfers:
-        job = transfers.start("pull", ONE)
+        job = await transfers.start("pull", ONE)
         await job.finished.wait()
     assert job.state == "done"
     assert job.meter.completed_bytes == job.meter.total_bytes == manifest.size
@@ -177,12 +180,12 @@ async def test_what_comes_in_after_the_end_of_a_pull_changes_nothing_of_it(
     simulator.faults.add("*", Fail(text="pull model manifest: 412: newer version"))
     registry = _LateRegistry(())
     async with working(running.base_url, registry) as transfers:
-        job = transfers.start("pull", ONE)
+        job = await transfers.start("pull", ONE)
         registry.end = job.finished
         await job.finished.wait()
         ended = job.snapshot()
         # The next in line begins when nothing of the first is left.
-        await transfers.start("pull", OTHER).finished.wait()
+        await (await transfers.start("pull", OTHER)).finished.wait()
     assert (ended.state, ended.total_bytes) == ("failed", None)
     assert job.snapshot() == ended
 
@@ -192,10 +195,10 @@ async def test_a_bug_in_one_pull_ends_neither_the_others_nor_the_server(
 ) -> None:
     simulator.registry.publish("other", size_bytes=1000)
     async with _BrokenClient(running.base_url) as ollama:
-        transfers = Transfers(ollama, _BrokenRegistry(()))
+        transfers = Transfers(Attempts(ollama, _BrokenRegistry(())))
         with anyio.fail_after(20):
             async with transfers.running():
-                broken, sound = transfers.start("pull", ONE), transfers.start("pull", OTHER)
+                broken, sound = await transfers.start("pull", ONE), await transfers.start("pull", OTHER)
                 await sound.finished.wait()
     assert (broken.state, sound.state) == ("failed", "done")
     told = transfers.snapshot(broken)
@@ -217,10 +220,10 @@ async def test_a_bug_in_announcing_the_end_of_a_pull_leaves_it_as_it_ended(
 
     changes = Changes(publish)
     async with OllamaClient(running.base_url) as ollama:
-        transfers = Transfers(ollama, Registry(()), changed=changes.transfer_changed)
+        transfers = Transfers(Attempts(ollama, Registry(())), changed=changes.transfer_changed)
         with anyio.fail_after(20):
             async with transfers.running():
-                jobs = [transfers.start("pull", ONE), transfers.start("pull", OTHER)]
+                jobs = [await transfers.start("pull", ONE), await transfers.start("pull", OTHER)]
                 await jobs[1].finished.wait()
         await changes.running_changed(["one:latest"])
     assert [job.state for job in jobs] == ["done", "done"]
@@ -241,14 +244,14 @@ async def test_every_transfer_is_told_of_as_it_comes_and_as_it_ends(
             all_told.set()
 
     async with OllamaClient(running.base_url) as ollama:
-        transfers = Transfers(ollama, Registry(()), changed=changed)
+        transfers = Transfers(Attempts(ollama, Registry(())), changed=changed)
         with anyio.fail_after(20):
             async with transfers.running():
-                transfers.start("pull", ONE)
+                await transfers.start("pull", ONE)
                 await simulator.until(lambda: held.struck == 1)
-                transfers.start("pull", OTHER)
+                await transfers.start("pull", OTHER)
                 await simulator.until(lambda: len(told) == 2)
-                transfers.start("pull", OTHER).cancel()
+                (await transfers.start("pull", OTHER)).cancel()
                 await simulator.until(lambda: len(told) == 3)
                 held.release()
                 await all_told.wait()
@@ -260,7 +263,7 @@ async def test_a_model_of_many_layers_is_not_asked_for_layer_by_layer(
 ) -> None:
     manifest = simulator.registry.publish("one", size_bytes=10_000_000, safetensors=True, tensor_count=100)
     async with working(running.base_url) as transfers:
-        job = transfers.start("pull", ONE)
+        job = await transfers.start("pull", ONE)
         await job.finished.wait()
     assert (job.state, job.meter.total_bytes, job.meter.percent) == ("done", manifest.size, 100)
     assert not [asked for asked in simulator.requests if asked.path.startswith("/api/blobs/")]
@@ -269,7 +272,7 @@ async def test_a_model_of_many_layers_is_not_asked_for_layer_by_layer(
 async def test_a_cloud_model_is_not_looked_up_in_the_registry(simulator: Simulator, running: RunningSimulator) -> None:
     simulator.registry.publish("gpt-oss:120b-cloud", remote_host="https://ollama.com", remote_model="gpt-oss:120b")
     async with working(running.base_url) as transfers:
-        job = transfers.start("pull", ModelName.for_pull("gpt-oss:120b-cloud"))
+        job = await transfers.start("pull", ModelName.for_pull("gpt-oss:120b-cloud"))
         await job.finished.wait()
     assert job.state == "done", job.error
     assert not [asked for asked in simulator.requests if asked.path.startswith("/v2/")]
@@ -285,7 +288,7 @@ async def alive() -> bool:
 
 
 async def test_the_words_of_a_server_are_cut_and_cleaned() -> None:
-    job = Job("pull", ModelName.parse("n" * 80 + ":" + "t" * 80), insecure=False, stall_seconds=60)
+    job = Job("pull", ModelName.parse("n" * 80 + ":" + "t" * 80))
     await job.attempt(lines_of(Progress(status="pulling\x1b[31m\n" + "x" * 5000)), alive)
     assert len(job.status) == 200
     assert job.status.startswith("pulling")
@@ -296,7 +299,7 @@ async def test_the_words_of_a_server_are_cut_and_cleaned() -> None:
 
 
 async def test_states_follow_the_lines() -> None:
-    job = Job("push", ONE, insecure=False, stall_seconds=60)
+    job = Job("push", ONE)
     seen: list[str] = []
 
     async def lines() -> AsyncGenerator[Progress]:
@@ -315,7 +318,7 @@ async def test_states_follow_the_lines() -> None:
 
 
 async def test_a_push_is_waited_for_while_the_registry_makes_a_blob_of_it() -> None:
-    job = Job("push", ONE, insecure=False, stall_seconds=0.02)
+    job = Job("push", ONE, times=TransferTimes(stall=0.02))
     asked: list[str] = []
 
     async def answer() -> bool:
@@ -334,7 +337,7 @@ async def test_a_push_is_waited_for_while_the_registry_makes_a_blob_of_it() -> N
 
 
 async def test_what_was_there_before_is_no_progress() -> None:
-    job = Job("pull", ONE, insecure=False, stall_seconds=60)
+    job = Job("pull", ONE)
     layer = Layer(digest=f"sha256:{1:064x}", size=1000)
     job.meter.set_manifest(Manifest(config=layer, layers=[]), {layer.digest})
     await job.attempt(lines_of(Progress(status="pulling manifest"), Progress(status="success")), alive)
@@ -342,7 +345,7 @@ async def test_what_was_there_before_is_no_progress() -> None:
 
 
 async def test_a_new_attempt_says_nothing_of_the_last_one() -> None:
-    job = Job("pull", ONE, insecure=False, stall_seconds=60)
+    job = Job("pull", ONE)
     told: list[str] = []
 
     async def refused() -> AsyncGenerator[Progress]:
@@ -359,16 +362,16 @@ async def test_a_new_attempt_says_nothing_of_the_last_one() -> None:
 
 
 async def test_what_was_well_under_way_is_waited_for_longer(running: RunningSimulator) -> None:
-    transfers = Transfers(OllamaClient(running.base_url), Registry(()), retry_seconds=1)
-    job = Job("pull", ONE, insecure=False, stall_seconds=60)
-    assert [transfers.pause_before(job, count) for count in range(1, 5)] == [
+    attempts = Attempts(OllamaClient(running.base_url), Registry(()))
+    job = Job("pull", ONE)
+    assert [attempts.pause_before(job, count) for count in range(1, 5)] == [
         1,
         2,
         4,
         8,
     ]
-    job.max_completed_bytes = 1
-    assert [transfers.pause_before(job, count) for count in range(1, 5)] == [
+    job.has_bytes = True
+    assert [attempts.pause_before(job, count) for count in range(1, 5)] == [
         1,
         5,
         25,
@@ -377,7 +380,7 @@ async def test_what_was_well_under_way_is_waited_for_longer(running: RunningSimu
 
 
 async def test_after_a_reconnect_the_tensors_that_are_there_still_count() -> None:
-    job = Job("pull", ONE, insecure=False, stall_seconds=60)
+    job = Job("pull", ONE)
     for total, completed in ((100, 60), (40, 10)):
         await job.attempt(lines_of(Progress(digest="sha256:model", total=total, completed=completed)), alive)
     assert (job.meter.completed_bytes, job.meter.total_bytes, job.max_completed_bytes) == (70, 100, 70)
@@ -387,11 +390,11 @@ async def test_a_plan_that_comes_late_or_after_the_last_layer_changes_no_truth()
     first, second, config = (f"sha256:{letter * 64}" for letter in "abc")
     layers = [{"digest": first, "size": 80}, {"digest": second, "size": 15}]
     manifest = Manifest.model_validate({"config": {"digest": config, "size": 5}, "layers": layers})
-    unsized = Job("pull", ONE, insecure=False, stall_seconds=60)
+    unsized = Job("pull", ONE)
     await unsized.attempt(lines_of(Progress(digest=first)), alive)
     unsized.meter.set_manifest(manifest, set())
     assert (unsized.meter.completed_bytes, unsized.meter.total_bytes) == (0, 100)
-    hashing = Job("pull", ONE, insecure=False, stall_seconds=60)
+    hashing = Job("pull", ONE)
     await hashing.attempt(
         lines_of(Progress(digest=first, total=80, completed=79), Progress(status="verifying sha256 digest")), alive
     )

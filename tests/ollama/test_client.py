@@ -271,3 +271,17 @@ async def test_models_of_ollama_com_itself_are_remote_and_take_no_disk() -> None
         async with OllamaClient("https://ollama.com") as client:
             (model,) = await client.list_models()
     assert (model.remote_host, model.remote_model, model.size) == ("https://ollama.com:443", "gpt-oss:120b", 0)
+
+
+@pytest.mark.parametrize(("status", "is_signed_in"), [(200, True), (401, False), (404, False)])
+async def test_sign_in_is_read_from_the_status(
+    status: int, is_signed_in: bool, wire: respx.MockRouter, client: OllamaClient
+) -> None:
+    wire.post("/api/me").respond(status, json={"name": "me"} if status == 200 else {"error": "unauthorized"})
+    assert await client.is_signed_in() is is_signed_in
+
+
+async def test_sign_in_that_cannot_be_checked_is_an_error(wire: respx.MockRouter, client: OllamaClient) -> None:
+    wire.post("/api/me").respond(503, json={"error": "account unavailable"})
+    with pytest.raises(OllamaStatusError, match="account unavailable"):
+        await client.is_signed_in()

@@ -191,6 +191,7 @@ PROMPTS = {
     "free_disk_space": {"size": "12.5 GB"},
     "update_models": {},
     "diagnose": {},
+    "tune_for_agents": {"model": "qwen3:8b"},
 }
 
 

@@ -115,7 +115,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (
         "show_model",
         {"modle": "a"},
-        "the argument 'model' is missing; there is no argument 'modle' (there is: model, include).",
+        "the argument 'model' is missing; there is no argument 'modle' (there is: model, include, context_length).",
     ),
     ("health", {"verbose": True}, "there is no argument 'verbose' (there is: none)."),
     ("list_pulls", {"all": None}, "there is no argument 'all' (there is: none)."),
@@ -233,7 +233,7 @@ async def test_secrets_reach_only_the_ollama_server(
     for secret in (KEY, HEADER):
         assert secret not in " ".join(heard)
         assert secret not in caplog.text
-    others = ("/v2", "/api/models", "/ollama.com")
+    others = ("/v2", "/content/", "/api/models", "/ollama.com")
     sent = [request.headers for request in simulator.requests if not request.path.startswith(others)]
     assert (len(sent) > 0) == (server != "dead")
     assert all(headers["authorization"] == f"Bearer {KEY}" and headers["x-key"] == HEADER for headers in sent)

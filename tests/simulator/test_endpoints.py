@@ -134,9 +134,29 @@ def test_embedding_models_are_loaded_by_embed_alone(simulator: Simulator, client
     assert pooling == 1
 
 
-def test_no_text_is_generated(simulator: Simulator, client: Client) -> None:
+TIMINGS = {
+    "total_duration",
+    "load_duration",
+    "prompt_eval_count",
+    "prompt_eval_duration",
+    "eval_count",
+    "eval_duration",
+}
+
+
+def test_generate_sends_a_text_with_its_timings(simulator: Simulator, client: Client) -> None:
     simulator.install("a")
-    assert client.ask("/api/generate", model="a", prompt="hi").status_code == 501
+    lines = client.lines("/api/generate", model="a", prompt="hi", options={"num_predict": 3})
+    assert [line["response"] for line in lines] == [" 1", " 2", " 3", ""]
+    assert lines[-1].keys() == {"model", "created_at", "response", "done", "done_reason", *TIMINGS}
+    whole = client.ask("/api/generate", model="a", prompt="hi", stream=False).json()
+    assert (whole["eval_count"], whole["eval_duration"]) == (16, 400_000_000)
+    assert whole["response"].startswith(" 1 2")
+    assert [model["name"] for model in client.get("/api/ps").json()["models"]] == ["a:latest"]
+
+
+def test_chat_with_messages_is_not_implemented(simulator: Simulator, client: Client) -> None:
+    simulator.install("a")
     assert client.ask("/api/chat", model="a", messages=[{"role": "user", "content": "hi"}]).status_code == 501
 
 

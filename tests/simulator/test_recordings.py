@@ -19,7 +19,7 @@ from tests.simulator.replay import STAND_INS, Replay, comparable
 LEFT_OUT = {
     "_manifest_big": "not an exchange: the manifest's digest is checked below",
     "blob_post_big": "the same as blob_post_created, with 210 MB",
-    "generate_prompt": "the simulator generates no text",
+    "generate_prompt": "the simulator generates another text",
     "options_tags": "a preflight of a browser; no client of ours is one",
 }
 """Recordings that are not replayed, with the reason."""

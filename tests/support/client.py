@@ -87,7 +87,7 @@ def own_port() -> int:
 def built(timeouts: Timeouts, *more_tools: ToolSpec, **settings: Any) -> OllamaServer:
     """Build a server, once: that takes longer than most tests. Each client of it begins another life."""
     own = f"http://127.0.0.1:{own_port()}"
-    chosen = OllamaSettings.load(**{"base_url": own, "hf_endpoint": own} | settings)
+    chosen = OllamaSettings.load(**{"base_url": own, "hf_endpoint": own, "state_dir": "off"} | settings)
     addresses = dict.fromkeys((*REGISTRIES, *chosen.registry_hosts), chosen.base_url)
     registry = Registry((), addresses | {"ollama.com": f"{chosen.base_url}/ollama.com"})
     return build_server(chosen, registry=registry, timeouts=timeouts, tools=(*all_tools.ALL, *more_tools))

@@ -25,6 +25,7 @@ NAMES = frozenset(
         "context",
         "cloud",
         "damaged",
+        "journal",
     ]
 )
 PAGE = "<!DOCTYPE html><html><body>Welcome to nginx!</body></html>"

@@ -149,7 +149,9 @@ async def test_a_load_that_failed_while_nobody_waited_is_told_once_and_then_trie
 
 
 class _BrokenClient(OllamaClient):
-    async def load_model(self, model_name: ModelName | str, keep_alive: str | float | None = None) -> None:
+    async def load_model(
+        self, model_name: ModelName | str, keep_alive: str | float | None = None, context_length: int | None = None
+    ) -> None:
         if str(model_name) == "one:latest":
             raise RuntimeError("a bug")
 

@@ -29,6 +29,7 @@ HINTS = {
     "push_model": {IDEMPOTENT, OPEN},
     "delete_model": {DESTRUCTIVE, IDEMPOTENT},
     "load_model": {IDEMPOTENT},
+    "measure_model": {IDEMPOTENT},
     "unload_model": {IDEMPOTENT},
     "health": {READ_ONLY, IDEMPOTENT, OPEN},
 }

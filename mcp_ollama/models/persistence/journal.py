@@ -14,13 +14,14 @@ import anyio
 import anyio.to_thread
 
 from mcp_ollama.models.persistence import journal_file
-from mcp_ollama.models.persistence.journal_file import Entry, JournalError, Kind, Record, Snapshot
+from mcp_ollama.models.persistence.journal_file import Entry, JournalError, Record, Snapshot
 from mcp_ollama.models.persistence.process_lock import ProcessLock
+from mcp_ollama.models.transfer_state import Kind
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-__all__ = ["Entry", "Journal", "Kind", "Record", "Snapshot"]
+__all__ = ["Entry", "Journal", "Record", "Snapshot"]
 
 logger = logging.getLogger(__name__)
 

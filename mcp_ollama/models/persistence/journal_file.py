@@ -17,14 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mcp_ollama.models.persistence.process_lock import ProcessLock
 from mcp_ollama.models.persistence.turns import server_key
+from mcp_ollama.models.transfer_state import Kind, State
 
 if TYPE_CHECKING:
     # At run time it is imported by the first operation: it costs the start of the server some 5 ms.
     from sqlite3 import Connection
 
 logger = logging.getLogger(__name__)
-
-Kind = Literal["pull", "push"]
 
 EXPIRY_SECONDS = 14 * 86_400
 """An interrupted transfer is forgotten this long after it was last written."""
@@ -72,7 +71,7 @@ class JournalError(Exception):
 class Snapshot:
     """How a transfer stands; `error` is a redacted sentence."""
 
-    state: str
+    state: State
     completed_bytes: int = 0
     total_bytes: int | None = None
     error: str | None = None
@@ -102,7 +101,7 @@ class Entry(BaseModel):
     server: Annotated[str, Field(max_length=2_000)]
     host: Annotated[str, Field(max_length=100)] | None
     insecure: bool
-    state: Annotated[str, Field(pattern=r"^[a-z]{1,20}$")]
+    state: State
     """As its process wrote it, at most some seconds ago; `interrupted` when that process has ended."""
     error: Annotated[str, Field(max_length=MAX_ERROR)] | None
     completed_bytes: _Bytes

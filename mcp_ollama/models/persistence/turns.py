@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -46,7 +46,7 @@ class Turns:
         """Why no other process is waited for, as sentences; None while all is well."""
 
     @asynccontextmanager
-    async def hold(self, server: str) -> AsyncGenerator[None]:
+    async def hold(self, server: str, on_wait: Callable[[], None] | None = None) -> AsyncGenerator[None]:
         """Wait for the turn at a server, and hold it until the end of the block; not reentrant.
 
         Those that wait get their turns in the order in which they came. Where no file can be locked, a warning is
@@ -54,6 +54,7 @@ class Turns:
 
         Args:
             server: Base URL of the Ollama server.
+            on_wait: Called while another process has the turn, after each look.
         """
         if self._folder is None:
             yield
@@ -62,7 +63,7 @@ class Turns:
         ticket = FileLock(folder / f"{time.time_ns():020d}-{secrets.token_hex(4)}.ticket")
         turn = FileLock(folder / "turn.lock")
         try:
-            await self._wait(ticket, turn)
+            await self._wait(ticket, turn, on_wait)
             yield
         finally:
             ticket.release(remove=True)
@@ -79,11 +80,11 @@ class Turns:
         lock = self._server_folder(self._folder, server) / "turn.lock"
         return await anyio.to_thread.run_sync(_holder, lock)
 
-    async def _wait(self, ticket: FileLock, turn: FileLock) -> None:
+    async def _wait(self, ticket: FileLock, turn: FileLock, on_wait: Callable[[], None] | None) -> None:
         # Polled: a thread that is blocked in a lock cannot be cancelled.
-        while True:
-            if await anyio.to_thread.run_sync(self._try, ticket, turn):
-                return
+        while not await anyio.to_thread.run_sync(self._try, ticket, turn):
+            if on_wait:
+                on_wait()
             await anyio.sleep(self._poll_seconds)
 
     def _try(self, ticket: FileLock, turn: FileLock) -> bool:

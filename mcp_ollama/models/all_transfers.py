@@ -1,0 +1,160 @@
+"""The transfers of this process together with those that other processes and earlier ones have written down."""
+
+import logging
+from datetime import UTC, datetime
+
+import anyio
+
+from mcp_ollama.models.allow_list import parse_allowed_name
+from mcp_ollama.models.errors import RefusedError
+from mcp_ollama.models.job import Transfer, TransferList
+from mcp_ollama.models.pages import fit_rows
+from mcp_ollama.models.persistence.journal import Entry, Journal
+from mcp_ollama.models.persistence.turns import server_key
+from mcp_ollama.models.transfer_state import Kind
+from mcp_ollama.models.transfers import Transfers
+from mcp_ollama.ollama.errors import InvalidModelName, OllamaError
+from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.settings import OllamaSettings
+
+logger = logging.getLogger(__name__)
+
+
+async def list_transfers(transfers: Transfers, journal: Journal) -> TransferList:
+    """Return the transfers of one server that fit into an answer, and how many are left out.
+
+    Those of this process come first, then those of other processes and the interrupted ones.
+
+    Args:
+        transfers: The transfers of this process.
+        journal: The journal of all processes.
+    """
+    entries = await _entries(transfers, journal)
+    rows = [*transfers.snapshots(), *map(_transfer, entries)]
+    shown = fit_rows(rows)
+    left = len(rows) - len(shown)
+    return TransferList(transfers=shown, next_step=f"{left} more are left out here." if left else None)
+
+
+async def cancel_transfer(
+    transfers: Transfers, journal: Journal, kind: Kind, name: ModelName, *, seconds: float
+) -> Transfer:
+    """Cancel a transfer of this process, or forget an interrupted one.
+
+    Args:
+        transfers: The transfers of this process.
+        journal: The journal of all processes.
+        kind: The direction.
+        name: The model.
+        seconds: Longest wait for the end.
+
+    Raises:
+        RefusedError: There is none, or it belongs to another process.
+    """
+    job = transfers.find(kind, name)
+    if job and not job.finished.is_set():
+        job.cancel()
+        with anyio.move_on_after(seconds):
+            await job.finished.wait()
+        return transfers.snapshot(job)
+    entries = await _entries(transfers, journal)
+    if entry := next((one for one in entries if one.kind == kind and _key(one) == name.key), None):
+        return await _forget(journal, entry)
+    if job:
+        return transfers.snapshot(job)
+    raise _nothing(transfers, kind, name)
+
+
+async def resume_transfers(transfers: Transfers, journal: Journal, settings: OllamaSettings) -> None:
+    """Start the interrupted transfers of a server again, as far as the settings allow them today.
+
+    Args:
+        transfers: The transfers of this process.
+        journal: The journal of all processes.
+        settings: Access, registries and pushes of today.
+    """
+    for entry in await _entries(transfers, journal):
+        try:
+            name = _check_resumable(entry, settings)
+            if name and await journal.claim(entry):
+                await transfers.start(
+                    entry.kind, name, insecure=entry.insecure, total_bytes=entry.total_bytes, has_bytes=True
+                )
+        except (OllamaError, InvalidModelName) as error:
+            logger.warning("The interrupted %s of %s is not resumed: %s", entry.kind, entry.model, error)
+
+
+def _check_resumable(entry: Entry, settings: OllamaSettings) -> ModelName | None:
+    """Return the model of an entry that may be resumed; None for one of another process, or disabled by a setting.
+
+    Raises:
+        InvalidModelName: The file holds a name that Ollama would refuse.
+        RefusedError: The registry, or plain http to it, is not allowed.
+    """
+    if entry.owner or settings.access == "read-only" or (entry.kind == "push" and not settings.allow_push):
+        return None
+    return parse_allowed_name(settings, entry.model, insecure=entry.insecure)
+
+
+async def _entries(transfers: Transfers, journal: Journal) -> list[Entry]:
+    """Return the entries of the server of these transfers, without interrupted ones that this process has again."""
+    server = server_key(transfers.base_url)
+    entries = [one for one in await journal.entries() if server_key(one.server) == server]
+    own = {(job.kind, job.name.key) for job in transfers.open_jobs()}
+    return [one for one in entries if one.owner or (one.kind, _key(one)) not in own]
+
+
+def _key(entry: Entry) -> str:
+    try:
+        return ModelName.for_pull(entry.model).key
+    except InvalidModelName:
+        return entry.model
+
+
+def _transfer(entry: Entry) -> Transfer:
+    """Return an entry as a row beside those of this process."""
+    end = datetime.now(UTC) if entry.owner else entry.updated_at
+    total, done = entry.total_bytes, entry.completed_bytes
+    return Transfer(
+        kind=entry.kind,
+        model=entry.model,
+        state=entry.state,
+        status=f"as its process wrote it down at {entry.updated_at:%H:%M:%S} UTC"
+        if entry.owner
+        else f"interrupted at {entry.updated_at:%Y-%m-%d %H:%M} UTC, when its process ended",
+        completed_bytes=done,
+        total_bytes=total,
+        percent=min(100.0, 1000 * done // total / 10) if total else None,
+        elapsed_seconds=max(0.0, round((end - entry.started_at).total_seconds(), 1)),
+        attempts=0,
+        owner=entry.owner,
+        error=entry.error,
+        next_step=None if entry.owner else _resume_sentence(entry),
+    )
+
+
+def _resume_sentence(entry: Entry) -> str:
+    how = "cancel_pull" if entry.kind == "pull" else f"cancel_pull with kind {entry.kind}"
+    return f"Call {entry.kind}_model with the same model to resume it; {how} forgets it."
+
+
+async def _forget(journal: Journal, entry: Entry) -> Transfer:
+    if entry.owner:
+        raise RefusedError(
+            f"The {entry.kind} of {entry.model} belongs to another process of this user.",
+            "Cancel it in the client that started it.",
+        )
+    if not await journal.forget(entry):
+        raise RefusedError(
+            f"The interrupted {entry.kind} of {entry.model} cannot be forgotten.",
+            journal.problem or "Another process has resumed it: see list_pulls.",
+        )
+    status = "forgotten; Ollama keeps what it had saved"
+    return _transfer(entry).model_copy(update={"state": "cancelled", "status": status, "next_step": None})
+
+
+def _nothing(transfers: Transfers, kind: Kind, name: ModelName) -> RefusedError:
+    other: Kind = "push" if kind == "pull" else "pull"
+    found = transfers.is_under_way(other, name)
+    next_step = f"There is a {other}: call again with kind {other}." if found else "list_pulls shows what is."
+    return RefusedError(f"No {kind} of {name} is in progress.", next_step)

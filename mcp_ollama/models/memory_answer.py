@@ -1,0 +1,176 @@
+"""Answer `memory` of the tools: metadata of the weights and memory of the server, brought together."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import anyio
+
+from mcp_ollama.models.app import App
+from mcp_ollama.models.facts import configured_context, facts_of, parse_parameters, weights_of
+from mcp_ollama.models.fit import Fit, Measured, MemoryReport, report_memory
+from mcp_ollama.models.layers import UnknownArchitecture, read_shape
+from mcp_ollama.models.lookup import find_running
+from mcp_ollama.models.server_memory import LocalModel, ServerMemory, read_server_memory
+from mcp_ollama.models.weights import Weights, read_weights, weights_only_reason
+from mcp_ollama.ollama.errors import InvalidModelName, OllamaError
+from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.schemas import InstalledModel, Manifest, ModelInfo, RunningModel
+
+REMOTE = MemoryReport(
+    weights_bytes=0, verdict="unknown", notes=["It runs on ollama.com and takes no memory of the Ollama server."]
+)
+
+Metadata = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What an estimate rests on; without metadata the reason says why."""
+
+    weights: Weights
+    metadata: Metadata | None = None
+    reason: str = ""
+
+
+async def report_planned(
+    app: App,
+    name: ModelName,
+    manifest: Manifest,
+    *,
+    context_length: int | None = None,
+    local: LocalModel | None = None,
+    measured: Measured | None = None,
+) -> MemoryReport:
+    """Report the memory of a model in a registry, from its manifest and the head of its weights file.
+
+    Args:
+        app: The application.
+        name: The model.
+        manifest: Its manifest.
+        context_length: Tokens per slot; None takes the server's default.
+        local: An installed model, which can prove that Ollama runs on this machine.
+        measured: The figure of `/api/ps`, when this very model is loaded.
+    """
+    if name.is_cloud:
+        return REMOTE
+    source, server = _Source(read_weights(manifest)), ServerMemory()
+
+    async def read_source() -> None:
+        nonlocal source
+        source = await _read_head(app, name, source.weights)
+
+    async def read_memory() -> None:
+        nonlocal server
+        server = await read_server_memory(app, local)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(read_source)
+        group.start_soon(read_memory)
+    return _report(source, server, context_length, measured)
+
+
+async def report_installed(
+    app: App,
+    model: InstalledModel,
+    info: ModelInfo,
+    *,
+    context_length: int | None = None,
+    measured: Measured | None = None,
+) -> MemoryReport:
+    """Report the memory of an installed model.
+
+    Args:
+        app: The application.
+        model: The model.
+        info: Its details, from `/api/show`.
+        context_length: Tokens per slot; None takes the model's `num_ctx`, else the server's default.
+        measured: The figure of `/api/ps`, when it is loaded.
+    """
+    if model.remote_host:
+        return REMOTE
+    source = await _read_installed(app, model, info)
+    server = await read_server_memory(app, LocalModel(model.size, facts_of(info).sources))
+    context_length = context_length or configured_context(parse_parameters(info.parameters))
+    return _report(source, server, context_length, measured)
+
+
+def find_measured(model: InstalledModel, running: Iterable[RunningModel]) -> Measured | None:
+    """Find the figure of `/api/ps` for a model with the same digest; None when it is not loaded."""
+    loaded = next((one for one in find_running(model, running) if one.digest == model.digest != ""), None)
+    return Measured(loaded.context_length, loaded.size_vram) if loaded else None
+
+
+def _report(
+    source: _Source, server: ServerMemory, context_length: int | None, measured: Measured | None
+) -> MemoryReport:
+    fit = Fit(source.metadata, source.weights.size_bytes, source.weights.projector_bytes, context_length)
+    return report_memory(
+        fit, server.memory, evictable_bytes=server.evictable_bytes, measured=measured, reason=source.reason
+    )
+
+
+async def _read_head(app: App, name: ModelName, weights: Weights) -> _Source:
+    """Read the metadata from the registry; a failure is a reason, since the rest of the answer stands without it."""
+    if weights.layer is None:
+        return _Source(weights, reason=weights.reason)
+    reason = "The head of the weights file did not arrive in time. Only the weights are estimated."
+    with anyio.move_on_after(app.timeouts.memory):
+        try:
+            return _Source(weights, await app.registry.read_weights_metadata(name, weights.layer))
+        except OllamaError as error:
+            reason = str(error)
+    return _Source(weights, reason=reason)
+
+
+async def _read_installed(app: App, model: InstalledModel, info: ModelInfo) -> _Source:
+    """Read the metadata of an installed model from `/api/show`, else from the registry, else from a verbose one.
+
+    A plain `/api/show` leaves out only arrays, which most architectures do without.
+    """
+    whole = Weights(None, model.size)
+    if shape := _unestimated(info):
+        return _Source(whole, reason=weights_only_reason(shape))
+    known = info.model_info or {}
+    suffices, digests = _suffices(known), weights_of(info)
+    if suffices and len(digests) < 2:
+        return _Source(whole, known)
+    published = await _find_published(app, model, digests)
+    if published and (suffices or published.reason):
+        return _Source(published, known, published.reason) if suffices else _Source(published, reason=published.reason)
+    if published and (source := await _read_head(app, ModelName.for_pull(model.name), published)).metadata is not None:
+        return source
+    return await _read_verbose(app, model, published or whole)
+
+
+def _unestimated(info: ModelInfo) -> str:
+    if info.details.format == "safetensors":
+        return "tensor"
+    return "adapter" if any(line.startswith("ADAPTER ") for line in info.modelfile.splitlines()) else ""
+
+
+def _suffices(metadata: Metadata) -> bool:
+    try:
+        read_shape(metadata)
+    except UnknownArchitecture:
+        return False
+    return True
+
+
+async def _find_published(app: App, model: InstalledModel, digests: list[str]) -> Weights | None:
+    """Find the weights of an installed model in the registry of its name; None when it has others there, or none."""
+    with suppress(OllamaError, InvalidModelName):
+        weights = read_weights(await app.registry.get_manifest(ModelName.for_pull(model.name)))
+        if weights.layer is None or weights.layer.digest.removeprefix("sha256:") in digests:
+            return weights
+    return None
+
+
+async def _read_verbose(app: App, model: InstalledModel, weights: Weights) -> _Source:
+    source = _Source(weights, reason="The Ollama server did not send the model's metadata in time.")
+    with anyio.move_on_after(app.timeouts.memory):
+        try:
+            return replace(source, metadata=await app.ollama.get_metadata(model.name))
+        except OllamaError as error:
+            return replace(source, reason=str(error))
+    return source

@@ -1,0 +1,96 @@
+"""Memory of the machine of an Ollama server: seen when Ollama runs here, else stated by the operator, else unknown."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import anyio
+
+from mcp_ollama.models.app import App
+from mcp_ollama.models.locality import is_own_address, locate_ollama
+from mcp_ollama.models.machine import Memory, parse_memory, read_memory, run_probe
+from mcp_ollama.ollama.errors import OllamaError
+from mcp_ollama.ollama.schemas import InstalledModel
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """An installed model that can prove that Ollama runs on this machine.
+
+    Attributes:
+        size_bytes: Size of the model, from `/api/tags`.
+        sources: What its modelfile names: the paths of its blobs on the server.
+    """
+
+    size_bytes: int
+    sources: tuple[str, ...]
+
+    @property
+    def modelfile(self) -> str:
+        """The `FROM` lines of its modelfile."""
+        return "".join(f"FROM {source}\n" for source in self.sources)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMemory:
+    """Memory of the Ollama server.
+
+    Attributes:
+        memory: The memory; None when it is unknown.
+        evictable_bytes: Memory on GPUs of the loaded models, which Ollama unloads when it needs it.
+    """
+
+    memory: Memory | None = None
+    evictable_bytes: int = 0
+
+
+async def read_local_model(app: App, models: list[InstalledModel]) -> LocalModel | None:
+    """Read the details of an installed model, which can prove that Ollama runs on this machine.
+
+    Returns:
+        None without a request when the address of the server is not this machine's, or nothing is installed.
+    """
+    local = next((one for one in models if not one.remote_host), None)
+    if local is None or not await run_probe(lambda: is_own_address(app.settings.base_url)):
+        return None
+    facts = (await app.catalog.facts([local]))[local.digest]
+    return LocalModel(local.size, facts.sources) if facts else None
+
+
+async def read_server_memory(app: App, local: LocalModel | None) -> ServerMemory:
+    """Read the memory of the Ollama server, within `Timeouts.memory`.
+
+    The loaded models count (`GET /api/ps`) where the free memory of GPUs is seen; an operator's figure is a total.
+
+    Args:
+        app: The application.
+        local: An installed model, see `read_local_model`.
+    """
+    with anyio.move_on_after(app.timeouts.memory):
+        memory = await _read_memory(app, local)
+        if memory is None or memory.origin == "operator" or not memory.gpus:
+            return ServerMemory(memory)
+        with suppress(OllamaError):
+            running = await app.ollama.list_running_models()
+            return ServerMemory(memory, sum(one.size_vram for one in running))
+        return ServerMemory(memory)
+    return ServerMemory(_stated_memory(app))
+
+
+async def _read_memory(app: App, local: LocalModel | None) -> Memory | None:
+    stated, base_url = _stated_memory(app), app.settings.base_url
+    # A copy of the same models on this machine proves nothing about a server at another address.
+    if not await run_probe(lambda: is_own_address(base_url)):
+        return stated
+    origin = await locate_ollama(
+        base_url,
+        modelfile=local.modelfile if local else None,
+        model_bytes=local.size_bytes if local else None,
+    )
+    if origin is None or (stated and origin == "machine_assumed"):
+        return stated
+    seen = await read_memory(origin)
+    return seen if seen.gpus is not None else stated or seen
+
+
+def _stated_memory(app: App) -> Memory | None:
+    return parse_memory(app.settings.memory) if app.settings.memory else None

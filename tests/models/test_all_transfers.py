@@ -1,0 +1,283 @@
+"""Transfers of this process and those of others in one list: interrupted, resumed, cancelled, forgotten, in order."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from mcp_ollama.models.persistence.journal import Journal, Snapshot
+from mcp_ollama.models.transfer_state import Kind
+from mcp_ollama.simulator import RunningSimulator, Simulator, Stall
+from tests.conftest import Connect
+from tests.models.persistence.test_journal import execute
+from tests.models.persistence.test_journal_faults import DAMAGES
+from tests.support.client import Era, Host
+from tests.support.downloads import BUSY, MODEL, SIZE, downloadable
+
+OWN = "me/mine:latest"
+
+
+@pytest.fixture
+def era() -> Era:
+    return "auto"
+
+
+@pytest.fixture
+def simulator() -> Simulator:
+    return downloadable()
+
+
+async def interrupt(
+    folder: Path, base_url: str, model: str = MODEL, *, kind: Kind = "pull", insecure: bool = False
+) -> None:
+    """Leave a half-done transfer behind, as a process that ends does."""
+    journal = Journal(folder)
+    record = await journal.begin(kind, model, server=base_url, insecure=insecure)
+    await journal.write(record, Snapshot("retrying", SIZE // 2, SIZE, "The connection broke."))
+    await journal.close()
+
+
+async def test_interrupted_pull_is_listed_with_its_next_step(
+    running: RunningSimulator, connect: Connect, tmp_path: Path
+) -> None:
+    await interrupt(tmp_path, running.base_url)
+    async with connect(state_dir=str(tmp_path)) as host:
+        (listed,) = (await host("list_pulls"))["transfers"]
+        overview = await host("open_dashboard")
+    status = listed.pop("status")
+    assert status.startswith("interrupted at 20")
+    assert status.endswith(" UTC, when its process ended")
+    assert listed == {
+        "kind": "pull",
+        "model": MODEL,
+        "state": "interrupted",
+        "completed_bytes": SIZE // 2,
+        "total_bytes": SIZE,
+        "percent": 50,
+        "elapsed_seconds": 0,
+        "attempts": 0,
+        "error": "The connection broke.",
+        "next_step": "Call pull_model with the same model to resume it; cancel_pull forgets it.",
+    }
+    assert [one["state"] for one in overview["transfers"]] == ["interrupted"]
+
+
+async def test_interrupted_pull_of_another_server_is_not_listed(connect: Connect, tmp_path: Path) -> None:
+    await interrupt(tmp_path, "http://elsewhere:11434")
+    async with connect(state_dir=str(tmp_path)) as host:
+        assert (await host("list_pulls"))["transfers"] == []
+        assert "No pull of llama3.2:1b" in await host.refusal("cancel_pull", model=MODEL)
+
+
+async def test_cancel_forgets_an_interrupted_pull(running: RunningSimulator, connect: Connect, tmp_path: Path) -> None:
+    await interrupt(tmp_path, running.base_url)
+    async with connect(state_dir=str(tmp_path)) as host:
+        cancelled = await host("cancel_pull", model=MODEL)
+        assert (cancelled["state"], cancelled["status"]) == ("cancelled", "forgotten; Ollama keeps what it had saved")
+        assert "next_step" not in cancelled
+        assert (await host("list_pulls"))["transfers"] == []
+
+
+async def test_interrupted_pull_on_read_only_journal_is_not_forgotten(
+    running: RunningSimulator, connect: Connect, tmp_path: Path
+) -> None:
+    await interrupt(tmp_path, running.base_url)
+    execute(tmp_path, "PRAGMA user_version = 99")
+    async with connect(state_dir=str(tmp_path)) as host:
+        assert await host.refusal("cancel_pull", model=MODEL) == (
+            "The interrupted pull of llama3.2:1b cannot be forgotten. The journal of transfers cannot be used: a newer "
+            "version of this server wrote it, so it is read but not written. Update this server."
+        )
+
+
+async def test_end_of_the_server_interrupts_and_a_cancel_does_not(
+    simulator: Simulator, connect: Connect, tmp_path: Path
+) -> None:
+    held = simulator.faults.add(MODEL, Stall(at=0.5), times=1)
+    async with connect(state_dir=str(tmp_path), timeouts=BUSY) as host:
+        await host("pull_model", model=MODEL, wait_seconds=0)
+        await host("pull_model", model="waiting", wait_seconds=0)
+        await host("pull_model", model="unwanted", wait_seconds=0)
+        await host("cancel_pull", model="unwanted")
+        await simulator.until(lambda: held.struck == 1)
+    async with connect(state_dir=str(tmp_path)) as host:
+        listed = (await host("list_pulls"))["transfers"]
+        assert {(one["model"], one["state"]) for one in listed} == {
+            (MODEL, "interrupted"),
+            ("waiting:latest", "interrupted"),
+        }
+
+
+async def test_failed_and_done_pulls_leave_no_record(simulator: Simulator, connect: Connect, tmp_path: Path) -> None:
+    async with connect(state_dir=str(tmp_path)) as host:
+        await host("pull_model", model=MODEL)
+        assert "has no nosuch" in await host.refusal("pull_model", model="nosuch")
+    async with connect(state_dir=str(tmp_path)) as host:
+        assert (await host("list_pulls"))["transfers"] == []
+
+
+# Resuming at the start
+
+
+async def test_resume_starts_only_what_the_settings_still_allow(
+    simulator: Simulator,
+    running: RunningSimulator,
+    connect: Connect,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    simulator.install(OWN, size_bytes=SIZE, weights="own")
+    await interrupt(tmp_path, running.base_url)
+    await interrupt(tmp_path, running.base_url, "evil.example/a/b:latest")
+    await interrupt(tmp_path, running.base_url, "localhost:5000/a/b:latest", insecure=True)
+    await interrupt(tmp_path, running.base_url, OWN, kind="push")
+    async with connect(state_dir=str(tmp_path), resume=True) as host:
+        await host("pull_model", model=MODEL)
+        listed = {one["model"]: one["state"] for one in (await host("list_pulls"))["transfers"]}
+    assert listed == {
+        MODEL: "done",
+        "evil.example/a/b:latest": "interrupted",
+        "localhost:5000/a/b:latest": "interrupted",
+        OWN: "interrupted",
+    }
+    assert "The interrupted pull of evil.example/a/b:latest is not resumed: " in caplog.text
+    assert not simulator.asked("/api/push")
+    assert len(simulator.asked("/api/pull")) == 1
+
+
+async def test_resume_starts_nothing_with_read_only_access(
+    simulator: Simulator, running: RunningSimulator, connect: Connect, tmp_path: Path
+) -> None:
+    await interrupt(tmp_path, running.base_url)
+    async with connect(state_dir=str(tmp_path), resume=True, access="read-only") as host:
+        assert [one["state"] for one in (await host("list_pulls"))["transfers"]] == ["interrupted"]
+    assert not simulator.asked("/api/pull")
+
+
+async def test_resumed_push_goes_on_where_pushes_are_allowed(
+    simulator: Simulator, running: RunningSimulator, connect: Connect, tmp_path: Path
+) -> None:
+    simulator.install(OWN, size_bytes=SIZE, weights="own")
+    await interrupt(tmp_path, running.base_url, OWN, kind="push")
+    async with connect(state_dir=str(tmp_path), resume=True, allow_push=True) as host:
+        assert (await host("push_model", model=OWN))["state"] == "done"
+    assert len(simulator.asked("/api/push")) == 1
+
+
+async def test_row_with_invalid_name_is_listed_and_not_resumed(
+    running: RunningSimulator, connect: Connect, tmp_path: Path
+) -> None:
+    await interrupt(tmp_path, running.base_url, "///")
+    async with connect(state_dir=str(tmp_path), resume=True) as host:
+        assert [(one["model"], one["state"]) for one in (await host("list_pulls"))["transfers"]] == [
+            ("///", "interrupted")
+        ]
+
+
+# Order
+
+
+async def test_small_model_goes_first_without_a_lost_byte(
+    simulator: Simulator, connect: Connect, tmp_path: Path
+) -> None:
+    simulator.registry.publish("small", size_bytes=1_000_000, weights="small")
+    half = simulator.faults.add(MODEL, Stall(at=0.5), times=1)
+    async with connect(state_dir=str(tmp_path), timeouts=BUSY) as host:
+        await host("pull_model", model=MODEL, wait_seconds=0)
+        await simulator.until(lambda: half.struck == 1)
+        await host("pull_model", model="small", wait_seconds=0)
+        await host("cancel_pull", model=MODEL)
+        await host("pull_model", model=MODEL, wait_seconds=0)
+        assert (await host("pull_model", model="small"))["state"] == "done"
+        assert (await host("pull_model", model=MODEL))["state"] == "done"
+        described = {tool.name: tool.description or "" for tool in (await host.client.list_tools()).tools}
+    blobs = {blob.digest: blob.size for name in (MODEL, "small") for blob in simulator.model(name).manifest.blobs}
+    assert simulator.registry.bytes_served.total() == sum(blobs.values())
+    assert "cancel_pull this one and pull it again; no byte is lost." in " ".join(described["pull_model"].split())
+
+
+# The journal itself
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+async def test_journal_holds_no_secret(
+    simulator: Simulator, running: RunningSimulator, connect: Connect, tmp_path: Path
+) -> None:
+    key, header = "sk-distinctive", "header-distinctive"
+    simulator.respond("/api/pull", status=500, body=f'{{"error": "refused {key} {header}"}}')
+    secrets = {"api_key": key, "headers": json.dumps({"X-Key": header})}
+    async with connect(state_dir=str(tmp_path), timeouts=replace(BUSY, retry=600), **secrets) as host:
+        await host("pull_model", model=MODEL, wait_seconds=0)
+        await until_retry_is_written(tmp_path)
+    (row,) = execute(tmp_path, "SELECT * FROM transfers")
+    assert row[1:7] == ("pull", MODEL, running.base_url, None, 0, "retrying")
+    written = b"".join(contents(tmp_path).values())
+    assert b"refused" in written
+    assert key.encode() not in written
+    assert header.encode() not in written
+
+
+async def until_retry_is_written(folder: Path) -> None:
+    with anyio.fail_after(20):
+        while "retrying" not in [state for (state,) in execute(folder, "SELECT state FROM transfers")]:
+            await anyio.lowlevel.checkpoint()
+
+
+# A journal that cannot be used
+
+
+async def journal_check(host: Host) -> dict[str, Any]:
+    return next(check for check in (await host("health"))["checks"] if check["name"] == "journal")
+
+
+async def test_health_says_whether_transfers_are_written_down(connect: Connect, tmp_path: Path) -> None:
+    async with connect(state_dir=str(tmp_path)) as host:
+        check = await journal_check(host)
+        assert (check["status"], check["detail"]) == ("ok", "Transfers are written down.")
+    assert contents(tmp_path) == {}
+    async with connect() as host:
+        check = await journal_check(host)
+        assert check["status"] == "ok"
+        assert check["detail"].startswith("Transfers are not written down (MCP_OLLAMA_STATE_DIR=off)")
+
+
+async def test_folder_without_locks_is_a_warning_of_health(connect: Connect, tmp_path: Path) -> None:
+    (tmp_path / "turns").write_text("in the way")
+    async with connect(state_dir=str(tmp_path)) as host:
+        await host("pull_model", model=MODEL)
+        check = await journal_check(host)
+    assert check["status"] == "warn"
+    assert check["detail"].startswith("Other processes cannot be waited for: ")
+    assert check["fix"].startswith("Make the folder in MCP_OLLAMA_STATE_DIR writable")
+
+
+@pytest.mark.parametrize("damage", [damage for damage, _ in DAMAGES])
+async def test_damaged_journal_fails_no_start_pull_or_list(
+    simulator: Simulator,
+    running: RunningSimulator,
+    connect: Connect,
+    tmp_path: Path,
+    damage: Callable[[Path], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await interrupt(tmp_path, running.base_url)
+    damage(tmp_path)
+    async with connect(state_dir=str(tmp_path), resume=True) as host:
+        assert (await host("pull_model", model=MODEL))["state"] == "done"
+        assert MODEL in [one["model"] for one in (await host("list_pulls"))["transfers"]]
+        journal = await journal_check(host)
+    assert journal["status"] == "warn"
+    assert journal["detail"].startswith("The journal of transfers cannot be used: ")
+    assert journal["fix"].endswith(".")
+    assert str(tmp_path) not in str(journal)
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert any("The journal of transfers cannot be used" in record.getMessage() for record in warnings)

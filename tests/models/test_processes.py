@@ -1,0 +1,159 @@
+"""Real processes that share an Ollama server and a state folder, and die in the middle of a download."""
+
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from mcp_ollama.simulator import RunningSimulator, Simulator, Stall
+from tests.conftest import Connect
+from tests.support.children import Child, child, until
+from tests.support.client import Era
+from tests.support.downloads import MODEL, downloadable
+
+APP = """
+from mcp_ollama.models.all_transfers import list_transfers
+from mcp_ollama.models.app import open_app
+from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.settings import OllamaSettings
+from mcp_ollama.sources.registry import Registry
+settings = OllamaSettings(base_url={base_url!r}, state_dir=str(FOLDER), **{options!r})
+registry = Registry((), {{"registry.ollama.ai": {base_url!r}}})
+async with open_app(settings, registry) as app:
+{body}
+"""
+PULL = """
+jobs = [await app.transfers.start("pull", ModelName.for_pull(name)) for name in {names!r}]
+say("written")
+for job in jobs:
+    await job.finished.wait()
+    say(job.state)
+"""
+WAIT_FOR_RESUMED = """
+for job in app.transfers.open_jobs():
+    await job.finished.wait()
+    say(job.name.short, job.state)
+"""
+
+
+@pytest.fixture
+def era() -> Era:
+    return "auto"
+
+
+@pytest.fixture
+def simulator() -> Simulator:
+    return downloadable()
+
+
+def program(running: RunningSimulator, body: str, **options: object) -> str:
+    """Return the code of a process that opens the application on the simulator and runs the body."""
+    lines = "\n".join(f"    {line}" for line in body.strip().splitlines())
+    return APP.format(base_url=running.base_url, options=options, body=lines)
+
+
+def pulling(running: RunningSimulator, *names: str) -> str:
+    return program(running, PULL.format(names=names))
+
+
+async def line(process: Child) -> str:
+    return await anyio.to_thread.run_sync(process.line)
+
+
+async def test_killed_pull_is_listed_as_interrupted_and_resumes(
+    simulator: Simulator, running: RunningSimulator, connect: Connect, tmp_path: Path
+) -> None:
+    half = simulator.faults.add(MODEL, Stall(at=0.5), times=1)
+    with child(tmp_path, pulling(running, MODEL)) as first:
+        assert await line(first) == "written"
+        await simulator.until(lambda: half.struck == 1)
+        first.kill()
+    await simulator.until(lambda: simulator.in_flight["/api/pull"] == 0)
+    async with connect(state_dir=str(tmp_path)) as host:
+        (listed,) = (await host("list_pulls"))["transfers"]
+        assert (listed["model"], listed["state"]) == (MODEL, "interrupted")
+        assert listed["next_step"] == "Call pull_model with the same model to resume it; cancel_pull forgets it."
+        assert "owner" not in listed
+        assert (await host("pull_model", model=MODEL))["state"] == "done"
+        assert [one["state"] for one in (await host("list_pulls"))["transfers"]] == ["done"]
+    assert simulator.registry.bytes_served.total() == simulator.model(MODEL).manifest.size
+    async with connect(state_dir=str(tmp_path)) as host:
+        assert (await host("list_pulls"))["transfers"] == []
+
+
+async def test_killed_pull_is_resumed_at_the_next_start(
+    simulator: Simulator, running: RunningSimulator, tmp_path: Path
+) -> None:
+    half = simulator.faults.add(MODEL, Stall(at=0.5), times=1)
+    with child(tmp_path, pulling(running, MODEL)) as first:
+        assert await line(first) == "written"
+        await simulator.until(lambda: half.struck == 1)
+        first.kill()
+    with child(tmp_path, program(running, WAIT_FOR_RESUMED, resume=True)) as second:
+        assert await line(second) == f"{MODEL} done"
+        assert second.wait() == 0
+    assert simulator.registry.bytes_served.total() == simulator.model(MODEL).manifest.size
+
+
+async def test_two_processes_pull_ten_models_one_at_a_time(
+    simulator: Simulator, running: RunningSimulator, tmp_path: Path
+) -> None:
+    names = [f"model{number}:latest" for number in range(10)]
+    for name in names:
+        simulator.registry.publish(name, size_bytes=3_000_000, weights=name)
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            most = max(most, simulator.in_flight["/api/pull"])
+            await anyio.sleep(0.001)
+
+    with child(tmp_path, pulling(running, *names[:5])) as one, child(tmp_path, pulling(running, *names[5:])) as other:
+        async with anyio.create_task_group() as group:
+            group.start_soon(watch)
+            for process in (one, other):
+                assert [await line(process) for _ in range(6)] == ["written", *["done"] * 5]
+            group.cancel_scope.cancel()
+    assert all(map(simulator.is_installed, names))
+    assert most == 1
+
+
+async def test_killed_owner_frees_the_turn_at_once(
+    simulator: Simulator, running: RunningSimulator, tmp_path: Path
+) -> None:
+    half = simulator.faults.add(MODEL, Stall(at=0.5), times=1)
+    simulator.registry.publish("small", size_bytes=1_000)
+    with child(tmp_path, pulling(running, MODEL)) as owner, child(tmp_path, pulling(running, "small")) as waiting:
+        assert await line(owner) == "written"
+        await simulator.until(lambda: half.struck == 1)
+        assert await line(waiting) == "written"
+        await until(lambda: list(tmp_path.glob("turns/*/*.ticket")))
+        assert not simulator.is_installed("small")
+        owner.kill()
+        with anyio.fail_after(10):
+            assert await line(waiting) == "done"
+
+
+async def test_pull_of_other_process_is_listed_and_not_cancelled(
+    simulator: Simulator, running: RunningSimulator, connect: Connect, tmp_path: Path
+) -> None:
+    half = simulator.faults.add(MODEL, Stall(at=0.5), times=1)
+    with child(tmp_path, pulling(running, MODEL)) as other:
+        assert await line(other) == "written"
+        await simulator.until(lambda: half.struck == 1)
+        async with connect(state_dir=str(tmp_path)) as host:
+            (listed,) = (await host("list_pulls"))["transfers"]
+            assert (listed["model"], listed["owner"]) == (MODEL, "another process")
+            assert await host.refusal("cancel_pull", model=MODEL) == (
+                "The pull of llama3.2:1b belongs to another process of this user. "
+                "Cancel it in the client that started it."
+            )
+            own = await host("pull_model", model=MODEL, wait_seconds=1)
+            assert (own["state"], own["status"]) == ("queued", "waiting for another process")
+            half.release()
+            assert await line(other) == "done"
+            assert (await host("pull_model", model=MODEL))["state"] == "done"
+            assert [one.get("owner") for one in (await host("list_pulls"))["transfers"]] == [None]
+    assert simulator.registry.bytes_served.total() == simulator.model(MODEL).manifest.size
