@@ -61,6 +61,18 @@ async def test_blobs_of_the_right_size_prove_the_machine(linux: System) -> None:
     assert await locate_by_blobs(linux, f"{blob}\nFROM {blob}", 20_200) == "machine"
 
 
+@pytest.mark.parametrize(("command", "expected"), [("ssh", None), ("ollama", "machine"), ("docker-proxy", "machine")])
+async def test_blobs_prove_nothing_behind_a_tunnel(linux: System, command: str, expected: str | None) -> None:
+    """The machine at the other end often has the same models at the same paths."""
+    blob = linux.root / DIGEST
+    blob.write_bytes(bytes(10_000))
+    add_listener(linux.root)
+    add_process(linux.root, 21, command, INODE)
+    modelfile = f"FROM {blob}\n"
+    found = await locate_ollama(ADDRESS, modelfile=modelfile, model_bytes=10_200, environment={}, system=linux)
+    assert found == expected
+
+
 @pytest.mark.parametrize("model_bytes", [9999, 20_000, 5_000_000])
 async def test_blobs_of_another_size_prove_nothing(linux: System, model_bytes: int) -> None:
     blob = linux.root / DIGEST
