@@ -82,7 +82,7 @@ class Catalog:
         return None if running is None else {identity(one) for one in running}
 
     async def is_still(self, model: InstalledModel) -> bool:
-        """Tell whether the very model that was found is still there, and not another under its name."""
+        """Return whether the same digest still has this name."""
         now = find_model(ModelName.for_pull(model.name), await self.ollama.list_models())
         return now is not None and now.digest == model.digest
 
@@ -104,7 +104,7 @@ class Catalog:
         return model.digest in self._facts
 
     async def facts(self, models: Iterable[InstalledModel], within: float = 10) -> dict[str, Facts | None]:
-        """Give the facts of each model by digest, None where `/api/show` cannot tell within so many seconds.
+        """Return the facts of each model by digest, None where `/api/show` does not answer in `within` seconds.
 
         Cloud models are not asked after: the server would ask ollama.com.
         """

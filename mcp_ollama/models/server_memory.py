@@ -73,11 +73,11 @@ async def read_server_memory(app: App, local: LocalModel | None) -> ServerMemory
             running = await app.ollama.list_running_models()
             return ServerMemory(memory, sum(one.size_vram for one in running))
         return ServerMemory(memory)
-    return ServerMemory(_stated_memory(app))
+    return ServerMemory(stated_memory(app))
 
 
 async def _read_memory(app: App, local: LocalModel | None) -> Memory | None:
-    stated, origin = _stated_memory(app), await _locate(app, local)
+    stated, origin = stated_memory(app), await _locate(app, local)
     if origin is None or (stated and origin == "machine_assumed"):
         return stated
     seen = await read_memory(origin)
@@ -92,5 +92,6 @@ async def _locate(app: App, local: LocalModel | None) -> Origin | None:
     return await locate_ollama(base_url, modelfile=modelfile, model_bytes=size_bytes) if is_own else None
 
 
-def _stated_memory(app: App) -> Memory | None:
+def stated_memory(app: App) -> Memory | None:
+    """Return the memory that the operator states in `MCP_OLLAMA_MEMORY`, None without a statement."""
     return parse_memory(app.settings.memory) if app.settings.memory else None

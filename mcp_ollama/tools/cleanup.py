@@ -42,5 +42,6 @@ TOOLS = (
         read_only=True,
         idempotent=True,
         search_hint="free disk space, which models to remove, unused models",
+        rows="models",
     ),
 )

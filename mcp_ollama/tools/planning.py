@@ -56,5 +56,6 @@ TOOLS = (
         idempotent=True,
         open_world=True,
         search_hint="outdated models, newer versions",
+        rows="models",
     ),
 )

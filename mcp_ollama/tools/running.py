@@ -37,7 +37,7 @@ class LoadResult(BaseModel):
 
 
 class UnloadResult(BaseModel):
-    """What has left memory, and what is still in it."""
+    """The models that left memory, and those still in it."""
 
     unloaded: list[str]
     still_loaded: list[str]
@@ -142,6 +142,7 @@ TOOLS = (
         read_only=True,
         idempotent=True,
         search_hint="loaded models, GPU memory, VRAM in use",
+        rows="models",
     ),
     ToolSpec(
         run=load_model,

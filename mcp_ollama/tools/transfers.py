@@ -125,6 +125,7 @@ TOOLS = (
         read_only=True,
         idempotent=True,
         search_hint="download progress, queue, failed downloads",
+        rows="transfers",
     ),
     ToolSpec(
         run=cancel_pull,
