@@ -34,8 +34,8 @@ $(VENV)/.with-linters: $(VENV)/.with-tests
 	$(PIP) $(PINS) --group lint
 	@touch $@
 
-demo: $(VENV)/.installed  ## See the main job: list, pull, show, delete (DEMO_HOST=… for a real server)
-	@$(BIN)/python examples/tour.py
+demo: $(VENV)/.installed  ## See the main job: list, pull, show, delete (DEMO_HOST=… for a real server, HOSTS=3 for a fleet)
+	@$(BIN)/python examples/$(if $(HOSTS),fleet.py $(HOSTS),tour.py)
 
 # The tests start many processes: the package should not be compiled for each of them.
 unexport PYTHONDONTWRITEBYTECODE
@@ -49,7 +49,7 @@ lint: $(VENV)/.with-linters
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m scripts.plain_english 456
+	$(BIN)/python -m scripts.plain_english
 
 check: $(VENV)/.with-linters  ## Everything that must hold before a commit: the linters, and beside them the tests with their coverage
 	@rm -f .coverage .coverage.*

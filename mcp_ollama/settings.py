@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
@@ -30,6 +31,9 @@ _LIVE = f"{PREFIX}LIVE_"
 
 REGISTRIES = ("registry.ollama.ai", "ollama.com", "hf.co", "huggingface.co")
 """Registries that are allowed by default."""
+
+Access = Literal["full", "no-delete", "read-only"]
+"""Access tiers."""
 
 _HEADERS = TypeAdapter(dict[str, str])
 _KEY = re.compile(r"[\x21-\x7e]+")
@@ -137,7 +141,7 @@ class OllamaSettings(BaseSettings):
     """Default `wait_seconds` of `pull_model`, in seconds."""
     stall_seconds: float = Field(default=60, gt=0, le=3600)
     """Seconds without new bytes after which a transfer has stalled."""
-    access: Literal["full", "no-delete", "read-only"] = "full"
+    access: Access = "full"
     """Access tier, which decides the tools that are offered."""
     confirm_delete: bool = True
     """Whether a delete or an overwrite needs a confirmation."""
@@ -165,6 +169,10 @@ class OllamaSettings(BaseSettings):
     """Token for Hugging Face."""
     hf_hub_offline: bool = Field(default=False, validation_alias="HF_HUB_OFFLINE")
     """Whether Hugging Face is never contacted."""
+    hosts: str | None = None
+    """Several Ollama servers: a JSON object of names and addresses; see `models/host_settings.py`."""
+    hosts_file: Path | None = None
+    """The same as a TOML file, for more than addresses."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "WARNING"
     """Least severe level that is logged to stderr."""
 
@@ -213,6 +221,16 @@ class OllamaSettings(BaseSettings):
     def plain_api_key(self) -> str | None:
         """Return the key as it is sent: `MCP_OLLAMA_API_KEY`, else ollama.com's when this address may receive it."""
         return self.api_key.get_secret_value() if self.api_key else key_for(self.base_url)
+
+    def secret_variables(self) -> list[str]:
+        """Return the environment variables of the secrets that requests to the server carry."""
+        key = f"{PREFIX}API_KEY" if self.api_key else SHARED_API_KEY_VARIABLE
+        secrets = {key: self.plain_api_key(), f"{PREFIX}HEADERS": self.headers}
+        return [variable for variable, value in secrets.items() if value]
+
+    def extra_certificates(self) -> Path | None:
+        """Return the file of certificates to trust beside the usual ones, which only named hosts can have."""
+        return None
 
     def allows_registry(self, host: str) -> bool:
         """Return whether models may come from and go to a registry (`host` or `host:port`)."""

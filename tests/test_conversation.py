@@ -10,6 +10,7 @@ from tests.conftest import Connect
 from tests.support.searching import CODER_7B, CODER_30B, GEMMA
 
 HEADING = "Which model should I pull?"
+CALLS = ["search_models", "plan_pull", "pull_model", "load_model", "measure_model"]
 
 
 def turns() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
@@ -40,5 +41,5 @@ async def test_conversation_of_the_readme_runs_as_it_is_written(simulator: Simul
     async with connect() as call:
         for tool, arguments, shown in played:
             assert_holds(shown, await call(tool, **arguments))
-    assert [tool for tool, _, _ in played] == ["search_models", "plan_pull", "pull_model", "load_model"]
+    assert [tool for tool, _, _ in played] == CALLS
     assert simulator.is_installed(played[-1][1]["model"])

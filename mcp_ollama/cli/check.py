@@ -11,33 +11,40 @@ import anyio
 
 from mcp_ollama.cli.host_config import HOSTS
 from mcp_ollama.cli.output import COMMAND
-from mcp_ollama.models.app import open_app
+from mcp_ollama.models.concurrency import for_each
 from mcp_ollama.models.health import examine
+from mcp_ollama.models.hosts import NamedHosts, open_hosts
 from mcp_ollama.ollama.addresses import is_loopback
 
 if TYPE_CHECKING:
     from mcp_ollama.models.health import Health
-    from mcp_ollama.settings import OllamaSettings
 
 _MARKS = {"ok": "+", "warn": "!", "fail": "x", "unknown": "?"}
 
 
-def check(settings: "OllamaSettings") -> int:
-    """Print the report, and return the exit status: 1 when Ollama is down, else 0."""
+def check(named: NamedHosts) -> int:
+    """Print a report for each host, and return the exit status: 1 when all are down, else 0."""
     signal.signal(signal.SIGINT, _exit)
-
-    async def run() -> "Health":
-        async with open_app(settings) as app:
-            return await examine(app)
-
-    report = anyio.run(run)
-    sys.stdout.write(format_report(report))
-    return 1 if report.status == "down" else 0
+    reports = anyio.run(_examine_all, named)
+    sys.stdout.write("\n".join(format_report(report, host) for host, report in reports.items()))
+    return 1 if all(report.status == "down" for report in reports.values()) else 0
 
 
-def format_report(report: "Health") -> str:
-    """Format a report: a line for each check, then the next step."""
-    lines = [f"{report.status}: Ollama at {report.base_url}"]
+async def _examine_all(named: NamedHosts) -> dict[str, "Health"]:
+    """Return the report of each host, in their order."""
+    reports: dict[str, Health] = {}
+
+    async def examine_one(host: str) -> None:
+        reports[host] = await examine(await hosts.app(host))
+
+    async with open_hosts(named) as hosts:
+        await for_each(named.hosts, examine_one, at_once=len(named.hosts))
+    return {host: reports[host] for host in named.hosts}
+
+
+def format_report(report: "Health", host: str = "") -> str:
+    """Format a report: a line for each check, then the next step; the name of a host first, when there is one."""
+    lines = [f"{f'{host}: ' if host else ''}{report.status}: Ollama at {report.base_url}"]
     for one in report.checks:
         lines.append(f"  {_MARKS[one.status]} {one.name}: {one.detail}")
         if one.fix:

@@ -18,8 +18,9 @@ def serve_demo(settings: "OllamaSettings", transport: "Serve") -> int:
     note = f"This is a demo with a simulated Ollama server; it can pull {', '.join(PULLABLE)}."
     print_note(note)
     with serve(demo_simulator()) as running:
-        addresses = {"base_url": running.base_url, "hf_endpoint": running.base_url}
-        simulated = settings.model_copy(update=addresses)
+        # The simulated server ends with the process: there is nothing to resume.
+        changes = {"base_url": running.base_url, "hf_endpoint": running.base_url, "state_dir": "off"}
+        simulated = settings.model_copy(update=changes)
         registry = Registry(
             (), dict.fromkeys(REGISTRIES, running.base_url) | {"ollama.com": f"{running.base_url}/ollama.com"}
         )

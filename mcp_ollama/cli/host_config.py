@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp_ollama.cli.output import COMMAND, print_note
-from mcp_ollama.ollama.addresses import SHARED_API_KEY_VARIABLE
+from mcp_ollama.models.hosts import NamedHosts
 from mcp_ollama.settings import OllamaSettings
 
 NAME = "ollama"
@@ -51,11 +51,17 @@ class HostApp:
     format: Callable[[Launch], str]
 
 
-def print_config(host: str, settings: OllamaSettings) -> int:
-    """Print the snippet to stdout, and to stderr where it belongs and which secrets it omits."""
+def print_config(host: str, settings: OllamaSettings, hosts: NamedHosts) -> int:
+    """Print the snippet to stdout, and to stderr where it belongs and which secrets it omits.
+
+    Args:
+        host: A key of `HOSTS`.
+        settings: The operator's settings.
+        hosts: The Ollama servers that they name.
+    """
     text = snippet(host, settings, start_command())
     print_note(f"For {HOSTS[host].title}, into {HOSTS[host].config_path}:")
-    if secrets := omitted_secrets(settings):
+    if secrets := omitted_secrets(hosts):
         print_note(f"Secrets are left out: add {' and '.join(secrets)} to its env.")
     sys.stdout.write(f"{text}\n")
     return 0
@@ -73,11 +79,10 @@ def snippet(host: str, settings: OllamaSettings, start: tuple[str, ...]) -> str:
     return app.format(Launch(start[0], start[1:], _variables(settings, app.wait_seconds)))
 
 
-def omitted_secrets(settings: OllamaSettings) -> list[str]:
+def omitted_secrets(hosts: NamedHosts) -> list[str]:
     """Return the variables of the secrets that are set; no snippet contains them."""
-    key = "MCP_OLLAMA_API_KEY" if settings.api_key else SHARED_API_KEY_VARIABLE
-    secrets = {key: settings.plain_api_key(), "MCP_OLLAMA_HEADERS": settings.headers}
-    return [variable for variable, value in secrets.items() if value]
+    secrets = [variable for settings in hosts.hosts.values() for variable in settings.secret_variables()]
+    return list(dict.fromkeys(secrets))
 
 
 def start_command() -> tuple[str, ...]:
@@ -94,6 +99,8 @@ def start_command() -> tuple[str, ...]:
 def _variables(settings: OllamaSettings, wait_seconds: int) -> dict[str, str]:
     chosen: dict[str, Any] = {"base_url": settings.base_url, "pull_wait": wait_seconds}
     chosen |= {name: getattr(settings, name) for name in settings.model_fields_set - _OMITTED}
+    if settings.hosts is not None or settings.hosts_file is not None:
+        del chosen["base_url"]
     fields = OllamaSettings.model_fields
     return {
         str(fields[name].validation_alias or f"MCP_OLLAMA_{name.upper()}"): _text(chosen[name])
@@ -105,6 +112,9 @@ def _variables(settings: OllamaSettings, wait_seconds: int) -> dict[str, str]:
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Path):
+        # A client starts the server in another folder.
+        return str(value.expanduser().absolute())
     if isinstance(value, tuple):
         return ",".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType]
     return f"{value:g}" if isinstance(value, float) else str(value)

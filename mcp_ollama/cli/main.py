@@ -5,12 +5,13 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from mcp_ollama.cli.output import COMMAND, exit_with_usage_error, print_note
 
 if TYPE_CHECKING:
+    from mcp_ollama.models.hosts import NamedHosts
     from mcp_ollama.server.server import OllamaServer
     from mcp_ollama.settings import OllamaSettings
 
@@ -34,9 +35,15 @@ OPTIONS = {
     "search": "on, or off: search_models asks only the Ollama server (on)",
     "hf_endpoint": "Hugging Face or a mirror (https://huggingface.co)",
     "hf_hub_offline": "never contact Hugging Face: true or false (false)",
+    "hosts": "several Ollama servers: a JSON object of names and addresses",
+    "hosts_file": "several Ollama servers: a TOML file, see docs/several-servers.md",
     "log_level": "DEBUG, INFO, WARNING or ERROR, on stderr (WARNING)",
 }
 """The settings that are also flags. Secrets are not, because every user of a machine can read command lines."""
+
+
+_DEMO: dict[str, str | None] = {"base_url": "http://127.0.0.1", "hosts": None, "hosts_file": None}
+"""What the demo does without: its server starts later, on a free port."""
 
 
 def variable_of(option: str) -> str:
@@ -50,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        The exit status: 2 for an invalid setting, for `--check` 1 when Ollama is down.
+        The exit status: 2 for an invalid setting, for `--check` 1 when every Ollama server is down.
     """
     parser = _parser()
     given = vars(parser.parse_args(arguments))
@@ -61,11 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if checks:
         from mcp_ollama.cli.check import check
 
-        return check(_load_settings(chosen))
+        return check(_load_hosts(_load_settings(chosen)))
     if host:
         from mcp_ollama.cli.host_config import print_config
 
-        return print_config(host, _load_settings(chosen))
+        settings = _load_settings(chosen)
+        return print_config(host, settings, _load_hosts(settings))
     return _serve(chosen, _http(*address) if address else _stdio(), demo=demo)
 
 
@@ -74,14 +82,14 @@ def _serve(chosen: dict[str, str], transport: "Serve", *, demo: bool) -> int:
 
     startup.pause_gc()
     startup.defer_model_builds()
-    settings = _load_settings(chosen | {"base_url": "http://127.0.0.1"} if demo else chosen)
+    settings = _load_settings(chosen | _DEMO if demo else chosen)
     if demo:
         from mcp_ollama.cli.demo import serve_demo
 
         return serve_demo(settings, transport)
     from mcp_ollama.server.server import build_server
 
-    return transport(build_server(settings), settings)
+    return transport(build_server(settings, hosts=_load_hosts(settings)), settings)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -176,7 +184,17 @@ def _http(host: str, port: int) -> "Serve":
     return serve_http
 
 
-def _load_settings(chosen: dict[str, str]) -> "OllamaSettings":
+def _load_hosts(settings: "OllamaSettings") -> "NamedHosts":
+    """Load the hosts; an invalid one ends the process with one line and status 2."""
+    from mcp_ollama.models.hosts import load_hosts
+
+    try:
+        return load_hosts(settings)
+    except ValueError as error:
+        exit_with_usage_error(str(error), error)
+
+
+def _load_settings(chosen: Mapping[str, str | None]) -> "OllamaSettings":
     """Load the settings and configure the log; an invalid one ends the process with one line and status 2."""
     import logging
 

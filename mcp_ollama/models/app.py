@@ -96,6 +96,7 @@ def build_client(settings: OllamaSettings, *, base_url: str | None = None, limit
         min(settings.timeout, limit),
         api_key=settings.plain_api_key(),
         headers=settings.plain_headers(),
+        ca_file=settings.extra_certificates(),
     )
 
 

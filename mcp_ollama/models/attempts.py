@@ -1,7 +1,7 @@
 """The attempts of one transfer: one after another until it is done, has failed or is cancelled.
 
 An attempt follows after a stall, a lost connection or a restart of Ollama. While nothing answers at all, the server
-is asked every 2 s, and the outage does not count as an attempt.
+is asked every 2 s, and the next attempt follows its answer at once.
 """
 
 import logging
@@ -14,9 +14,10 @@ import anyio
 
 from mcp_ollama.models.job import Job
 from mcp_ollama.models.lookup import find_case_variant, find_model
-from mcp_ollama.models.outage import is_answering, wait_for_server
+from mcp_ollama.models.outage import POLL_SECONDS, is_answering, wait_for_server
 from mcp_ollama.models.persistence.journal import Journal, Record, Snapshot
 from mcp_ollama.models.transfer_times import TransferTimes
+from mcp_ollama.ollama.balancer import MISSING_PULL, NAME_EACH
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import (
     NotInRegistryError,
@@ -86,7 +87,7 @@ class Attempts:
 
     async def _wait(self, job: Job, fruitless: int, error: OllamaError) -> bool:
         """Wait before the next attempt; return False when the server stays away for too long."""
-        if isinstance(error, OllamaConnectionError) and not await is_answering(self.ollama, self.times.poll):
+        if isinstance(error, OllamaConnectionError) and not await is_answering(self.ollama, POLL_SECONDS):
             return await self._outlast(job)
         logger.info("The %s of %s is attempted again: %s", job.kind, job.name, error.problem)
         # Jitter, so that two clients do not come back at the same moment each time.
@@ -112,7 +113,7 @@ class Attempts:
 
             group.start_soon(leave_on_cancel)
             is_back = await wait_for_server(
-                lambda seconds: is_answering(self.ollama, seconds), limit, poll_seconds=self.times.poll
+                lambda _: is_answering(self.ollama, POLL_SECONDS), limit, poll_seconds=self.times.poll
             )
             group.cancel_scope.cancel()
         job.expect_loss()
@@ -147,8 +148,7 @@ class Attempts:
         if other is None:
             return error
         return NotInRegistryError(
-            f"Ollama did not find {job.name}, since it asks for it in the letter case of {other.name}, "
-            "which is installed.",
+            f"Ollama did not find {job.name}, since it asks for it in the case of {other.name}, which is installed.",
             "Give that one another name (copy_model, then delete_model), and call again.",
         )
 
@@ -157,11 +157,16 @@ class Attempts:
         if job.kind == "push":
             return
         found = find_model(job.name, await self.ollama.list_models())
+        if found is None:
+            self.ollama.note_balancer(MISSING_PULL)
         if found is None or not found.size:
             raise OllamaStreamError(
                 f"Ollama says that it pulled {job.name}, but the model is {'empty' if found else 'not there'}.",
                 "Something between the server and the registry gives false answers (a log-in page, a proxy):"
-                " check the server's internet access, delete the empty model and call again.",
+                " check the server's internet access, delete the empty model and call again."
+                if found
+                else "Something between the server and the registry gives false answers (a log-in page, a proxy), or"
+                f" several servers answer at this address. {NAME_EACH}",
             )
         # As the server spells it from now on.
         job.name = ModelName.parse(found.name)

@@ -51,7 +51,7 @@ class BackgroundTask:
         self.finished.set()
 
     def report_end(self) -> None:
-        """Note that a call reports the state; an end is then reported."""
+        """Record that a call reports the state; an end then counts as reported."""
         self.reported = self.finished.is_set()
 
 

@@ -86,7 +86,7 @@ class Catalog:
         return await side_by_side(self.ollama.list_models, self.running)
 
     async def is_still(self, model: InstalledModel) -> bool:
-        """Tell whether the very model that was found is still there, and not another under its name."""
+        """Return whether the same digest still has this name."""
         now = find_model(ModelName.for_pull(model.name), await self.ollama.list_models())
         return now is not None and now.digest == model.digest
 
@@ -123,7 +123,7 @@ class Catalog:
         return model.digest in self._facts
 
     async def facts(self, models: Iterable[InstalledModel], within: float = 10) -> dict[str, Facts | None]:
-        """Give the facts of each model by digest, None where `/api/show` cannot tell within so many seconds.
+        """Return the facts of each model by digest, None where `/api/show` does not answer in `within` seconds.
 
         Cloud models are not asked after: the server would ask ollama.com.
         """

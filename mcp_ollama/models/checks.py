@@ -33,7 +33,7 @@ _ASKED_FOR = ModelName.parse("llama3.2")
 
 
 class Check(BaseModel):
-    """One thing that was looked at, and how to mend it."""
+    """One check, with the fix of what is wrong."""
 
     name: str
     status: Literal["ok", "warn", "fail", "unknown"]

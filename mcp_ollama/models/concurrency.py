@@ -15,9 +15,9 @@ AT_ONCE = 8
 """Enough to wait for all together, and few enough for a server that has other things to do."""
 
 
-async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[object]]) -> None:
+async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[object]], *, at_once: int = AT_ONCE) -> None:
     """Do the work for each item; it ends when all are done, and should catch what may go wrong with one."""
-    slots = anyio.Semaphore(AT_ONCE)
+    slots = anyio.Semaphore(at_once)
 
     async def one(item: Item) -> None:
         async with slots:

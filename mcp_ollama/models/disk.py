@@ -9,7 +9,7 @@ from mcp_ollama.ollama.schemas import InstalledModel
 
 @dataclass(frozen=True, slots=True)
 class FreedSpace:
-    """What deleting models frees.
+    """Bytes that deleting models frees.
 
     Args:
         frees_bytes: Bytes of disk; None when it is unknown whether another model shares them.

@@ -1,4 +1,4 @@
-"""Whether the Ollama server is well, and how to mend it when it is not."""
+"""The health of the Ollama server: checks, and the fix of what is wrong."""
 
 import re
 import time
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from mcp_ollama.models.app import App, build_client
 from mcp_ollama.models.checks import Check, check_journal, look_further
 from mcp_ollama.ollama.addresses import is_loopback
+from mcp_ollama.ollama.balancer import NAME_EACH
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import (
     OllamaAuthorizationError,
@@ -25,7 +26,7 @@ from mcp_ollama.settings import OllamaSettings
 ResultT = TypeVar("ResultT")
 
 OLDEST = (0, 6, 4)
-"""The first version whose `/api/show` tells a model's capabilities."""
+"""The first version whose `/api/show` reports a model's capabilities."""
 
 
 class Health(BaseModel):
@@ -55,6 +56,9 @@ async def examine(app: App) -> Health:
         report.checks.append(_version(report.version))
         await _contents(app, report)
         report.checks.append(await check_journal(app))
+    if sign := app.ollama.balancer_sign:
+        detail = f"Several Ollama servers answer at this address: {sign}. What is changed there changes one of them."
+        report.checks.append(Check(name="balancer", status="warn", detail=detail, fix=NAME_EACH))
     # A model on the CPU is slow, but the server is well; without a GPU it is the only way.
     states = {check.status for check in report.checks if check.name != "memory"}
     report.status = "down" if "fail" in states else "degraded" if "warn" in states else "ok"
@@ -121,7 +125,7 @@ def _address(settings: OllamaSettings) -> Check:
 
 
 async def _unreachable(app: App, error: OllamaError) -> list[Check]:
-    """Say why nothing usable answers: nobody there, too slow, refused, or not Ollama."""
+    """Build the checks of a server that is unreachable, too slow, refusing, or not Ollama."""
     if isinstance(error, OllamaConnectionError):
         return [Check(name="reachable", status="fail", detail=error.problem, fix=error.next_step)]
     reachable = Check(name="reachable", status="ok", detail="Something answers.")
@@ -146,7 +150,7 @@ def _version(version: str) -> Check:
         return Check(name="version", status="ok", detail=f"{version}: a development build.")
     if numbers < OLDEST:
         oldest = ".".join(map(str, OLDEST))
-        detail = f"{version} is too old to tell what its models can do: that began with {oldest}."
+        detail = f"{version} is too old to report what its models can do: that began with {oldest}."
         return Check(name="version", status="warn", detail=detail, fix="Update Ollama: https://ollama.com/download.")
     return Check(name="version", status="ok", detail=version)
 

@@ -98,11 +98,11 @@ class Job(BackgroundTask):
         self._decided = _set_event()
 
     def is_for(self, kind: Kind, name: ModelName) -> bool:
-        """Tell whether it moves that model in that direction, however the name is spelt."""
+        """Return whether the job is a transfer of this kind for this model, in any spelling."""
         return self.kind == kind and self.name.key == name.key
 
     def line(self, queue_position: int | None = None) -> str:
-        """Say how it stands, in one line for a person."""
+        """Return the state in one line for a person."""
         line = describe(self.name.short, self.state, self.meter)
         if queue_position is not None:
             line += f", number {queue_position} in the queue"
@@ -111,7 +111,7 @@ class Job(BackgroundTask):
         return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…"
 
     def snapshot(self, queue_position: int | None = None) -> Transfer:
-        """Give how it stands, as data."""
+        """Return the state as data."""
         meter, moving = self.meter, self.state in ("downloading", "uploading")
         return Transfer(
             kind=self.kind,

@@ -26,7 +26,7 @@ Metadata = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What an estimate rests on; without metadata the reason says why."""
+    """The data behind an estimate; without metadata, `reason` says why."""
 
     weights: Weights
     metadata: Metadata | None = None

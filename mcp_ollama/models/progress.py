@@ -9,7 +9,7 @@ from mcp_ollama.models.formatting import format_bytes, format_duration
 from mcp_ollama.ollama.schemas import Manifest, Progress
 
 MOST_LAYERS = 2_000
-"""Told of by lines; real models have a dozen, and those of many tensors one line for all."""
+"""Layers reported by lines; real models have a dozen, safetensors models one line for all."""
 ALL_TENSORS = "sha256:model"
 """The digest that Ollama makes up for all tensors of a safetensors model together."""
 
@@ -29,7 +29,7 @@ _WEEK_SECONDS = 7 * 86_400
 
 
 def phase_of(progress: Progress) -> str:
-    """Tell what a line is about: `manifest`, `layer`, `verifying`, `writing` or `done`."""
+    """Return the phase of a line: `manifest`, `layer`, `verifying`, `writing` or `done`."""
     if progress.digest:
         return "layer"
     return next((phase for start, phase in _PHASES.items() if progress.status.startswith(start)), "layer")
@@ -42,10 +42,10 @@ class _Layer:
 
 
 class Meter:
-    """Keeps count of one transfer; times are seconds of a monotonic clock.
+    """The bytes and the rate of one transfer; times are seconds of a monotonic clock.
 
-    Ollama tells of one layer at a time, in the manifest's order: as soon as it speaks of a layer, all
-    before it are complete, though their own last line may have stopped short of that, or never come.
+    Ollama reports one layer at a time, in the manifest's order: once it reports a layer, all before it are
+    complete, even if their last line was short of that or never came.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Meter:
 
     @property
     def completed_bytes(self) -> int:
-        """Bytes that are there, of all layers told of or planned so far."""
+        """Completed bytes of all layers reported or planned so far."""
         return sum(layer.completed for layer in self._layers.values())
 
     @property
@@ -80,7 +80,7 @@ class Meter:
 
     @property
     def eta_seconds(self) -> float | None:
-        """Seconds left at the present rate; None when nobody can tell, as when next to nothing comes."""
+        """Seconds left at the present rate; None when it cannot be estimated, as when almost nothing comes."""
         if not self._known or not self._rate or not (total := self.total_bytes):
             return None
         left = (total - self.completed_bytes) / self._rate
@@ -95,8 +95,8 @@ class Meter:
             layer.completed = min(known, layer.total)
         if ALL_TENSORS in seen:
             self._layers = seen
-        elif told := [digest for digest in seen if digest in self._layers]:
-            self._finish_before(told[-1])
+        elif reported := [digest for digest in seen if digest in self._layers]:
+            self._finish_before(reported[-1])
         self._known = True
         if self._complete:
             self._finish()
@@ -106,7 +106,7 @@ class Meter:
         self._expected, self._known = total_bytes, total_bytes > 0
 
     def finalize(self, total_bytes: int) -> None:
-        """Learn the true size at the end: layers that came too fast for a line of their own were told by nobody."""
+        """Set the true size at the end: layers that finished without a line were not counted."""
         untold = total_bytes - (self.total_bytes or 0)
         if untold > 0:
             self._layers["untold"] = _Layer(untold)
@@ -130,14 +130,14 @@ class Meter:
             return
         self._complete = False
         if digest == ALL_TENSORS and digest not in self._layers:
-            # One line tells of all layers together.
+            # One line reports all layers together.
             self._layers = {digest: _Layer(sum(layer.total for layer in self._layers.values()))}
             self._known = True
         layer = self._layers.setdefault(digest, _Layer(progress.total))
         total = max(progress.total, 0) or layer.total
         before = 0
         if digest == ALL_TENSORS:
-            # After a reconnect it may tell only of the tensors that were still missing then.
+            # After a reconnect it may report only the tensors that were still missing then.
             before = max(0, layer.total - total)
         layer.total = before + total
         layer.completed = before + max(0, min(progress.completed, total))
@@ -151,12 +151,12 @@ class Meter:
     def _finish(self) -> None:
         for layer in self._layers.values():
             layer.completed = layer.total
-        # What was expected and never told of was no layer of its own.
+        # An expected layer that was never reported was not a layer of its own.
         self._known, self._complete, self._expected = True, True, 0
         self._rate, self._sample = None, None
 
     def _measure(self, digest: str, completed: int, now: float) -> None:
-        # The first line of a layer may tell of bytes that were there before: it is only where to start from.
+        # The first line of a layer may include bytes that were there before: it is only the start.
         if self._sample is None or self._sample[0] != digest or completed < self._sample[2]:
             self._sample = (digest, now, completed)
             return
@@ -169,7 +169,7 @@ class Meter:
 
 
 def describe(name: str, state: str, meter: Meter) -> str:
-    """Say in one line, under 120 characters, how a transfer stands."""
+    """Format the state of a transfer in one line of at most 120 characters."""
     name = name if len(name) <= 50 else f"{name[:49]}…"
     total, done = meter.total_bytes, meter.completed_bytes
     if state not in ("downloading", "uploading") or not total:

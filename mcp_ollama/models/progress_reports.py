@@ -59,7 +59,7 @@ class _TransferReporter:
         self._last_at = 0.0
 
     async def report(self, job: Job) -> None:
-        """Send the state of a job, if it is new or the client has heard nothing for long."""
+        """Send the state of a job, if it is new or the last notification was long ago."""
         meter = job.meter
         progress, total = float(meter.completed_bytes), meter.total_bytes
         if total and job.state != "done":

@@ -24,7 +24,7 @@ _BLOB = re.compile(r".+[/\\]blobs[/\\]sha256-[0-9a-f]{64}")
 
 
 class LayerPlan(BaseModel):
-    """A part of a model; no `present` means that nobody knows."""
+    """A part of a model; without `present` it is unknown whether the server has it."""
 
     digest: str
     kind: str
@@ -33,7 +33,7 @@ class LayerPlan(BaseModel):
 
 
 class PullPlan(BaseModel):
-    """What a pull would do; what is left out is not known, and a warning says why."""
+    """The effect of a pull; an absent field is unknown, and a warning says why."""
 
     model: str
     exists: bool
@@ -106,7 +106,7 @@ def _note_layers(plan: PullPlan, manifest: Manifest, present: set[str] | None) -
         for layer in layers[:MAX_LOOKUPS]
     ]
     if present is None:
-        why = "too many to ask" if len(layers) > MAX_LOOKUPS else "and the server does not tell"
+        why = "too many to look up" if len(layers) > MAX_LOOKUPS else "and the server does not report"
         plan.warnings.append(f"It has {len(layers)} parts, {why} which of them it has already.")
     else:
         plan.present_bytes = bytes_of(manifest, present)

@@ -90,7 +90,7 @@ async def _update_of(app: App, model: InstalledModel) -> Update:
         elif row.state == "outdated":
             present = await present_blobs(app.ollama, manifest)
             row.download_bytes = None if present is None else manifest.total_bytes - bytes_of(manifest, present)
-            # That is told of what was made here, and of what its author had made in the same way and pushed.
+            # `parent_model` is set for local variants, and for models that their author derived and pushed.
             row.reason = f"It was made from {parent}: if here, a pull would replace it." if parent else None
     except ModelNotFoundError:
         row.state = "local_only"

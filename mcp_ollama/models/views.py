@@ -83,7 +83,7 @@ class ModelCard(ModelRow):
 
 @dataclass(frozen=True, slots=True)
 class ShownModel:
-    """What the server says of one installed model: its rows of `/api/tags` and `/api/ps`, and `/api/show`.
+    """The data of one installed model: its rows of `/api/tags` and `/api/ps`, and `/api/show`.
 
     `running` is None where `/api/ps` could not be read.
     """
@@ -93,50 +93,72 @@ class ShownModel:
     running: list[RunningModel] | None
 
 
-async def list_models(
-    catalog: Catalog,
-    contains: str = "",
-    capability: str = "",
-    sort: Order = "modified",
-    limit: int = DEFAULT_LIMIT,
-    offset: int = 0,
-) -> ModelList:
-    """Build a page of the installed models.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The installed models that a list is about, in its order.
+
+    Args:
+        catalog: The models of the server.
+        models: All of them.
+        matched: Those that match.
+        running: The `identity` of each loaded model; None where it is unknown.
+        facts: What `/api/show` said, by digest, where the selection had to ask it.
+        note: The `next_step` of the list.
+    """
+
+    catalog: Catalog
+    models: list[InstalledModel]
+    matched: list[InstalledModel]
+    running: set[tuple[str, str]] | None
+    facts: Mapping[str, Facts | None]
+    note: str | None
+
+    async def page(self, limit: int, offset: int = 0, *, is_whole: bool = False) -> ModelList:
+        """Build a page; `/api/show` is asked only for its rows.
+
+        Args:
+            limit: Most rows.
+            offset: Rows to skip.
+            is_whole: Keep all rows, however long they are.
+        """
+        page = self.matched[offset : offset + limit]
+        facts = self.facts or await self.catalog.facts(page)
+        rows = [model_row(model, facts.get(model.digest), self.running) for model in page]
+        if limit <= DEFAULT_LIMIT and not is_whole:
+            rows = fit_rows(rows)
+        end = offset + len(rows)
+        return ModelList(
+            models=rows,
+            total_count=len(self.models),
+            matched_count=len(self.matched),
+            next_offset=end if end < len(self.matched) else None,
+            total_size_bytes=sum({model.digest or model.name: model.size for model in self.models}.values()),
+            next_step=self.note,
+        )
+
+
+async def select_models(
+    catalog: Catalog, contains: str = "", capability: str = "", sort: Order = "modified"
+) -> Selection:
+    """Select installed models.
 
     Args:
         catalog: The models.
         contains: Only names that contain this text, in any case.
         capability: Only models with this capability.
         sort: Newest first, largest first, or by name.
-        limit: Most rows.
-        offset: Rows to skip.
     """
     models, running = await catalog.installed_and_running()
     wanted, able = contains.lower(), capability.strip().lower()
     matched = [model for model in models if wanted in model.name.lower()] if wanted else models
     facts: dict[str, Facts | None] = {}
-    next_step = None
+    note = None
     if able:
         candidates, facts = matched, await catalog.facts(matched)
         matched = [one for one in matched if able in capabilities_of(one, facts.get(one.digest))]
-        next_step = _incomplete_note(candidates, facts) or (
-            None if matched else _no_match_note(able, candidates, facts)
-        )
-    page = (sorted(matched, key=_ORDERS[sort]) if sort in _ORDERS else matched)[offset : offset + limit]
-    if not able:
-        facts = await catalog.facts(page)
-    rows = [model_row(model, facts.get(model.digest), running) for model in page]
-    if limit <= DEFAULT_LIMIT:
-        rows = fit_rows(rows)
-    end = offset + len(rows)
-    return ModelList(
-        models=rows,
-        total_count=len(models),
-        matched_count=len(matched),
-        next_offset=end if end < len(matched) else None,
-        total_size_bytes=sum({model.digest or model.name: model.size for model in models}.values()),
-        next_step=next_step,
-    )
+        note = _incomplete_note(candidates, facts) or (None if matched else _no_match_note(able, candidates, facts))
+    ordered = sorted(matched, key=_ORDERS[sort]) if sort in _ORDERS else matched
+    return Selection(catalog, models, ordered, running, facts, note)
 
 
 _ORDERS: dict[str, Callable[[InstalledModel], Any]] = {

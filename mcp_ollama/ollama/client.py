@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
 
@@ -62,6 +63,7 @@ class OllamaClient:
         api_key: Bearer token, sent only to this server. The environment's key is used only when `base_url` is
             None too.
         headers: Further request headers, for a proxy in front of the server.
+        ca_file: PEM certificates to trust on connections to this server, beside the usual ones.
         transport: Replacement of the httpx transport, for tests.
 
     Raises:
@@ -76,6 +78,7 @@ class OllamaClient:
         *,
         api_key: str | None = None,
         headers: Mapping[str, str] | None = None,
+        ca_file: Path | None = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
         self.base_url = address_from_environment() if base_url is None else parse_host(base_url)
@@ -87,7 +90,7 @@ class OllamaClient:
             **(headers or {}),
         }
         self._redact = Redactor(api_key, headers)
-        self._connection = Connection(self.base_url, timeout, sent, self._redact, transport)
+        self._connection = Connection(self.base_url, timeout, sent, self._redact, transport, ca_file)
         # The last response of /api/tags, and its models.
         self._listed: tuple[bytes | None, list[InstalledModel]] = None, []
         self._installed = Batch(self._fetch_installed)
@@ -102,6 +105,15 @@ class OllamaClient:
     async def aclose(self) -> None:
         """Close all connections, which ends their pulls and loads."""
         await self._connection.aclose()
+
+    @property
+    def balancer_sign(self) -> str:
+        """How a response so far showed that a balancer stands at the address; empty when none did."""
+        return self._connection.balancer_sign
+
+    def note_balancer(self, sign: str) -> None:
+        """Remember a sign of a balancer that shows only by the effect of several requests."""
+        self._connection.balancer_sign = self._connection.balancer_sign or sign
 
     async def get_version(self) -> str:
         """Return the server's version, `0.0.0` for a development build (`GET /api/version`)."""

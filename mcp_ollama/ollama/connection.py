@@ -3,12 +3,14 @@
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.lowlevel import current_token
 
 from mcp_ollama.ollama.addresses import is_loopback
+from mcp_ollama.ollama.balancer import find_sign
 from mcp_ollama.ollama.error_messages import status_error, tls_failed, unreachable, unusable_environment
 from mcp_ollama.ollama.errors import OllamaConnectionError, OllamaResponseError, OllamaTimeoutError
 from mcp_ollama.ollama.proxies import read_proxies
@@ -44,6 +46,7 @@ class Connection:
         headers: Sent with each request.
         redact: Removes the secrets among the headers from texts.
         transport: Replacement of the httpx transport, for tests.
+        ca_file: PEM certificates to trust, beside the usual ones.
 
     Raises:
         ValueError: A header contains characters that cannot be sent.
@@ -56,12 +59,15 @@ class Connection:
         headers: Mapping[str, str],
         redact: Redactor,
         transport: "httpx.AsyncBaseTransport | None" = None,
+        ca_file: Path | None = None,
     ) -> None:
         self.base_url = base_url
         self.timeout = timeout
         self.redact = redact
         self._headers = _sendable(headers)
         self._transport = transport
+        self._ca_file = ca_file
+        self.balancer_sign = ""
         self._http: httpx.AsyncClient | None = None
         self._slots = anyio.Semaphore(MAX_CONNECTIONS)
         self._loop: object = None
@@ -134,6 +140,7 @@ class Connection:
                 # Again, since `aclose` may have been called while this request was queued.
                 http = self._connected()
                 response = await http.send(http.build_request(method, f"{self.base_url}{path}", json=body), stream=True)
+                self.balancer_sign = self.balancer_sign or find_sign(response.status_code, response.headers)
                 try:
                     check_encoding(response)
                     yield response
@@ -165,7 +172,7 @@ class Connection:
             self._slots = anyio.Semaphore(MAX_CONNECTIONS)
             self._http = new_client(
                 headers=self._headers,
-                verify=tls_context(self.base_url),
+                verify=tls_context(self.base_url, self._ca_file),
                 trust_env=not is_loopback(self.base_url),
                 timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
                 # httpcore 1.0 leaks a pool slot when a queued request is cancelled (encode/httpcore#1093), so requests
@@ -176,9 +183,19 @@ class Connection:
         return self._http
 
 
-def tls_context(base_url: str) -> ssl.SSLContext | bool:
-    """Load the trusted certificates; not for plain http on this machine, which saves 20 ms."""
-    return False if _is_loopback_http(base_url) else ssl.create_default_context()
+def tls_context(base_url: str, ca_file: Path | None = None) -> ssl.SSLContext | bool:
+    """Load the trusted certificates; not for plain http on this machine, which saves 20 ms.
+
+    Args:
+        base_url: The server.
+        ca_file: PEM certificates to trust beside the usual ones.
+    """
+    if _is_loopback_http(base_url):
+        return False
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
 
 
 def _is_loopback_http(base_url: str) -> bool:

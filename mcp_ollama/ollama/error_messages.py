@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from mcp_ollama.ollama.addresses import is_loopback
+from mcp_ollama.ollama.balancer import NAME_EACH
 from mcp_ollama.ollama.decoding import DocumentTooLargeError, decode
 from mcp_ollama.ollama.errors import (
+    BalancerError,
     InvalidModelName,
     ModelNotFoundError,
     OllamaAuthorizationError,
@@ -141,6 +143,9 @@ def status_error(
     if status < 400:
         problem = f"{base_url} redirects ({status}), and redirects are not followed."
         return OllamaStatusError(problem, "Set MCP_OLLAMA_BASE_URL to the final address.", status_code=status)
+    if status == 501:
+        text = (sanitize(message or _start_of(content, redact)) or "nothing more").rstrip(".")
+        return BalancerError(f"{base_url} is a balancer, which does not do this (501): {text}.", NAME_EACH)
     return _failed(status, message or _start_of(content, redact), model)
 
 

@@ -5,6 +5,7 @@ OllamaError
 │   └── OllamaTimeoutError           something listens, but it did not answer in time
 ├── OllamaStatusError                the server answered with a status >= 400
 │   ├── OllamaAuthorizationError     401 or 403
+│   ├── BalancerError                501: a balancer, which does not manage models
 │   └── ModelNotFoundError           404 for a model
 ├── OllamaStreamError                a running stream reported an error, or ended before `success`
 │   ├── NotInRegistryError           the registry has no such model
@@ -56,6 +57,14 @@ class OllamaStatusError(OllamaError):
 
 class OllamaAuthorizationError(OllamaStatusError):
     """401 or 403: a key is missing or wrong, or the server rejected the Host or Origin header."""
+
+
+class BalancerError(OllamaStatusError):
+    """501: a balancer in front of several servers, which does not manage models."""
+
+    def __init__(self, problem: str, next_step: str = "") -> None:
+        super().__init__(problem, next_step, status_code=501)
+        self.retryable = False
 
 
 class ModelNotFoundError(OllamaStatusError):

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from mcp_ollama.models.sizes import parse_size
 from mcp_ollama.server.arguments import InvalidArgumentsError, Parameters
+from mcp_ollama.server.host_argument import HostArgument
 from mcp_ollama.server.results import protocol_errors
 
 _ASK = "Change nothing before I have agreed."
@@ -34,10 +35,11 @@ class PromptRegistry:
 
     Args:
         specs: All prompts, in the order in which clients list them.
+        argument: The argument that names a host.
     """
 
-    def __init__(self, specs: Sequence[PromptSpec]) -> None:
-        self._prompts = {spec.render.__name__: _RegisteredPrompt(spec) for spec in specs}
+    def __init__(self, specs: Sequence[PromptSpec], argument: HostArgument) -> None:
+        self._prompts = {spec.render.__name__: _RegisteredPrompt(spec, argument) for spec in specs}
 
     def definitions(self) -> list[Prompt]:
         """Return the entries of `prompts/list`."""
@@ -56,8 +58,9 @@ class PromptRegistry:
 
 
 class _RegisteredPrompt:
-    def __init__(self, spec: PromptSpec) -> None:
+    def __init__(self, spec: PromptSpec, argument: HostArgument) -> None:
         self._spec = spec
+        self._argument = argument
         self._parameters = Parameters(spec.render)
 
     @cached_property
@@ -71,7 +74,7 @@ class _RegisteredPrompt:
             name=self._spec.render.__name__,
             title=self._spec.title,
             description=self._spec.render.__doc__,
-            arguments=arguments,
+            arguments=[*arguments, *self._argument.prompt_arguments()],
         )
 
     def get(self, arguments: Mapping[str, Any]) -> GetPromptResult:
@@ -80,10 +83,11 @@ class _RegisteredPrompt:
         if missing := [name for name in required if name not in arguments]:
             raise MCPError(INVALID_PARAMS, f"The prompt {definition.name} needs {', '.join(missing)}.")
         try:
-            given = self._parameters.validate(arguments)
+            hosts, others = self._argument.split_prompt(definition.name, arguments)
+            given = self._parameters.validate(others)
         except InvalidArgumentsError as error:
             raise MCPError(INVALID_PARAMS, str(error)) from error
-        text = TextContent(type="text", text=self._spec.render(**given))
+        text = TextContent(type="text", text=f"{self._spec.render(**given)}{hosts}")
         return GetPromptResult(description=definition.description, messages=[PromptMessage(role="user", content=text)])
 
 
@@ -111,7 +115,7 @@ def choose_a_model(
         "3. plan_pull for the best one that is not installed: its download_bytes, and whether it fits on disk and into "
         "memory.\n"
         "4. Give me one first choice and one alternative, each with size, context length and the reason. "
-        f"{_ASK} Then pull_model, and load_model to see that it runs on the GPU."
+        f"{_ASK} Then pull_model, load_model to see that it runs on the GPU, and measure_model: report its speed."
     )
 
 

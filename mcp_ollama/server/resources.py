@@ -22,8 +22,10 @@ from mcp_ollama.models import views
 from mcp_ollama.models.all_transfers import list_transfers
 from mcp_ollama.models.app import App
 from mcp_ollama.models.events import Change
+from mcp_ollama.models.hosts import Hosts, NamedHosts
 from mcp_ollama.models.lookup import listed_name
 from mcp_ollama.models.running import running_list
+from mcp_ollama.models.views import select_models
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.schemas import InstalledModel
 from mcp_ollama.server.dashboard import dashboard_contents, dashboard_resource
@@ -35,6 +37,7 @@ AGENT = "ollama://config/pydantic-ai"
 MAX_URI_LENGTH = 550
 """253 characters of registry host (DNS), 80 for each other part of a model's name, and the prefix."""
 
+SCHEME, HOSTS = "ollama://", "ollama://hosts"
 JSON = "application/json"
 MAX_MODELS = 200
 MAX_COMPLETIONS = 100
@@ -73,33 +76,46 @@ def changed_uris(change: Change) -> list[str]:
     return [MODELS, RUNNING, AGENT, *(uri for name in change.names for uri in (model_uri(name), f"{AGENT}/{name}"))]
 
 
-async def list_resources(app: App) -> list[Resource]:
-    """Return the fixed resources, and one for each installed model while Ollama answers."""
-    fixed = [
-        Resource(uri=one.uri, name=one.name, title=one.title, description=one.read.__doc__, mime_type=JSON)
-        for one in _DOCUMENTS
-    ]
+async def list_resources(hosts: Hosts) -> list[Resource]:
+    """Return the fixed resources of all hosts, and one for each model of the default host while that answers."""
+    app = await hosts.app()
+    fixed = [_resource(one) for one in _DOCUMENTS]
+    fixed += [_resource(one, host) for host in _other_names(hosts.named) for one in _DOCUMENTS]
     return [*fixed, dashboard_resource()] + [
         Resource(uri=model_uri(one.name), name=one.name, mime_type=JSON, description="An installed model.")
         for one in (await _installed(app))[:MAX_MODELS]
     ]
 
 
-def list_templates() -> list[ResourceTemplate]:
+def list_templates(named: NamedHosts) -> list[ResourceTemplate]:
     """Return the templates; RFC 6570's `{+model}` keeps the slashes of a model's name."""
-    return [
-        ResourceTemplate(
-            uri_template=f"{one.prefix}/{{+model}}",
-            name=one.name,
-            title=one.title,
-            description=one.read.__doc__,
-            mime_type=JSON,
-        )
+    templates = [_template(one.prefix, one.name, one.title, one) for one in _MODEL_DOCUMENTS]
+    if not named.are_several:
+        return templates
+    return templates + [
+        _template(in_host(one.prefix, "{host}"), f"{one.name}_on_host", f"{one.title} on a host", one)
         for one in _MODEL_DOCUMENTS
     ]
 
 
-async def read_resource(app: App, uri: str) -> TextResourceContents:
+def in_host(uri: str, host: str) -> str:
+    """Return the URI of a resource of a named host."""
+    return f"{HOSTS}/{host}/{uri.removeprefix(SCHEME)}"
+
+
+def uris_of_host(named: NamedHosts, host: str, uri: str) -> list[str]:
+    """Return all URIs under which clients read a resource of a host: the default one has two where there are several.
+
+    Args:
+        named: The hosts.
+        host: The host of the resource.
+        uri: The URI that it has as a resource of the default host.
+    """
+    own = [in_host(uri, host)] if named.are_several else []
+    return [uri, *own] if host == named.default else own
+
+
+async def read_resource(hosts: Hosts, uri: str) -> TextResourceContents:
     """Return the content of a resource.
 
     Raises:
@@ -109,17 +125,65 @@ async def read_resource(app: App, uri: str) -> TextResourceContents:
         raise _unknown(f"{uri[:100]}…")
     if uri == DASHBOARD_URI:
         return dashboard_contents()
+    host, inner = _split_host(hosts.named, uri)
     # A resource that only this server's own state makes up cannot fail; the others are Ollama's.
-    with protocol_errors(f"reading resource {uri}", uri, seconds=app.timeouts.call):
-        return TextResourceContents(uri=uri, text=await _read(app, uri), mime_type=JSON)
+    with protocol_errors(f"reading resource {uri}", uri, seconds=hosts.timeouts.call):
+        text = await _read(await hosts.app(host), inner)
+        return TextResourceContents(uri=uri, text=text, mime_type=JSON)
 
 
-async def complete(app: App, params: CompleteRequestParams) -> Completion:
-    """Complete the name of a model in a URI; there is nothing to complete elsewhere."""
-    if not isinstance(params.ref, ResourceTemplateReference) or params.argument.name != "model":
+async def complete(hosts: Hosts, params: CompleteRequestParams) -> Completion:
+    """Complete the name of a model or host in a URI; there is nothing to complete elsewhere."""
+    if not isinstance(params.ref, ResourceTemplateReference):
+        return Completion(values=[])
+    typed = params.argument.value
+    if params.argument.name == "host":
+        return Completion(
+            values=[name for name in _other_names(hosts.named) if name.startswith(typed)][:MAX_COMPLETIONS]
+        )
+    if params.argument.name != "model":
+        return Completion(values=[])
+    chosen = ((params.context and params.context.arguments) or {}).get("host", hosts.named.default)
+    if chosen not in hosts.named.hosts:
         return Completion(values=[])
     with protocol_errors(f"completing argument {params.argument.name}"):
-        return await _installed_names(app, params.argument.value)
+        return await _installed_names(await hosts.app(chosen), typed)
+
+
+def _resource(one: _Document, host: str = "") -> Resource:
+    """Return the entry of a fixed resource, of the default host or a named one."""
+    return Resource(
+        uri=in_host(one.uri, host) if host else one.uri,
+        name=f"{one.name}_on_{host}" if host else one.name,
+        title=f"{one.title} on {host}" if host else one.title,
+        description=one.read.__doc__,
+        mime_type=JSON,
+    )
+
+
+def _template(prefix: str, name: str, title: str, one: _ModelDocument) -> ResourceTemplate:
+    return ResourceTemplate(
+        uri_template=f"{prefix}/{{+model}}", name=name, title=title, description=one.read.__doc__, mime_type=JSON
+    )
+
+
+def _other_names(named: NamedHosts) -> list[str]:
+    """Return the names of the hosts that have resources of their own."""
+    return list(named.hosts) if named.are_several else []
+
+
+def _split_host(named: NamedHosts, uri: str) -> tuple[str, str]:
+    """Return the host of a URI, and the URI without it.
+
+    Raises:
+        MCPError: There is no such host.
+    """
+    host, _, rest = uri.removeprefix(f"{HOSTS}/").partition("/")
+    if not uri.startswith(f"{HOSTS}/"):
+        return named.default, uri
+    if host not in _other_names(named):
+        raise _unknown(uri)
+    return host, f"{SCHEME}{rest}"
 
 
 async def _read(app: App, uri: str) -> str:
@@ -138,7 +202,7 @@ def _unknown(uri: str) -> MCPError:
 
 async def _models(app: App) -> str:
     """The installed models, newest first: size, capabilities, context length, whether loaded; 200 at most."""
-    return to_compact_json(await views.list_models(app.catalog, limit=MAX_MODELS))
+    return to_compact_json(await (await select_models(app.catalog)).page(MAX_MODELS))
 
 
 async def _model(app: App, model: str) -> str:

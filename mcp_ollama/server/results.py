@@ -70,9 +70,30 @@ def success(answer: BaseModel, arguments: Mapping[str, Any]) -> CallToolResult:
     Raises:
         OllamaResponseError: The answer is too long.
     """
-    text = answer.model_dump_json(exclude_none=True)
+    return _result(answer.model_dump_json(exclude_none=True), arguments, has_pages=has_pages(answer))
+
+
+def has_pages(answer: BaseModel) -> bool:
+    """Return whether an answer is a page of more."""
+    return "next_offset" in type(answer).model_fields
+
+
+def success_of(data: dict[str, Any], arguments: Mapping[str, Any], *, has_pages: bool) -> CallToolResult:
+    """Return the data of an answer that names its host; as `success` otherwise.
+
+    Args:
+        data: JSON without nulls.
+        arguments: The arguments of the call.
+        has_pages: Whether the rest of a shortened list is on a next page.
+
+    Raises:
+        OllamaResponseError: The answer is too long.
+    """
+    return _result(to_json(data).decode(), arguments, has_pages=has_pages)
+
+
+def _result(text: str, arguments: Mapping[str, Any], *, has_pages: bool) -> CallToolResult:
     if len(text) > MAX_DEFAULT_TEXT and not SIZE_ARGUMENTS & arguments.keys():
-        has_pages = "next_offset" in type(answer).model_fields
         text = to_json(_shorten(from_json(text), len(text), has_pages, arguments.get("offset", 0))).decode()
     _check_length(text)
     return _Answer(content=[TextContent(type="text", text=text)], structured_content=from_json(text))
@@ -118,13 +139,23 @@ def _length(value: object) -> int:
     return len(to_json(value).decode())
 
 
+def text_of(result: CallToolResult) -> str:
+    """Return the text of a result."""
+    return "".join(block.text for block in result.content if isinstance(block, TextContent))
+
+
 def failure(sentence: str, meta: dict[str, Any] | None = None) -> CallToolResult:
     """Return an error result; its data is in `_meta`, since clients validate structured content even of errors."""
     return CallToolResult(content=[TextContent(type="text", text=_truncate(sentence))], is_error=True, _meta=meta)
 
 
-def failure_from(error: OllamaError | InvalidModelName) -> CallToolResult:
-    """Return an expected error as a sentence for the model, with data for programs."""
+def failure_from(error: OllamaError | InvalidModelName, hint: str = "") -> CallToolResult:
+    """Return an expected error as a sentence for the model, with data for programs.
+
+    Args:
+        error: The error.
+        hint: A sentence to add before the next step.
+    """
     data: dict[str, Any] = {"kind": type(error).__name__}
     if isinstance(error, OllamaStatusError):
         data["status_code"] = error.status_code
@@ -133,6 +164,8 @@ def failure_from(error: OllamaError | InvalidModelName) -> CallToolResult:
     meta: dict[str, Any] = {f"{META}/error": data}
     if isinstance(error, FailedError):
         meta[f"{META}/transfer"] = error.outcome.model_dump(mode="json", exclude_none=True)
+    if hint and isinstance(error, OllamaError):
+        return failure(f"{error.problem} {hint} {error.next_step}".rstrip(), meta)
     return failure(str(error), meta)
 
 

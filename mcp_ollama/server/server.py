@@ -15,14 +15,11 @@ from mcp.server.models import InitializationOptions
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.types import (
-    CallToolRequestParams,
-    CallToolResult,
     CompleteRequestParams,
     CompleteResult,
     EmptyResult,
     GetPromptRequestParams,
     GetPromptResult,
-    InputRequiredResult,
     ListPromptsResult,
     ListResourcesResult,
     ListResourceTemplatesResult,
@@ -35,20 +32,21 @@ from mcp.types import (
 )
 
 from mcp_ollama import tools as all_tools
-from mcp_ollama.models.app import App, Timeouts, open_app
+from mcp_ollama.models.app import Timeouts
+from mcp_ollama.models.events import Change, Publish
+from mcp_ollama.models.hosts import NamedHosts, load_hosts, open_hosts
 from mcp_ollama.server import prompts as all_prompts
 from mcp_ollama.server import resources
-from mcp_ollama.server.arguments import InvalidArgumentsError
-from mcp_ollama.server.consent import Consent, InputRequiredError
-from mcp_ollama.server.limits import MAX_WORKING, RequestLimits
+from mcp_ollama.server.host_argument import HostArgument
+from mcp_ollama.server.limits import MAX_WORKING
 from mcp_ollama.server.prompts import PromptRegistry, PromptSpec
-from mcp_ollama.server.results import EXPECTED_ERRORS, failure, failure_from, success, timeout_sentence
 from mcp_ollama.server.subscriptions import Subscriptions
 from mcp_ollama.server.tokens import ConfirmationTokens
-from mcp_ollama.server.tool_registry import RegisteredTool, ToolRegistry
-from mcp_ollama.settings import OllamaSettings
+from mcp_ollama.server.tool_calls import Context, ServerState, ToolCalls
+from mcp_ollama.server.tool_registry import ToolRegistry
+from mcp_ollama.settings import Access, OllamaSettings
 from mcp_ollama.sources.registry import Registry
-from mcp_ollama.tools.spec import Call, ToolSpec
+from mcp_ollama.tools.spec import ToolSpec
 
 logger = logging.getLogger(__name__)
 
@@ -69,32 +67,12 @@ CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
 _FOR_ALL = "Manages the models of an Ollama server. list_models gives exact names; health says what is wrong."
 _FOR_PULLS = "A pull goes on after its call has ended: call pull_model again to keep waiting, cancel_pull to stop it."
 _FOR_DELETES = "Ask the user before deleting."
-INSTRUCTIONS = {
+INSTRUCTIONS: dict[Access, str] = {
     "full": f"{_FOR_ALL} {_FOR_PULLS} {_FOR_DELETES}",
     "no-delete": f"{_FOR_ALL} {_FOR_PULLS} No model can be deleted here.",
     "read-only": f"{_FOR_ALL} Nothing can be changed here.",
 }
 """The instructions for models, by access tier."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerState:
-    """The state of a running server, shared by its clients.
-
-    Args:
-        app: The application behind all requests.
-        tokens: The confirmation tokens of destructive actions.
-        slots: One for each request that may work at the same time.
-        subscriptions: The clients that changes are sent to.
-    """
-
-    app: App
-    tokens: ConfirmationTokens
-    slots: anyio.Semaphore
-    subscriptions: Subscriptions
-
-
-Context = ServerRequestContext[ServerState, Any]
 
 
 class OllamaServer(Server[ServerState]):
@@ -114,6 +92,7 @@ class OllamaServer(Server[ServerState]):
 def build_server(
     settings: OllamaSettings | None = None,
     *,
+    hosts: NamedHosts | None = None,
     registry: Registry | None = None,
     timeouts: Timeouts | None = None,
     tools: Sequence[ToolSpec] = all_tools.ALL,
@@ -123,6 +102,7 @@ def build_server(
 
     Args:
         settings: The operator's settings; None reads the environment.
+        hosts: The Ollama servers that they name; None reads them.
         registry: The client of model registries, for one under another address.
         timeouts: Limits of time.
         tools: The tools to offer, where the settings allow them.
@@ -133,19 +113,22 @@ def build_server(
     """
     settings = settings or OllamaSettings.load()
     bus = InMemorySubscriptionBus()
-    handlers = _Handlers(ToolRegistry(tools, settings), PromptRegistry(prompts))
+    named = hosts or load_hosts(settings)
+    argument = HostArgument(named)
+    registered = ToolRegistry(tools, settings, argument)
+    handlers = _Handlers(registered, PromptRegistry(prompts, argument))
     server = OllamaServer(
         NAME,
         title="Ollama models",
         description="List, pull, inspect and delete the models of an Ollama server, and see its health.",
-        instructions=INSTRUCTIONS[settings.access],
+        instructions=INSTRUCTIONS[_access(named)] + argument.sentence(),
         website_url=f"https://github.com/{DISTRIBUTION}/{DISTRIBUTION}",
         version=version(DISTRIBUTION),
         cache_hints=CACHE_HINTS,
-        lifespan=lambda _: _lifespan(settings, registry, timeouts or Timeouts(), bus),
+        lifespan=lambda _: _lifespan(named, registry, timeouts or Timeouts(), bus),
         get_tool_input_schema=handlers.tools.input_schema,
         on_list_tools=handlers.list_tools,
-        on_call_tool=handlers.call_tool,
+        on_call_tool=ToolCalls(registered, argument).handle,
         on_list_resources=handlers.list_resources,
         on_list_resource_templates=handlers.list_resource_templates,
         on_read_resource=handlers.read_resource,
@@ -161,14 +144,27 @@ def build_server(
     return server
 
 
+def _access(named: NamedHosts) -> Access:
+    """Return the access tier of the host that allows most."""
+    return min((settings.access for settings in named.hosts.values()), key=list(INSTRUCTIONS).index)
+
+
 @asynccontextmanager
 async def _lifespan(
-    settings: OllamaSettings, registry: Registry | None, timeouts: Timeouts, bus: InMemorySubscriptionBus
+    named: NamedHosts, registry: Registry | None, timeouts: Timeouts, bus: InMemorySubscriptionBus
 ) -> AsyncGenerator[ServerState]:
     subscriptions = Subscriptions(bus)
     tokens, slots = ConfirmationTokens(timeouts.confirmation_ttl), anyio.Semaphore(MAX_WORKING)
-    async with subscriptions.running(), open_app(settings, registry, timeouts, subscriptions.publish) as app:
-        yield ServerState(app, tokens, slots, subscriptions)
+
+    def publisher(host: str) -> Publish:
+        async def publish(change: Change) -> None:
+            uris = [one for uri in resources.changed_uris(change) for one in resources.uris_of_host(named, host, uri)]
+            await subscriptions.send(uris, listed=change.kind == "installed" and host == named.default)
+
+        return publish
+
+    async with subscriptions.running(), open_hosts(named, registry, timeouts, publisher) as hosts:
+        yield ServerState(hosts, tokens, slots, subscriptions)
 
 
 async def _register_connection(ctx: ServerRequestContext[ServerState], call_next: CallNext) -> HandlerResult:
@@ -186,35 +182,19 @@ class _Handlers:
     async def list_tools(self, _: Context, __: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(tools=self.tools.definitions())
 
-    async def call_tool(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
-        tool = self.tools.find(params.name)
-        if isinstance(tool, CallToolResult):
-            return tool
-        try:
-            result = await _call(tool, ctx, params)
-        except InputRequiredError as question:
-            return question.request
-        except InvalidArgumentsError as error:
-            result = failure(str(error))
-        except EXPECTED_ERRORS as error:
-            result = failure_from(error)
-        except Exception:
-            logger.exception("Unexpected exception in tool %s", params.name)
-            result = failure(f"Error executing tool {params.name}")
-        return self.tools.with_disabled_tools(result) if result.is_error else result
-
     async def list_resources(self, ctx: Context, _: PaginatedRequestParams | None) -> ListResourcesResult:
         async with ctx.lifespan_context.slots:
-            return ListResourcesResult(resources=await resources.list_resources(ctx.lifespan_context.app))
+            return ListResourcesResult(resources=await resources.list_resources(ctx.lifespan_context.hosts))
 
     async def list_resource_templates(
-        self, _: Context, __: PaginatedRequestParams | None
+        self, ctx: Context, _: PaginatedRequestParams | None
     ) -> ListResourceTemplatesResult:
-        return ListResourceTemplatesResult(resource_templates=resources.list_templates())
+        named = ctx.lifespan_context.hosts.named
+        return ListResourceTemplatesResult(resource_templates=resources.list_templates(named))
 
     async def read_resource(self, ctx: Context, params: ReadResourceRequestParams) -> ReadResourceResult:
         async with ctx.lifespan_context.slots:
-            content = await resources.read_resource(ctx.lifespan_context.app, str(params.uri))
+            content = await resources.read_resource(ctx.lifespan_context.hosts, str(params.uri))
         return ReadResourceResult(contents=[content])
 
     async def subscribe(self, ctx: Context, params: SubscribeRequestParams) -> EmptyResult:
@@ -231,19 +211,4 @@ class _Handlers:
 
     async def complete(self, ctx: Context, params: CompleteRequestParams) -> CompleteResult:
         async with ctx.lifespan_context.slots:
-            return CompleteResult(completion=await resources.complete(ctx.lifespan_context.app, params))
-
-
-async def _call(tool: RegisteredTool, ctx: Context, params: CallToolRequestParams) -> CallToolResult:
-    """Run a tool within its time limit: the one place that turns a request into a `Call` with its application."""
-    arguments = tool.parameters.validate(params.arguments or {})
-    state = ctx.lifespan_context
-    app = state.app
-    with anyio.move_on_after(app.timeouts.call) as scope:
-        limits = RequestLimits(state.slots, scope)
-        consent = Consent(ctx, params, app, state.tokens, limits)
-        call = Call(app, ctx.session.report_progress, consent.ask, limits.waiting)
-        async with limits.working():
-            answer = await tool.spec.run(call, **arguments)
-        return success(answer, arguments)
-    return failure(f"{timeout_sentence(app.timeouts.call)}, then retry.")
+            return CompleteResult(completion=await resources.complete(ctx.lifespan_context.hosts, params))

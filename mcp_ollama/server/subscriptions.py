@@ -1,7 +1,7 @@
 """Change notifications: by subscriptions of a connection (until 2025-11-25), or on listen streams (2026-07-28)."""
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -104,7 +104,10 @@ class Subscriptions:
 
     async def publish(self, change: Change) -> None:
         """Send every client the changes of resources that it follows, and of the list of resources."""
-        uris, listed = changed_uris(change), change.kind == "installed"
+        await self.send(changed_uris(change), listed=change.kind == "installed")
+
+    async def send(self, uris: Sequence[str], *, listed: bool) -> None:
+        """Send every client the changed resources among those that it follows, and whether their list has changed."""
         for uri in uris:
             await self._bus.publish(ResourceUpdated(uri=uri))
         if listed:

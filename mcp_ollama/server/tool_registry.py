@@ -6,11 +6,12 @@ from functools import cached_property
 from typing import Any, get_type_hints
 
 from mcp import MCPError
-from mcp.types import INVALID_PARAMS, CallToolResult, TextContent, Tool, ToolAnnotations
+from mcp.types import INVALID_PARAMS, CallToolResult, Tool, ToolAnnotations
 
 from mcp_ollama.server.arguments import Parameters
+from mcp_ollama.server.host_argument import HostArgument
 from mcp_ollama.server.json_schema import summary_schema
-from mcp_ollama.server.results import failure
+from mcp_ollama.server.results import failure, text_of
 from mcp_ollama.settings import OllamaSettings
 from mcp_ollama.tools.spec import ToolSpec
 
@@ -21,10 +22,12 @@ class RegisteredTool:
     Args:
         spec: The tool as data.
         settings: The operator's settings, on which its description depends.
+        argument: The argument that names a host.
     """
 
-    def __init__(self, spec: ToolSpec, settings: OllamaSettings) -> None:
+    def __init__(self, spec: ToolSpec, settings: OllamaSettings, argument: HostArgument) -> None:
         self.spec = spec
+        self._argument = argument
         self.parameters = Parameters(spec.run, skip=1)
         self._settings = settings
 
@@ -37,7 +40,7 @@ class RegisteredTool:
             title=spec.title,
             description=spec.description(self._settings),
             input_schema=self._input_schema(),
-            output_schema=summary_schema(get_type_hints(spec.run)["return"]),
+            output_schema=self._argument.extend_output(spec, summary_schema(get_type_hints(spec.run)["return"])),
             annotations=_annotations(spec),
             _meta=_meta(spec),
         )
@@ -50,7 +53,7 @@ class RegisteredTool:
             # The one default that the operator chooses.
             text = argument.get("description", "").replace("{pull_wait}", f"{self._settings.pull_wait:g}")
             argument["description"] = text
-        return schema
+        return self._argument.extend_input(self.spec, schema)
 
 
 class ToolRegistry:
@@ -59,11 +62,24 @@ class ToolRegistry:
     Args:
         specs: All tools, in the order in which clients list them.
         settings: The operator's settings.
+        argument: The argument that names a host; a tool is listed when one host allows it.
     """
 
-    def __init__(self, specs: Sequence[ToolSpec], settings: OllamaSettings) -> None:
-        self._disabled = {spec.name: setting for spec in specs if (setting := spec.disabled_by(settings))}
-        self._tools = {spec.name: RegisteredTool(spec, settings) for spec in specs if spec.name not in self._disabled}
+    def __init__(self, specs: Sequence[ToolSpec], settings: OllamaSettings, argument: HostArgument) -> None:
+        hosts = argument.named.hosts
+        self._disabled = {
+            (spec.name, host): setting
+            for spec in specs
+            for host in hosts
+            if (setting := _disabling_setting(spec, settings, host, hosts[host]))
+        }
+        self._names = [spec.name for spec in specs]
+        self._default = argument.named.default
+        self._tools = {
+            spec.name: RegisteredTool(spec, settings, argument)
+            for spec in specs
+            if any((spec.name, host) not in self._disabled for host in hosts)
+        }
 
     def definitions(self) -> list[Tool]:
         """Return the entries of `tools/list`."""
@@ -79,20 +95,35 @@ class ToolRegistry:
         Raises:
             MCPError: The tool is unknown.
         """
-        if name in self._disabled:
-            return failure(self._disabled_sentence(name))
-        if name not in self._tools:
-            raise MCPError(INVALID_PARAMS, f"Unknown tool: {name[:100]}")
-        return self._tools[name]
+        if name in self._tools:
+            return self._tools[name]
+        if refusal := self.refusal(name, self._default):
+            return refusal
+        raise MCPError(INVALID_PARAMS, f"Unknown tool: {name[:100]}")
 
-    def with_disabled_tools(self, error: CallToolResult) -> CallToolResult:
+    def refusal(self, name: str, host: str) -> CallToolResult | None:
+        """Return the error result that names the setting which disables a tool on a host; None when it is enabled."""
+        return failure(self._disabled_sentence(name, host)) if (name, host) in self._disabled else None
+
+    def with_disabled_tools(self, error: CallToolResult, host: str) -> CallToolResult:
         """Return an error result that also names the setting of each disabled tool which its text recommends."""
-        text = "".join(block.text for block in error.content if isinstance(block, TextContent))
-        disabled = [self._disabled_sentence(name) for name in self._disabled if re.search(rf"\b{name}\b", text)]
+        text = text_of(error)
+        disabled = [
+            self._disabled_sentence(name, host)
+            for name in self._names
+            if (name, host) in self._disabled and re.search(rf"\b{name}\b", text)
+        ]
         return failure(" ".join([text, *disabled]), error.meta) if disabled else error
 
-    def _disabled_sentence(self, name: str) -> str:
-        return f"{name} is disabled by the operator ({self._disabled[name]})."
+    def _disabled_sentence(self, name: str, host: str) -> str:
+        return f"{name} is disabled by the operator ({self._disabled[name, host]})."
+
+
+def _disabling_setting(spec: ToolSpec, settings: OllamaSettings, host: str, own: OllamaSettings) -> str:
+    """Return the setting that disables a tool on a host: the server's, else the host's own."""
+    if setting := spec.disabled_by(settings):
+        return setting
+    return f'access = "{own.access}" of the host {host}' if spec.disabled_by(own) else ""
 
 
 def _meta(spec: ToolSpec) -> dict[str, Any] | None:

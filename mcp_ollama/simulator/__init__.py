@@ -1,5 +1,6 @@
 """Simulated Ollama server on a real socket."""
 
+from mcp_ollama.simulator.balancer import serve_balancer
 from mcp_ollama.simulator.demo import PULLABLE, demo_simulator
 from mcp_ollama.simulator.faults import (
     Armed,
@@ -56,4 +57,5 @@ __all__ = [
     "no_space",
     "registry_error",
     "serve",
+    "serve_balancer",
 ]

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from mcp_ollama.simulator.api import App
 from mcp_ollama.simulator.simulator import Simulator
@@ -29,11 +29,22 @@ _CONFIG: Mapping[str, Any] = {
 }
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn in a thread, with an immediate shutdown that closes open connections."""
+class ThreadedServer(uvicorn.Server):
+    """Uvicorn in a thread, with an immediate shutdown that closes open connections.
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
-        super().__init__(config)
+    Args:
+        app: The ASGI application.
+        port: Where it listens on loopback; 0 is a free port.
+
+    Raises:
+        TimeoutError: It does not start in time.
+    """
+
+    def __init__(self, app: ASGIApp, port: int) -> None:
+        super().__init__(uvicorn.Config(app, **_CONFIG))
+        # Rebuilt from its descriptor, the socket knows its protocol; else asyncio skips TCP_NODELAY (+40 ms).
+        listener = socket.socket(fileno=socket.create_server((_ADDRESS, port)).detach())
+        self.port: int = listener.getsockname()[1]
         self._loop: Future[asyncio.AbstractEventLoop] = Future()
         self._end = asyncio.Event()
         work = self.serve(sockets=[listener])
@@ -42,11 +53,13 @@ class _Server(uvicorn.Server):
         self._loop.result(_PATIENCE)
 
     async def main_loop(self) -> None:
+        """Run until `end`."""
         await self.on_tick(0)
         self._loop.set_result(asyncio.get_running_loop())
         await self._end.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
+        """Close the listener and cut every connection."""
         for listener in (one for server in self.servers for one in server.sockets):
             # CPython 3.11 loses a connection that it accepts while it closes the server. Windows has no add_reader.
             with suppress(NotImplementedError):
@@ -60,6 +73,11 @@ class _Server(uvicorn.Server):
             connection.transport.abort()
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=_PATIENCE)
+
+    @property
+    def base_url(self) -> str:
+        """Address for clients."""
+        return f"http://{_ADDRESS}:{self.port}"
 
     def end(self) -> None:
         """Start the shutdown, from any thread."""
@@ -89,7 +107,7 @@ class RunningSimulator:
     @property
     def base_url(self) -> str:
         """Address for clients."""
-        return f"http://{_ADDRESS}:{self._port}"
+        return self._server.base_url
 
     @property
     def open_connections(self) -> int:
@@ -118,13 +136,11 @@ class RunningSimulator:
         partials.update({digest: int(count * keep) for digest, count in partials.items()})
         self.simulator.runners.clear()
 
-    def _launch(self) -> _Server:
-        # Rebuilt from its descriptor, the socket knows its protocol; else asyncio skips TCP_NODELAY (+40 ms).
-        listener = socket.socket(fileno=socket.create_server((_ADDRESS, self._port)).detach())
-        self._port = listener.getsockname()[1]
+    def _launch(self) -> ThreadedServer:
         self.simulator.die = self._die
-        app = App(self.simulator, lambda scope: self._server.cut(scope))
-        return _Server(uvicorn.Config(app, **_CONFIG), listener)
+        server = ThreadedServer(App(self.simulator, lambda scope: self._server.cut(scope)), self._port)
+        self._port = server.port
+        return server
 
     def _die(self, reason: str) -> None:
         self.simulator.crashed = reason

@@ -25,12 +25,12 @@ DiskSize = Annotated[int | None, BeforeValidator(_parse_disk_size), WithJsonSche
 
 async def plan_cleanup(
     call: Call,
-    free_at_least: Annotated[DiskSize, Field(description='Such as "20 GB".')] = None,
-    keep: Annotated[list[str] | None, Field(max_length=200, description="Models to keep.")] = None,
+    free_at_least: Annotated[DiskSize, Field(description='Disk space that is needed, such as "20 GB".')] = None,
+    keep: Annotated[list[str] | None, Field(max_length=200, description="Exact names of models to keep.")] = None,
 ) -> CleanupPlan:
-    """Plan which models to delete, in order, and the bytes that they free together; deletes nothing.
+    """Plan which models to delete for disk space, in order, and the bytes that they free; deletes nothing.
 
-    Then ask the user, and call delete_model with models.
+    Outdated copies first, then the oldest; never loaded ones. Ollama keeps no last use: ask the user first.
     """
     return await cleanup.plan_cleanup(call.app, free_at_least, [ModelName.for_pull(name) for name in keep or ()])
 
@@ -41,6 +41,7 @@ TOOLS = (
         title="Plan a cleanup",
         read_only=True,
         idempotent=True,
-        search_hint="free disk space, unused models",
+        search_hint="free disk space, which models to remove, unused models",
+        rows="models",
     ),
 )

@@ -26,7 +26,7 @@ Overwrite = Annotated[bool, Field(description="Replace an existing model of that
 
 
 class CreateResult(BaseModel):
-    """What became of it: the new model, or what is needed first."""
+    """The new model, or what is needed first."""
 
     model: str
     created: bool

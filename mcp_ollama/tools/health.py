@@ -21,5 +21,6 @@ TOOLS = (
         open_world=True,
         search_hint="is Ollama running, diagnose, connection, version",
         always_load=True,
+        rows="",
     ),
 )

@@ -35,7 +35,7 @@ async def check_updates(
 ) -> UpdateList:
     """Check which installed models have an update in the registry, and its size, without downloading.
 
-    pull_model with the same name updates one.
+    pull_model updates one.
     """
     return await updates.check_updates(call.app, [ModelName.for_pull(model) for model in models or ()])
 
@@ -56,5 +56,6 @@ TOOLS = (
         idempotent=True,
         open_world=True,
         search_hint="outdated models, newer versions",
+        rows="models",
     ),
 )

@@ -37,7 +37,7 @@ class LoadResult(BaseModel):
 
 
 class UnloadResult(BaseModel):
-    """What has left memory, and what is still in it."""
+    """The models that left memory, and those still in it."""
 
     unloaded: list[str]
     still_loaded: list[str]
@@ -47,7 +47,7 @@ class UnloadResult(BaseModel):
 async def list_running_models(call: Call) -> RunningList:
     """List the models in memory: size, share on the GPU, context length, when each leaves.
 
-    A model that is still being loaded is not among them.
+    A model that is still loading is left out.
     """
     return running_list(await call.app.ollama.list_running_models())
 
@@ -142,6 +142,7 @@ TOOLS = (
         read_only=True,
         idempotent=True,
         search_hint="loaded models, GPU memory, VRAM in use",
+        rows="models",
     ),
     ToolSpec(
         run=load_model,

@@ -23,9 +23,7 @@ async def search_models(
     max_memory: Annotated[
         MemorySize, Field(description='Memory that the model may take, such as "12 GB". Left out: the server\'s.')
     ] = None,
-    sources: Annotated[
-        list[Source], Field(description="Only these. Left out: all that suit; cloud where the server may use it.")
-    ] = [],  # noqa: B006 - the schema shows it, and nothing changes it
+    sources: Annotated[list[Source], Field(description="Only these. Left out: all that suit.")] = [],  # noqa: B006 - the schema shows it, and nothing changes it
     limit: Annotated[int, Field(ge=1, le=5, description="Models per source.")] = 5,
 ) -> SearchResult:
     """Find models to pull: in Ollama's library (exact names), on Hugging Face, among Ollama's recommendations.

@@ -4,11 +4,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from inspect import cleandoc, signature
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
 from mcp_ollama.models.app import App
+from mcp_ollama.models.hosts import HostAnswers
 from mcp_ollama.settings import OllamaSettings
 
 Reason = Literal["needs_confirmation", "declined", "cancelled", "timed_out", "changed"]
@@ -107,6 +108,9 @@ class ToolSpec:
             the argument only where the setting is true.
         search_hint: Words that a person would use, for clients that search among deferred tools.
         always_load: Clients that defer tools should not defer this one.
+        rows: The field with the rows that an answer for all hosts joins, or "" where it lists whole answers; None: the
+            tool takes one host only.
+        across: Answers for all hosts: `async def name(calls, **arguments)`; default: `run` for each.
         page: URI of the page that clients with MCP Apps show for its result.
     """
 
@@ -123,6 +127,8 @@ class ToolSpec:
     search_hint: str = ""
     always_load: bool = False
     page: str = ""
+    rows: str | None = None
+    across: Callable[..., Awaitable[HostAnswers[Any]]] | None = None
 
     @property
     def name(self) -> str:

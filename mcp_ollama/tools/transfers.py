@@ -31,10 +31,10 @@ async def pull_model(
 ) -> Transfer:
     """Download or update a model, or keep waiting for a download in progress.
 
-    The download belongs to the server: it continues when this call ends, times out or is cancelled, and resumes by
-    itself after a failure. While the returned state is not done, call again with the same model to keep waiting.
-    Only cancel_pull stops it. It replaces a local variant of the same name. One download runs at a time: to let
-    another go first, cancel_pull this one and pull it again; no byte is lost.
+    The download continues when this call ends, times out or is cancelled, and resumes by itself after a failure. While
+    the returned state is not done, call again with the same model to keep waiting. Only cancel_pull stops it. It
+    replaces a local variant of the same name. One download runs at a time: to let another go first, cancel_pull this
+    one and pull it again.
     """
     app = call.app
     name = parse_allowed_name(app.settings, model, insecure=insecure)
@@ -65,7 +65,7 @@ async def push_model(
 
 
 async def list_pulls(call: Call) -> TransferList:
-    """List downloads and uploads: running, waiting, ended within the last hour, interrupted, or of another process."""
+    """List downloads and uploads: running, waiting, ended within the hour, interrupted, or of another process."""
     return await list_transfers(call.app.transfers, call.app.shared.journal)
 
 
@@ -125,6 +125,7 @@ TOOLS = (
         read_only=True,
         idempotent=True,
         search_hint="download progress, queue, failed downloads",
+        rows="transfers",
     ),
     ToolSpec(
         run=cancel_pull,

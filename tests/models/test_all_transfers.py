@@ -2,8 +2,11 @@
 
 import json
 import logging
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import anyio.lowlevel
 import pytest
 
 from mcp_ollama.models.persistence.journal import Journal, Snapshot
+from mcp_ollama.models.persistence.turns import POLL_SECONDS, Turns
 from mcp_ollama.models.transfer_state import Kind
 from mcp_ollama.simulator import RunningSimulator, Simulator, Stall
 from tests.conftest import Connect
@@ -199,7 +203,7 @@ async def test_small_model_goes_first_without_a_lost_byte(
         described = {tool.name: tool.description or "" for tool in (await host.client.list_tools()).tools}
     blobs = {blob.digest: blob.size for name in (MODEL, "small") for blob in simulator.model(name).manifest.blobs}
     assert simulator.registry.bytes_served.total() == sum(blobs.values())
-    assert "cancel_pull this one and pull it again; no byte is lost." in " ".join(described["pull_model"].split())
+    assert "cancel_pull this one and pull it again." in " ".join(described["pull_model"].split())
 
 
 # The journal itself
@@ -281,3 +285,38 @@ async def test_damaged_journal_fails_no_start_pull_or_list(
     assert str(tmp_path) not in str(journal)
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert any("The journal of transfers cannot be used" in record.getMessage() for record in warnings)
+
+
+# Cancelled before it began
+
+
+async def test_pull_cancelled_while_another_process_has_the_turn_never_begins(
+    simulator: Simulator, running: RunningSimulator, connect: Connect, tmp_path: Path
+) -> None:
+    simulator.registry.publish("small", size_bytes=1_000, weights="small")
+    async with connect(state_dir=str(tmp_path)) as host:
+        async with Turns(tmp_path).hold(running.base_url):
+            waiting = await host("pull_model", model=MODEL, wait_seconds=1)
+            assert (waiting["state"], waiting["status"]) == ("queued", "waiting for another process")
+            assert (await host("cancel_pull", model=MODEL))["state"] == "cancelled"
+            # One more look, with an empty queue.
+            await anyio.sleep(1.2 * POLL_SECONDS)
+        assert (await host("pull_model", model="small"))["state"] == "done"
+    (asked,) = simulator.asked("/api/pull")
+    assert "small" in str(asked.body)
+
+
+async def test_pull_cancelled_while_it_is_written_down_never_begins(
+    simulator: Simulator, running: RunningSimulator, connect: Connect, tmp_path: Path
+) -> None:
+    await interrupt(tmp_path, running.base_url, "other:latest")
+    async with connect(state_dir=str(tmp_path)) as host, anyio.create_task_group() as group:
+        with closing(sqlite3.connect(tmp_path / "transfers.sqlite3", isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            group.start_soon(partial(host, "pull_model", model=MODEL))
+            with anyio.fail_after(2):
+                while (await host("list_pulls"))["transfers"][0]["model"] != MODEL:
+                    await anyio.lowlevel.checkpoint()
+            assert (await host("cancel_pull", model=MODEL))["state"] == "cancelled"
+            database.execute("ROLLBACK")
+    assert not simulator.asked("/api/pull")

@@ -188,7 +188,7 @@ OTHER = ModelDetails(family="qwen3", parameter_size="8B", quantization_level="Q4
         ([installed("b")], {"a": None, "b": facts(W1)}, FreedSpace(None, (), ("a",))),
         ([installed("b")], {"a": facts(None), "b": facts(None)}, FreedSpace(None, (), ("a", "b"))),
     ],
-    ids=["alone", "copies", "derived", "alike", "unread", "unread but shared", "itself unread", "nothing told"],
+    ids=["alone", "copies", "derived", "alike", "unread", "unread but shared", "itself unread", "nothing reported"],
 )
 def test_what_is_freed_depends_on_who_shares(
     others: list[InstalledModel], known: dict[str, Facts | None], freed: FreedSpace

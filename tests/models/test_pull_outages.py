@@ -11,8 +11,10 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
+from mcp_ollama.models.job import Job
 from mcp_ollama.models.outage import is_answering
 from mcp_ollama.ollama.client import OllamaClient
+from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.simulator import RunningSimulator, Silence, Simulator, Stall
 from tests.conftest import Connect
 from tests.support.client import Era, Host
@@ -92,6 +94,14 @@ async def test_outage_can_be_cancelled(simulator: Simulator, running: RunningSim
     async with connect(timeouts=replace(BUSY, outage_poll=600)) as host:
         await half_done(simulator, running, host)
         assert (await host("cancel_pull", model=MODEL))["state"] == "cancelled"
+
+
+async def test_job_that_is_being_cancelled_does_not_retry() -> None:
+    job = Job("pull", ModelName.parse(MODEL))
+    job.state = "downloading"
+    job.cancel()
+    job.retry("no answer")
+    assert (job.state, job.status) == ("cancelling", "waiting for Ollama to release the blob")
 
 
 async def test_outage_beyond_its_limit_fails(simulator: Simulator, running: RunningSimulator, connect: Connect) -> None:

@@ -64,7 +64,7 @@ def pulls_asked(simulator: Simulator) -> int:
 
 
 def assert_there(simulator: Simulator, transfer: dict[str, Any]) -> None:
-    """The model is there, exact numbers were told, and each byte was fetched once."""
+    """The model is there, exact numbers were reported, and each byte was fetched once."""
     assert simulator.is_installed(MODEL)
     size = size_of(simulator)
     assert served(simulator) == size
@@ -81,7 +81,7 @@ def assert_rising(host: Host) -> None:
 
 @asynccontextmanager
 async def in_background(work: Callable[[], Any]) -> AsyncGenerator[None]:
-    """Let something go on during the block, to its own end."""
+    """Run work beside the block, to its own end."""
     async with anyio.create_task_group() as group:
         group.start_soon(work)
         yield
@@ -227,7 +227,7 @@ async def test_a_safetensors_pull_is_resumed_with_true_numbers(simulator: Simula
         transfer = await host("pull_model", model=MODEL)
     assert (transfer["state"], transfer["percent"], transfer["attempts"]) == ("done", 100, 2)
     assert transfer["completed_bytes"] == transfer["total_bytes"] == size_of(simulator)
-    # Ollama keeps the tensors that are complete, and begins small ones anew.
+    # Ollama keeps the tensors that are complete, and restarts small ones.
     assert 0 <= served(simulator) - size_of(simulator) < SIZE / 10
     assert_rising(host)
 
@@ -292,7 +292,7 @@ async def test_a_model_whose_spelling_ollama_prefers_is_named(simulator: Simulat
         simulator.library.remove(simulator.model("LLAMA3.2:mine"))
         assert "Check the name and the tag" in await host.refusal("pull_model", model=MODEL)
     assert refusal == (
-        "The pull of llama3.2:1b failed: Ollama did not find llama3.2:1b, since it asks for it in the letter case of "
+        "The pull of llama3.2:1b failed: Ollama did not find llama3.2:1b, since it asks for it in the case of "
         "LLAMA3.2:mine, which is installed. Give that one another name (copy_model, then delete_model), and call again."
     )
 
@@ -387,7 +387,7 @@ async def test_a_cancel_waits_while_leaving_would_crash_ollama(
         assert not simulator.crashed
 
 
-@pytest.mark.parametrize("asked", ["cancel", "nobody"])
+@pytest.mark.parametrize("asked", ["cancel", "none"])
 async def test_a_size_that_never_comes_is_waited_for_in_vain_and_logged(
     simulator: Simulator, running: RunningSimulator, connect: Connect, caplog: pytest.LogCaptureFixture, asked: str
 ) -> None:

@@ -38,7 +38,7 @@ async def working(
 
 
 def idle() -> Transfers:
-    """Transfers that nobody works on."""
+    """Transfers without a worker."""
     return Transfers(Attempts(OllamaClient("http://127.0.0.1:1"), Registry(())))
 
 
@@ -146,7 +146,7 @@ class _LateRegistry(Registry):
     async def get_manifest(self, name: ModelName, *, insecure: bool = False) -> Manifest:
         with anyio.CancelScope(shield=True):
             await self.end.wait()
-        # So many that nobody asks which of them are there.
+        # Too many to look up which of them are there.
         layers = [Layer(digest=f"sha256:{number:064x}", size=1000) for number in range(MAX_LOOKUPS + 1)]
         return Manifest(config=layers[0], layers=layers)
 
@@ -201,8 +201,8 @@ async def test_a_bug_in_one_pull_ends_neither_the_others_nor_the_server(
                 broken, sound = await transfers.start("pull", ONE), await transfers.start("pull", OTHER)
                 await sound.finished.wait()
     assert (broken.state, sound.state) == ("failed", "done")
-    told = transfers.snapshot(broken)
-    assert (told.error, told.next_step) == (
+    reported = transfers.snapshot(broken)
+    assert (reported.error, reported.next_step) == (
         "An internal error ended the pull of one:latest.",
         "The log of this server says more.",
     )
@@ -235,12 +235,12 @@ async def test_every_transfer_is_told_of_as_it_comes_and_as_it_ends(
 ) -> None:
     simulator.registry.publish("one", size_bytes=9_000_000)
     held = simulator.faults.add("one", Stall(at=0.5))
-    told: list[tuple[str, str]] = []
+    reported: list[tuple[str, str]] = []
     all_told = anyio.Event()
 
     async def changed(job: Job) -> None:
-        told.append((job.name.model, job.state if job.finished.is_set() else "under way"))
-        if len(told) == 4:
+        reported.append((job.name.model, job.state if job.finished.is_set() else "in progress"))
+        if len(reported) == 4:
             all_told.set()
 
     async with OllamaClient(running.base_url) as ollama:
@@ -250,12 +250,12 @@ async def test_every_transfer_is_told_of_as_it_comes_and_as_it_ends(
                 await transfers.start("pull", ONE)
                 await simulator.until(lambda: held.struck == 1)
                 await transfers.start("pull", OTHER)
-                await simulator.until(lambda: len(told) == 2)
+                await simulator.until(lambda: len(reported) == 2)
                 (await transfers.start("pull", OTHER)).cancel()
-                await simulator.until(lambda: len(told) == 3)
+                await simulator.until(lambda: len(reported) == 3)
                 held.release()
                 await all_told.wait()
-    assert told == [("one", "under way"), ("other", "under way"), ("other", "cancelled"), ("one", "done")]
+    assert reported == [("one", "in progress"), ("other", "in progress"), ("other", "cancelled"), ("one", "done")]
 
 
 async def test_a_model_of_many_layers_is_not_asked_for_layer_by_layer(
@@ -346,19 +346,19 @@ async def test_what_was_there_before_is_no_progress() -> None:
 
 async def test_a_new_attempt_says_nothing_of_the_last_one() -> None:
     job = Job("pull", ONE)
-    told: list[str] = []
+    reported: list[str] = []
 
     async def refused() -> AsyncGenerator[Progress]:
-        told.append(job.status)
-        raise OllamaError("Nobody is there.")
+        reported.append(job.status)
+        raise OllamaError("Unreachable.")
         yield Progress()
 
     for _ in range(2):
-        with pytest.raises(OllamaError, match="Nobody is there"):
+        with pytest.raises(OllamaError, match="Unreachable"):
             await job.attempt(refused(), alive)
-        await job.pause(0, OllamaError("Nobody is there."))
-    assert told == ["connecting", "connecting"]
-    assert job.status == "Nobody is there."
+        await job.pause(0, OllamaError("Unreachable."))
+    assert reported == ["connecting", "connecting"]
+    assert job.status == "Unreachable."
 
 
 async def test_what_was_well_under_way_is_waited_for_longer(running: RunningSimulator) -> None:

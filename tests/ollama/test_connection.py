@@ -3,10 +3,13 @@
 import asyncio
 import gc
 import gzip
+import ssl
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import anyio
 import anyio.lowlevel
+import certifi
 import httpx
 import pytest
 import respx
@@ -265,3 +268,13 @@ async def test_endless_response_is_abandoned(status: int) -> None:
     assert type(error) is OllamaResponseError
     assert f"larger than {MAX_RESPONSE_BYTES:,} bytes" in error.problem
     assert sent <= MAX_RESPONSE_BYTES + 4_000_000
+
+
+def test_ca_file_is_trusted_beside_the_usual_certificates(tmp_path: Path) -> None:
+    own = tmp_path / "own.pem"
+    pem = Path(certifi.where()).read_text(encoding="utf-8").split("-----END CERTIFICATE-----\n")
+    own.write_text(f"{pem[1]}-----END CERTIFICATE-----\n", encoding="utf-8")
+    usual, both = tls_context("https://gpu"), tls_context("https://gpu", own)
+    assert isinstance(usual, ssl.SSLContext)
+    assert isinstance(both, ssl.SSLContext)
+    assert len(both.get_ca_certs()) == len(usual.get_ca_certs()) + 1

@@ -210,7 +210,7 @@ async def test_prompts_name_only_existing_tools(connect: Connect):
             named = {
                 word
                 for word in words
-                if word.partition("_")[0] in ("list", "pull", "check", "delete", "load", "plan", "search")
+                if word.partition("_")[0] in ("list", "pull", "check", "delete", "load", "plan", "search", "measure")
             }
             assert named & tools or "health" in words
             assert {word for word in named if "_" in word} <= tools

@@ -17,7 +17,7 @@ DAY = timedelta(days=1).total_seconds()
 
 
 def install(simulator: Simulator, name: str, *, gigabytes: float = 1, days: float = 1, **recipe: Any) -> int:
-    """Install a model that was modified so many days ago, and return its size on disk."""
+    """Install a model that was modified some days ago, and return its size on disk."""
     when = simulator.now() - days * DAY
     size = recipe.pop("size_bytes", int(gigabytes * GB))
     return simulator.install(name, modified_at=when, size_bytes=size, **recipe).manifest.size

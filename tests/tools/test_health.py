@@ -1,4 +1,4 @@
-"""`health`: it never fails, says what is wrong, and how to mend it."""
+"""`health`: it never fails, and reports what is wrong with its fix."""
 
 import socket
 import sys
@@ -181,7 +181,7 @@ async def test_a_wrong_path_is_told_with_the_address_that_works(simulator: Simul
 @pytest.mark.parametrize(
     ("version", "status", "detail"),
     [
-        ("0.5.13", "warn", "0.5.13 is too old to tell what its models can do: that began with 0.6.4."),
+        ("0.5.13", "warn", "0.5.13 is too old to report what its models can do: that began with 0.6.4."),
         ("0.6.3", "warn", "0.6.3 is too old"),
         ("0.6.4", "ok", "0.6.4"),
         ("0.10.0", "ok", "0.10.0"),

@@ -45,7 +45,7 @@ async def test_a_listed_model_has_all_its_fields(simulator: Simulator, connect: 
                     "parameter_size": "3.2B",
                     "quantization": "Q4_K_M",
                     "context_length": 131_072,
-                    # /api/tags misses the tools here: only the weights' own template tells of them.
+                    # /api/tags misses the tools here: only the weights' own template shows them.
                     "capabilities": ["completion", "tools"],
                     "loaded": False,
                     "remote": False,

@@ -221,7 +221,7 @@ async def test_a_plan_is_made_though_the_server_does_not_tell_of_its_parts(simul
         plan = await call("plan_pull", model="llama3.2:1b")
     assert plan["total_bytes"] == manifest.size
     assert "download_bytes" not in plan
-    assert "the server does not tell which of them it has already" in plan["warnings"][0]
+    assert "the server does not report which of them it has already" in plan["warnings"][0]
 
 
 async def test_updates_that_take_too_long_are_told_to_be_unknown(simulator: Simulator, connect: Connect):

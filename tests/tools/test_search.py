@@ -216,7 +216,7 @@ async def test_search_sends_nothing_about_models_servers_or_memory(simulator: Si
     ) as call:
         for arguments in ({}, {"query": QUESTION, "max_memory": "11 GB"}, {"query": "qwen3:8b"}):
             await call("search_models", **arguments)
-    own = ("/api/tags", "/api/status", "/api/me", RECOMMENDATIONS)
+    own = ("/api/tags", "/api/ps", "/api/show", "/api/status", "/api/me", RECOMMENDATIONS)
     sent = [seen for seen in simulator.requests if seen.path not in own]
     assert {seen.path for seen in sent} >= {"/api/models", CATALOGUE, LIBRARY}
     for seen in sent:

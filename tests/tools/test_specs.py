@@ -1,4 +1,4 @@
-"""Rules for every tool, as hosts are told of it."""
+"""Rules for every tool, as clients see it."""
 
 import json
 import re

@@ -19,7 +19,7 @@ KEY = "io.github.mcp-ollama-manager"
 
 
 async def under_way(host: Host) -> dict[str, Any]:
-    """Look at the one download as soon as it can tell how far it is."""
+    """Read the one download as soon as it has a percentage."""
     while True:
         (transfer,) = (await host("list_pulls"))["transfers"]
         if "percent" in transfer:

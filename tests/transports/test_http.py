@@ -286,7 +286,7 @@ def test_a_call_that_is_cut_off_by_a_signal_leaves_no_traceback(ollama: RunningS
 
 def test_a_signal_closes_streams_and_downloads_cleanly_and_is_the_exit_status(ollama: RunningSimulator, local: Wire):
     with pull(local, "small", ollama, wait=0) as answer:
-        assert "goes on" in answer.read().decode()
+        assert "continues by itself" in answer.read().decode()
     ollama.simulator.wait_until(lambda: ollama.simulator.in_flight["/api/pull"] == 1, timeout=5)
     with streams(local) as (older, newer):
         local.signal(signal.SIGTERM)

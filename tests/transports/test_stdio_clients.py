@@ -80,7 +80,7 @@ def test_a_download_under_way_is_closed_cleanly_at_the_end_of_input(ollama: Runn
     with Wire(COMMAND, forked=True, env=environment(ollama)) as wire:
         wire.shake_hands()
         begun = wire.ask(call(1, "pull_model", model=tiny, insecure=True, wait_seconds=0))
-        assert "goes on" in begun["result"]["structuredContent"]["next_step"]
+        assert "continues by itself" in begun["result"]["structuredContent"]["next_step"]
         ollama.simulator.wait_until(lambda: ollama.simulator.in_flight["/api/pull"] == 1, timeout=5)
         wire.close_input()
         assert wire.wait() == 0

@@ -39,7 +39,7 @@ sys.stdin.read()
 
 
 async def interrupted(folder: Path, model: str = MODEL) -> Entry:
-    """Let a process write down half a pull and end."""
+    """Write half a pull from a process that ends."""
     journal = Journal(folder)
     record = await journal.begin("pull", model, server=SERVER)
     await journal.write(record, HALF)

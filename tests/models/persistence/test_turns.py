@@ -55,7 +55,7 @@ async def is_taken(folder: Path, server: str = SERVER) -> bool:
 
 
 async def enter(folder: Path, server: str = SERVER) -> None:
-    """Have the turn for a moment, within half of the time after which a lost process counts as such by its age."""
+    """Hold the turn for a moment, within half of the time after which a lost process counts as gone."""
     with anyio.fail_after(7):
         async with turns(folder).hold(server):
             pass

@@ -1,0 +1,179 @@
+"""The applications of all Ollama hosts; each opens when a call first names its host."""
+
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from mcp_ollama.models.app import App, Timeouts, open_app
+from mcp_ollama.models.concurrency import for_each
+from mcp_ollama.models.events import Publish
+from mcp_ollama.models.persistence.shared_state import SharedState, open_shared_state
+from mcp_ollama.ollama.errors import InvalidModelName, OllamaError
+from mcp_ollama.settings import REGISTRIES, OllamaSettings
+from mcp_ollama.sources.registry import Registry
+
+ItemT = TypeVar("ItemT")
+AnswerT = TypeVar("AnswerT")
+
+ALL = "all"
+"""Every host; no host may have this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedHosts:
+    """The hosts in the order of the settings.
+
+    Args:
+        hosts: Settings by name; a server without named hosts is one with the name "".
+        default: The host that a call without `host` reads.
+        descriptions: A few words of the operator, by host.
+    """
+
+    hosts: Mapping[str, OllamaSettings]
+    default: str = ""
+    descriptions: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def are_several(self) -> bool:
+        """Whether calls may name a host."""
+        return len(self.hosts) > 1
+
+    @property
+    def names(self) -> str:
+        """The names as a text, for sentences."""
+        return ", ".join(self.hosts)
+
+
+def load_hosts(settings: OllamaSettings) -> NamedHosts:
+    """Return the hosts that the settings name, else the one server of the settings.
+
+    Raises:
+        ValueError: Something about the hosts is invalid; see `parse_hosts`.
+    """
+    if settings.hosts is None and settings.hosts_file is None:
+        return NamedHosts({"": settings})
+    from mcp_ollama.models.host_settings import parse_hosts  # noqa: PLC0415 - most servers have one host
+
+    return parse_hosts(settings)
+
+
+Publisher = Callable[[str], Publish]
+"""Returns what publishes the changes of one host, given its name."""
+
+
+@asynccontextmanager
+async def open_hosts(
+    named: NamedHosts,
+    registry: Registry | None = None,
+    timeouts: Timeouts | None = None,
+    publisher: Publisher | None = None,
+) -> AsyncGenerator["Hosts"]:
+    """Open the hosts; no connection is opened before the first call, and all are closed at the end.
+
+    Args:
+        named: The hosts and their settings.
+        registry: The client of model registries that all hosts share.
+        timeouts: Limits of time.
+        publisher: Where the changes of a host go.
+    """
+    settings = named.hosts[named.default]
+    registry = registry or Registry((*REGISTRIES, *settings.registry_hosts), settings.plain_http_registries)
+    async with open_shared_state(settings.state_dir) as shared, anyio.create_task_group() as tasks:
+        hosts = Hosts(named, registry, timeouts or Timeouts(), publisher, shared, tasks)
+        if settings.resume or not named.are_several:
+            for name in named.hosts:
+                await hosts.app(name)
+        yield hosts
+        hosts.closing.set()
+
+
+@dataclass(slots=True)
+class Hosts:
+    """The applications by host.
+
+    Args:
+        named: The hosts and their settings.
+        registry: The client of model registries.
+        timeouts: Limits of time.
+        publisher: Where the changes of a host go.
+        shared: The journal and the turns of all hosts.
+        tasks: Runs each application in a task of its own, since it may open in a call and outlives that.
+    """
+
+    named: NamedHosts
+    registry: Registry
+    timeouts: Timeouts
+    publisher: Publisher | None
+    shared: SharedState
+    tasks: TaskGroup
+    closing: anyio.Event = field(default_factory=anyio.Event)
+    _apps: dict[str, App] = field(default_factory=dict[str, App])
+    _locks: defaultdict[str, anyio.Lock] = field(default_factory=lambda: defaultdict(anyio.Lock))
+
+    async def app(self, name: str | None = None) -> App:
+        """Return the application of a host, the default one without a name; the first call opens it.
+
+        Raises:
+            KeyError: There is no such host.
+        """
+        name = self.named.default if name is None else name
+        settings = self.named.hosts[name]
+        async with self._locks[name]:
+            if name not in self._apps:
+                self._apps[name] = await self.tasks.start(self._run, name, settings)
+        return self._apps[name]
+
+    async def _run(self, name: str, settings: OllamaSettings, *, task_status: TaskStatus[App]) -> None:
+        publish = self.publisher(name) if self.publisher else None
+        opened = open_app(settings, self.registry, self.timeouts, publish, shared=self.shared, host=name or None)
+        async with opened as app:
+            task_status.started(app)
+            await self.closing.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class HostAnswers(Generic[AnswerT]):
+    """Answers of several hosts, in the order of the hosts.
+
+    Args:
+        answers: By host.
+        errors: Why a host has no answer, as a sentence.
+        next_offset: Where the next page over all hosts begins.
+    """
+
+    answers: dict[str, AnswerT]
+    errors: dict[str, str]
+    next_offset: int | None = None
+
+
+async def ask_each(
+    items: Mapping[str, ItemT], ask: Callable[[ItemT], Awaitable[AnswerT]], seconds: float
+) -> HostAnswers[AnswerT]:
+    """Ask all hosts side by side; one that fails or is slow has an error and holds up no other.
+
+    Args:
+        items: What to ask, by host.
+        ask: Asks one host.
+        seconds: Limit of each host.
+    """
+    answers: dict[str, AnswerT] = {}
+    errors: dict[str, str] = {}
+
+    async def ask_one(host: str) -> None:
+        errors[host] = f"There was no answer within {seconds:g} s."
+        with anyio.move_on_after(seconds):
+            try:
+                answers[host] = await ask(items[host])
+            except (OllamaError, InvalidModelName) as error:
+                errors[host] = str(error)
+
+    await for_each(items, ask_one, at_once=len(items))
+    return HostAnswers(
+        {host: answers[host] for host in items if host in answers},
+        {host: errors[host] for host in items if host not in answers},
+    )

@@ -1,0 +1,184 @@
+"""Tool calls: the one place that chooses the application of a call, limits its time and translates its errors."""
+
+import logging
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import anyio
+from mcp.server.context import ServerRequestContext
+from mcp.types import CallToolRequestParams, CallToolResult, InputRequiredResult
+
+from mcp_ollama.models.hosts import ALL, Hosts, ask_each
+from mcp_ollama.models.lookup import find_model
+from mcp_ollama.ollama.errors import ModelNotFoundError
+from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.server.arguments import InvalidArgumentsError
+from mcp_ollama.server.consent import Consent, InputRequiredError
+from mcp_ollama.server.host_answers import adapt_advice, join_answers, label_answer
+from mcp_ollama.server.host_argument import HostArgument
+from mcp_ollama.server.limits import RequestLimits
+from mcp_ollama.server.results import (
+    EXPECTED_ERRORS,
+    failure,
+    failure_from,
+    has_pages,
+    success,
+    success_of,
+    text_of,
+    timeout_sentence,
+)
+from mcp_ollama.server.subscriptions import Subscriptions
+from mcp_ollama.server.tokens import ConfirmationTokens
+from mcp_ollama.server.tool_registry import RegisteredTool, ToolRegistry
+from mcp_ollama.tools.spec import AskConsent, Call, ConsentResult, DestructiveAction, ReportProgress, ToolSpec
+
+logger = logging.getLogger(__name__)
+
+ELSEWHERE_SECONDS = 3
+"""Limit for asking the other hosts after a model that was not found."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """The state of a running server, shared by its clients.
+
+    Args:
+        hosts: The applications behind all requests.
+        tokens: The confirmation tokens of destructive actions.
+        slots: One for each request that may work at the same time.
+        subscriptions: The clients that changes are sent to.
+    """
+
+    hosts: Hosts
+    tokens: ConfirmationTokens
+    slots: anyio.Semaphore
+    subscriptions: Subscriptions
+
+
+Context = ServerRequestContext[ServerState, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalls:
+    """Answers `tools/call`.
+
+    Args:
+        tools: The tools.
+        argument: The argument that names a host.
+    """
+
+    tools: ToolRegistry
+    argument: HostArgument
+
+    async def handle(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
+        """Run a tool and return its result, an error result, or a question for the user.
+
+        Raises:
+            MCPError: The tool is unknown.
+        """
+        tool = self.tools.find(params.name)
+        if isinstance(tool, CallToolResult):
+            return tool
+        host = self.argument.named.default
+        try:
+            host, arguments = self.argument.split(tool.spec, params.arguments or {})
+            result = await self._call(tool, ctx, params, host, tool.parameters.validate(arguments))
+        except InputRequiredError as question:
+            return question.request
+        except InvalidArgumentsError as error:
+            result = failure(str(error))
+        except ModelNotFoundError as error:
+            result = failure_from(error, await self._elsewhere(ctx.lifespan_context.hosts, host, error.model))
+        except EXPECTED_ERRORS as error:
+            result = failure_from(error)
+        except Exception:
+            logger.exception("Unexpected exception in tool %s", params.name)
+            result = failure(f"Error executing tool {params.name}")
+        if not result.is_error:
+            return result
+        return self.tools.with_disabled_tools(self._adapt(result), host)
+
+    async def _call(
+        self,
+        tool: RegisteredTool,
+        ctx: Context,
+        params: CallToolRequestParams,
+        host: str,
+        arguments: Mapping[str, Any],
+    ) -> CallToolResult:
+        """Run a tool on one host within its time limit, or on all."""
+        if host == ALL:
+            return await self._call_all(tool.spec, ctx, params, arguments)
+        if refusal := self.tools.refusal(tool.spec.name, host):
+            return refusal
+        state = ctx.lifespan_context
+        with anyio.move_on_after(state.hosts.timeouts.call) as scope:
+            limits = RequestLimits(state.slots, scope)
+            call = await self._build_call(ctx, params, host, limits)
+            async with limits.working():
+                answer = await tool.spec.run(call, **arguments)
+            if not self.argument.named.are_several:
+                return success(answer, arguments)
+            return success_of(label_answer(answer, host), arguments, has_pages=has_pages(answer))
+        return failure(f"{timeout_sentence(state.hosts.timeouts.call)}, then retry.")
+
+    async def _call_all(
+        self, spec: ToolSpec, ctx: Context, params: CallToolRequestParams, arguments: Mapping[str, Any]
+    ) -> CallToolResult:
+        """Ask every host side by side, each within its own time limit."""
+        state = ctx.lifespan_context
+        limits = RequestLimits(state.slots, anyio.CancelScope())
+        calls = {host: await self._build_call(ctx, params, host, limits) for host in self.argument.named.hosts}
+        async with limits.working():
+            if spec.across is None:
+                answers = await ask_each(calls, lambda call: spec.run(call, **arguments), state.hosts.timeouts.call)
+            else:
+                answers = await spec.across(calls, **arguments)
+        return success_of(join_answers(spec, answers), arguments, has_pages=spec.across is not None)
+
+    async def _build_call(self, ctx: Context, params: CallToolRequestParams, host: str, limits: RequestLimits) -> Call:
+        """Build the call of a handler with the application of its host; progress and questions name the host."""
+        state = ctx.lifespan_context
+        app = await state.hosts.app(host)
+        consent = Consent(ctx, params, app, state.tokens, limits)
+        if not self.argument.named.are_several:
+            return Call(app, ctx.session.report_progress, consent.ask, limits.waiting)
+        report, ask = _naming_progress(ctx.session.report_progress, host), _naming_consent(consent.ask, host)
+        return Call(app, report, ask, limits.waiting)
+
+    def _adapt(self, error: CallToolResult) -> CallToolResult:
+        """Return an error result whose advice is about a host, where there are several."""
+        return failure(adapt_advice(text_of(error)), error.meta) if self.argument.named.are_several else error
+
+    async def _elsewhere(self, hosts: Hosts, host: str, model: str) -> str:
+        """Return a sentence with the other hosts that have a model; empty when none is known to."""
+        others = {name: name for name in self.argument.named.hosts if name != host}
+        if not others or host == ALL:
+            return ""
+
+        async def has_model(other: str) -> bool:
+            app = await hosts.app(other)
+            return find_model(ModelName.for_pull(model), await app.ollama.list_models()) is not None
+
+        found = await ask_each(others, has_model, ELSEWHERE_SECONDS)
+        names = [name for name, has in found.answers.items() if has]
+        return f"It is on {' and '.join(names)}, not on {host}: pass that as `host`." if names else ""
+
+
+def _naming_progress(report: ReportProgress, host: str) -> ReportProgress:
+    async def report_named(progress: float, total: float | None, message: str) -> None:
+        await report(progress, total, f"{host}: {message}")
+
+    return report_named
+
+
+def _naming_consent(ask: AskConsent, host: str) -> AskConsent:
+    """Return the same with the host in the question, and in the identity of the target: a token holds for one host."""
+
+    def ask_named(action: DestructiveAction, token: str) -> AbstractAsyncContextManager[ConsentResult]:
+        named = replace(action, description=f"{action.description}, on the host {host}", target=(host, *action.target))
+        return ask(named, token)
+
+    return ask_named
