@@ -27,6 +27,14 @@ class OverviewModel(BaseModel):
     loaded: bool
 
 
+class OverviewHost(BaseModel):
+    """One of several hosts, and the tools with which a person may change something there."""
+
+    host: str
+    base_url: str
+    actions: list[str]
+
+
 class Overview(BaseModel):
     """The server at a glance; `actions` are the tools that the access tier allows, `error` why nothing is listed."""
 
@@ -37,6 +45,7 @@ class Overview(BaseModel):
     actions: list[str]
     base_url: str
     error: str | None = None
+    hosts: list[OverviewHost] | None = None
 
 
 async def read_overview(app: App, actions: Iterable[str]) -> Overview:

@@ -109,7 +109,7 @@ class Selection:
     catalog: Catalog
     models: list[InstalledModel]
     matched: list[InstalledModel]
-    running: set[tuple[str, str]] | None
+    running: list[RunningModel] | None
     facts: Mapping[str, Facts | None]
     note: str | None
 

@@ -10,10 +10,11 @@ import anyio.lowlevel
 import pytest
 import respx
 
-from mcp_ollama.ollama.client import MAX_CACHED_BYTES, OllamaClient
+from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.decoding import MAX_CONTAINERS, MAX_VALUES, DocumentTooLargeError, decode
 from mcp_ollama.ollama.errors import OllamaResponseError
 from mcp_ollama.ollama.schemas import InstalledModels, Manifest, Version
+from mcp_ollama.ollama.tags import MAX_CACHED_BYTES
 from tests.ollama.endpoints import failure, statuses
 
 SIZE = 15_900_000
