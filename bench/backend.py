@@ -3,15 +3,19 @@
 `python -m bench.backend MODELS` prints its address.
 """
 
+import http.client
 import json
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
+CONNECTIONS = b"/bench/connections"
+"""Path of the number of connections so far."""
 LICENSE_BYTES = 90_000
 DETAILS = {"format": "gguf", "family": "llama", "families": ["llama"], "parameter_size": "8.0B"}
 
@@ -70,7 +74,8 @@ def answer(body: bytes, status: bytes = b"200 OK") -> bytes:
 
 def _talk(connection: socket.socket, reply: Reply) -> None:
     received = b""
-    with connection:
+    # A server that has ended may leave a part of an answer unread.
+    with connection, suppress(ConnectionError):
         while True:
             while b"\r\n\r\n" not in received:
                 if not (data := connection.recv(65_536)):
@@ -98,21 +103,42 @@ def backend(models: int) -> Generator[str]:
             process.kill()
 
 
-def serve_for_ever(reply: Reply, announce: Callable[[str], object]) -> None:
-    """Serve until killed; `announce` receives the address."""
+def serve_for_ever(
+    reply: Reply, announce: Callable[[str], object], connected: Callable[[], object] = lambda: None
+) -> None:
+    """Serve until killed; `announce` receives the address, `connected` is called for each connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         announce(f"http://127.0.0.1:{listener.getsockname()[1]}")
         while True:
             connection, _ = listener.accept()
+            connected()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=_talk, args=(connection, reply), daemon=True).start()
+
+
+def count_connections(base_url: str) -> int:
+    """Return how many connections a backend has accepted so far, this one left out."""
+    connection = http.client.HTTPConnection(urlsplit(base_url).netloc)
+    connection.request("GET", CONNECTIONS.decode())
+    count = int(connection.getresponse().read()) - 1
+    connection.close()
+    return count
 
 
 def main() -> None:
     """Serve until killed."""
     known = answers(int(sys.argv[1]))
     unknown = answer(b"{}", b"404 Not Found")
-    serve_for_ever(lambda path: [known.get(path, unknown)], lambda url: print(url, flush=True))
+    total = 0
+
+    def connected() -> None:
+        nonlocal total
+        total += 1
+
+    def reply(path: bytes) -> list[bytes]:
+        return [answer(b"%d" % total)] if path == CONNECTIONS else [known.get(path, unknown)]
+
+    serve_for_ever(reply, lambda url: print(url, flush=True), connected)
 
 
 if __name__ == "__main__":

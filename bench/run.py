@@ -1,176 +1,117 @@
-"""What the server costs, each figure as a ratio to its floor in the same run; writes `bench/RESULTS.md`.
+"""What the server costs beside what people would use instead; writes `bench/RESULTS.md`.
 
-The floors: the SDK's bare server with one tool; one raw GET with `json.loads` on a kept-alive connection. Runs take
-turns, and medians count. `--peer NAME=CMD` puts other servers into the table of starts.
+The others: a bare SDK server (`bench.bare`), a server of the least code on the SDK and httpx (`bench.least`), and the
+most used peer, npm's `ollama-mcp`. All take turns in one run, and medians count.
 """
 
 import argparse
-import http.client
-import json
 import os
 import platform
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from bench.backend import backend
+from bench.comparison import PIPELINED, Rival, compare
 from bench.process import Server, Start, call, median_start, start
+from bench.turns import median, median_ratio, take_turns
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 BARE = [sys.executable, "-m", "bench.bare"]
-OURS = [sys.executable, "-m", "mcp_ollama"]
-MODELS = (1, 100, 1000)
-PIPELINED = 500
+OURS = Rival(
+    command=[sys.executable, "-m", "mcp_ollama"],
+    list_call=("list_models", {"limit": 200}),
+    show_call=("show_model", {"model": "model-0000"}),
+)
+LEAST = Rival(
+    command=[sys.executable, "-m", "bench.least"],
+    list_call=("list_models", {"limit": 200}),
+    show_call=("show_model", {"model": "model-0000"}),
+)
+QUIET_LOAD = 1.0
+"""Load above which other work has taken part in the figures."""
+
+INTRODUCTION = """\
+Made by `make bench`. All servers took turns on one machine, against an Ollama of prepared answers, so the ratios count:
+this server's time divided by the other's, the median over neighbouring measurements. Trust them to a tenth for starts
+and pipelined lists, to a fifth for single calls; the times themselves are this machine's.
+
+- bare SDK server: one tool that does nothing (`bench/bare.py`)
+- least code: lists and shows models with the SDK and httpx, without filters, checks, limits (`bench/least.py`); it
+  gives the same rows, without what is loaded and what a model can do
+- ollama-mcp: the most used peer on npm; it passes Ollama's answers on, all rows at once
+"""
 
 
-def median(values: Sequence[float]) -> float:
-    """Return the middle value."""
-    return sorted(values)[len(values) // 2]
+def peer(command: Sequence[str]) -> Rival:
+    """Return npm's `ollama-mcp`."""
+    return Rival(command, list_call=("ollama_list", {}), show_call=("ollama_show", {"model": "model-0000"}))
 
 
-def taking_turns(rounds: int, works: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """Measure each in turn, so that a machine that slows down slows all of them."""
-    taken: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(rounds):
-        for name, work in works.items():
-            taken[name].append(work())
-    return taken
-
-
-def verdict(value: float, limit: float) -> str:
-    """Format whether a figure is within its limit."""
-    return f"{value:.2f} (at most {limit:g}: {'yes' if value <= limit else 'NO'})"
-
-
-def starts(rounds: int, peers: Mapping[str, Sequence[str]]) -> list[str]:
+def starts(rounds: int, rivals: Mapping[str, Rival]) -> list[str]:
     """Start all servers in turn."""
-    commands = {"bare SDK server": BARE, "this server": OURS, **peers}
+    commands = {
+        "bare SDK server": BARE,
+        "this server": OURS.command,
+        **{name: one.command for name, one in rivals.items()},
+    }
     runs: dict[str, list[Start]] = {name: [] for name in commands}
     for _ in range(rounds):
         for name, command in commands.items():
             runs[name].append(start(command))
-    medians = {name: median_start(done) for name, done in runs.items()}
     lines = [
         "| server | first answer | `tools/list` | CPU to there | memory | end of input to exit | `tools/list` size |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, one in medians.items():
+    for name, done in runs.items():
+        one = median_start(done)
         lines.append(
             f"| {name} | {one.first_answer:.2f} s | {one.tools_list:.2f} s | {one.cpu:.2f} s | {one.megabytes:.0f} MB "
             f"| {one.exit * 1000:.0f} ms | {one.tools_list_bytes:,} bytes |"
         )
-    pairs = list(zip(runs["this server"], runs["bare SDK server"], strict=True))
-    # Of neighbours, since the speed of a machine may double within minutes.
-    first, tools, cpu, memory = (
-        median([getattr(ours, figure) / getattr(bare, figure) for ours, bare in pairs])
-        for figure in ("first_answer", "tools_list", "cpu", "megabytes")
-    )
-    ending = medians["this server"].exit * 1000
-    lines += ["", f"This server to the bare one, medians of the ratios of {rounds} rounds:", ""]
-    lines += [f"- first answer {verdict(first, 1.05)}, `tools/list` {verdict(tools, 1.05)}, CPU {cpu:.2f}"]
-    lines += [f"- memory {verdict(memory, 1.10)}", f"- end of input to exit, in ms: {verdict(ending, 100)}"]
+    lines.append("")
+    for name, done in runs.items():
+        if name != "this server":
+            lines.append(f"- this server to the {name}: {_start_ratios(runs['this server'], done)}")
     return lines
 
 
-def raw_get(connection: http.client.HTTPConnection) -> float:
-    """Fetch the list of models and parse it."""
-    began = time.perf_counter()
-    connection.request("GET", "/api/tags")
-    json.loads(connection.getresponse().read())
-    return time.perf_counter() - began
+def _start_ratios(ours: Sequence[Start], others: Sequence[Start]) -> str:
+    figures = {"first_answer": "first answer", "tools_list": "`tools/list`", "cpu": "CPU", "megabytes": "memory"}
+    ratios = {
+        name: median_ratio([getattr(one, figure) for one in ours], [getattr(one, figure) for one in others])
+        for figure, name in figures.items()
+    }
+    return ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
 
 
-def listings(rounds: int) -> list[str]:
-    """List models, and fetch and parse the same answer of the server without us, in turn."""
-    lines = [
-        "| models | bare call | GET, parse | `list_models` p50 | p99 | bytes | 3 ms + 2 GET | 3 bare calls + 2 GET |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    with Server(BARE) as bare:
-        trivial = partial(bare.time, call("n", "nothing"))
-        for models in MODELS:
-            with backend(models) as base_url, Server(OURS, {"MCP_OLLAMA_BASE_URL": base_url}) as server:
-                lines.append(listing(rounds, models, base_url, server, trivial))
-    lines += ["", "A bare call took 1.04 ms on the machine for which the limit of 3 ms was set."]
-    return lines
-
-
-def listing(rounds: int, models: int, base_url: str, server: Server, trivial: Callable[[], float]) -> str:
-    """Return the row for one number of models."""
-    connection = http.client.HTTPConnection(urlsplit(base_url).netloc)
-    frame = call("list", "list_models")
-    works = {"bare": trivial, "raw": partial(raw_get, connection), "ours": partial(server.time, frame)}
-    taking_turns(10, works)
-    taken = taking_turns(rounds, works)
-    connection.close()
-    floor, raw, ours = (median(times) * 1000 for times in taken.values())
-    p99 = sorted(taken["ours"])[int(rounds * 0.99)] * 1000
-    limits = [limit(ours, start + 2 * raw) for start in (3, 3 * floor)]
-    return (
-        f"| {models:,} | {floor:.2f} ms | {raw:.2f} ms | {ours:.2f} ms | {p99:.1f} ms | {len(server.ask(frame)):,} "
-        f"| {limits[0]} | {limits[1]} |"
-    )
-
-
-def limit(taken: float, most: float) -> str:
-    """Format whether a time in milliseconds is within its limit."""
-    return f"{most:.1f} ms: {'yes' if taken <= most else 'NO'}"
-
-
-def calls(rounds: int) -> list[str]:
-    """Call a trivial tool of each server: one after the other, and all at once."""
-    with (
-        Server(BARE) as bare,
-        backend(100) as base_url,
-        Server(OURS, {"MCP_OLLAMA_BASE_URL": base_url}) as ours,
-    ):
-        trivial, pulls, show = (
-            call("n", "nothing"),
-            call("p", "list_pulls"),
-            call("s", "show_model", model="model-0000"),
-        )
-        works = {
-            "bare": partial(bare.time, trivial),
-            "pulls": partial(ours.time, pulls),
-            "show": partial(ours.time, show),
-        }
-        for work in works.values():
-            work()
-        single = {name: median(times) * 1000 for name, times in taking_turns(rounds, works).items()}
-        batches = {
-            "bare": [call(number, "nothing") for number in range(PIPELINED)],
-            "ours": [call(number, "list_pulls") for number in range(PIPELINED)],
-        }
-        piped = taking_turns(
-            9,
+def trivial_calls(rounds: int) -> list[str]:
+    """Call a trivial tool of this server and of the bare one: one after the other, and all at once."""
+    with Server(BARE) as bare, backend(1) as url, Server(OURS.command, {"MCP_OLLAMA_BASE_URL": url}) as ours:
+        single = take_turns(
+            rounds,
             {
-                "bare": partial(bare.time_pipelined, batches["bare"]),
-                "ours": partial(ours.time_pipelined, batches["ours"]),
+                "bare": partial(bare.time, call("n", "nothing")),
+                "ours": partial(ours.time, call("p", "list_pulls")),
             },
         )
-        floor, taken = (median(times) for times in piped.values())
-        size = len(ours.ask(show))
+        piped = take_turns(
+            5,
+            {
+                "bare": partial(bare.time_pipelined, [call(number, "nothing") for number in range(PIPELINED)]),
+                "ours": partial(ours.time_pipelined, [call(number, "list_pulls") for number in range(PIPELINED)]),
+            },
+        )
         memory = ours.resident_megabytes()
-    return [
-        "| what | bare SDK server | this server | ratio |",
-        "|---|---|---|---|",
-        (
-            f"| a trivial call (`list_pulls`) | {single['bare']:.2f} ms | {single['pulls']:.2f} ms "
-            f"| {single['pulls'] / single['bare']:.2f} |"
-        ),
-        f"| {PIPELINED} of them at once | {floor:.2f} s | {taken:.2f} s | {verdict(taken / floor, 1.2)} |",
-        "",
-        (
-            f"`show_model` of a model that Ollama describes in 110 KB: {single['show']:.2f} ms, {size:,} bytes. "
-            f"None of the {PIPELINED} was lost; memory after all of this: {memory:.0f} MB."
-        ),
-    ]
+    lines = ["| what | bare SDK server | this server | ratio |", "|---|---|---|---|"]
+    for what, taken in (("a trivial call (`list_pulls`)", single), (f"{PIPELINED} of them at once", piped)):
+        floor, own = (f"{median(times) * 1000:.1f} ms" for times in taken.values())
+        lines.append(f"| {what} | {floor} | {own} | {median_ratio(taken['ours'], taken['bare']):.2f} |")
+    return [*lines, "", f"None of the {PIPELINED} was lost; memory after that: {memory:.0f} MB."]
 
 
 def pulls(lines: int) -> list[str]:
@@ -180,40 +121,29 @@ def pulls(lines: int) -> list[str]:
     return ["```", *done.stdout.rstrip().splitlines(), "```"]
 
 
-def machine() -> str:
-    """Describe the machine in words."""
+def machine(load: float) -> str:
+    """Describe the machine in words, and what its load means for the figures."""
     system = f"{platform.system()}, {platform.machine()}, {os.cpu_count()} processors"
-    load = f"{os.getloadavg()[0]:.1f}"
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"{system} (load at the start {load}), {python}, mcp {version('mcp')}, pydantic {version('pydantic')}."
-
-
-def peer(text: str) -> tuple[str, list[str]]:
-    """Read NAME=CMD."""
-    name, found, command = text.partition("=")
-    if not (name and found and command):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=CMD")
-    return name, shlex.split(command)
+    text = f"{system}, {python}, mcp {version('mcp')}, pydantic {version('pydantic')}. Load at the start: {load:.1f}."
+    if load > QUIET_LOAD:
+        text += " **Other programs ran meanwhile: the ratios are rough, the times mean nothing.**"
+    return text
 
 
 def main() -> None:
     """Measure all and write it down."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peer", type=peer, action="append", default=[], metavar="NAME=CMD")
-    parser.add_argument("--rounds", type=int, default=15, help="starts of each server (15)")
-    parser.add_argument("--lines", type=int, default=1_000_000, help="progress lines of the pull (1,000,000)")
+    parser.add_argument("--peer", type=shlex.split, metavar="CMD", help="starts npm's ollama-mcp; left out: without it")
+    parser.add_argument("--rounds", type=int, default=10, help="starts of each server (10)")
+    parser.add_argument("--lines", type=int, default=500_000, help="progress lines of the pull (500,000)")
     chosen = parser.parse_args()
-    document = [
-        "# What it costs",
-        "",
-        "Made by `make bench`. Ratios count; the times are this machine's.",
-        "",
-        machine(),
-    ]
+    rivals = {"least code": LEAST} | ({"ollama-mcp": peer(chosen.peer)} if chosen.peer else {})
+    document = ["# What it costs", "", INTRODUCTION, machine(os.getloadavg()[0])]
     parts: dict[str, Callable[[], list[str]]] = {
-        "Start": partial(starts, chosen.rounds, dict(chosen.peer)),
-        "Listing models": partial(listings, 20 * chosen.rounds),
-        "Calls": partial(calls, 20 * chosen.rounds),
+        "Start": partial(starts, chosen.rounds, rivals),
+        "Lists and details": partial(compare, 8 * chosen.rounds, BARE, OURS, rivals),
+        "Trivial calls": partial(trivial_calls, 20 * chosen.rounds),
         "Pulls": partial(pulls, chosen.lines),
     }
     for title, part in parts.items():

@@ -1,6 +1,7 @@
 """Check the language of docstrings, comments, string literals and Markdown against the word list of CONTRIBUTING.md.
 
-Exits with status 1 when one is found. Recorded and generated texts, and released changelog entries, are left out. A line that quotes a banned word on purpose ends in the comment `plain: quoted`.
+Exits with status 1 when one is found. Recorded and generated texts, and released changelog entries, are left out. A
+line that quotes a banned word on purpose ends in the comment `plain: quoted`.
 """
 
 import ast

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 import anyio
 
-from mcp_ollama.models.concurrency import for_each
+from mcp_ollama.models.concurrency import for_each, side_by_side
 from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.facts import Facts, facts_of
-from mcp_ollama.models.lookup import find_all, find_model, identity, listed_name, nearest_names
+from mcp_ollama.models.lookup import find_all, find_model, listed_name, nearest_names
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
@@ -19,6 +19,10 @@ from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
 
 ValueT = TypeVar("ValueT")
 
+MAX_INFOS = 8
+"""Whole answers of `/api/show` in memory; facts are remembered of far more models."""
+MAX_INFO_CHARACTERS = 1_000_000
+"""Of one such answer; real ones have up to 150,000, nearly all of it licence."""
 OPTIONAL_SECONDS = 5
 """Longest wait for what an answer can do without."""
 REPAIR = "pull_model repairs one that comes from a registry; delete_model removes it."
@@ -38,6 +42,7 @@ class Catalog:
     ollama: OllamaClient
     most: int = 2000
     _facts: dict[str, Facts] = field(default_factory=dict[str, Facts])
+    _infos: dict[str, ModelInfo] = field(default_factory=dict[str, ModelInfo])
     _loaded: dict[str, None] = field(default_factory=dict[str, None])
 
     async def find(self, model: ModelName | str) -> tuple[InstalledModel, list[InstalledModel]]:
@@ -76,10 +81,9 @@ class Catalog:
         """Return whether a model was seen in memory since this server started; Ollama itself keeps no last use."""
         return model.digest in self._loaded
 
-    async def running_identities(self) -> set[tuple[str, str]] | None:
-        """Return the `identity` of each model in memory; None where that is unknown."""
-        running = await self.running()
-        return None if running is None else {identity(one) for one in running}
+    async def installed_and_running(self) -> tuple[list[InstalledModel], list[RunningModel] | None]:
+        """Return what is installed and, as `running`, what is in memory; asked for side by side."""
+        return await side_by_side(self.ollama.list_models, self.running)
 
     async def is_still(self, model: InstalledModel) -> bool:
         """Return whether the same digest still has this name."""
@@ -97,6 +101,21 @@ class Catalog:
         except ModelNotFoundError as error:
             raise damaged(model) from error
         _put(self._facts, model.digest, facts_of(info), self.most)
+        return info
+
+    async def remembered_info(self, model: InstalledModel) -> ModelInfo:
+        """Return all that the server said of a model; it is asked again only for another digest.
+
+        The answer about a cloud model is not remembered: ollama.com may change it under the same digest.
+
+        Raises:
+            ModelNotFoundError: It is listed, and that is all.
+        """
+        if known := self._infos.get(model.digest):
+            return known
+        info = await self.info(model)
+        if not model.remote_host and len(info.model_dump_json()) <= MAX_INFO_CHARACTERS:
+            _put(self._infos, model.digest, info, MAX_INFOS)
         return info
 
     def is_known(self, model: InstalledModel) -> bool:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from mcp_ollama.models.app import App
 from mcp_ollama.models.catalog import find_installed
+from mcp_ollama.models.concurrency import side_by_side
 from mcp_ollama.models.disk import FreedSpace, freed_space, kind_of, weights_of
 from mcp_ollama.models.facts import Facts
 from mcp_ollama.models.formatting import format_bytes, join_limited
@@ -79,9 +80,9 @@ async def plan_cleanup(app: App, free_at_least: int | None = None, keep: Iterabl
         ModelNotFoundError: A model to keep is not installed: the plan might delete the one that was meant.
         OllamaError: It is unknown what is installed or loaded.
     """
-    installed = await app.ollama.list_models()
+    installed, running = await side_by_side(app.ollama.list_models, app.catalog.running_now)
     kept = {find_installed(name, installed).name for name in keep}
-    loaded = {identity(one) for one in await app.catalog.running_now()}
+    loaded = {identity(one) for one in running}
     facts = await app.catalog.facts(installed)
 
     def may_go(model: InstalledModel) -> bool:

@@ -5,7 +5,11 @@ from typing import TypeVar
 
 import anyio
 
+from mcp_ollama.ollama.errors import OllamaError
+
 Item = TypeVar("Item")
+First = TypeVar("First")
+Second = TypeVar("Second")
 
 AT_ONCE = 8
 """Enough to wait for all together, and few enough for a server that has other things to do."""
@@ -22,3 +26,25 @@ async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[objec
     async with anyio.create_task_group() as group:
         for item in items:
             group.start_soon(one, item)
+
+
+async def side_by_side(
+    first: Callable[[], Awaitable[First]], second: Callable[[], Awaitable[Second]]
+) -> tuple[First, Second]:
+    """Do both at once; an OllamaError of one cancels the other, and is raised without a group around it."""
+    firsts, seconds = list[First](), list[Second]()
+    errors: list[OllamaError] = []
+
+    async def do(work: Callable[[], Awaitable[Item]], results: list[Item]) -> None:
+        try:
+            results.append(await work())
+        except OllamaError as error:
+            errors.append(error)
+            group.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(do, second, seconds)
+        await do(first, firsts)
+    if errors:
+        raise errors[0]
+    return firsts[0], seconds[0]

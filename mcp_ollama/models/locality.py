@@ -5,7 +5,7 @@ import os
 import re
 import socket
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,7 +20,9 @@ _MOST_BYTES_OF_TEXTS = 4_000_000
 _CONTAINER_FILES = (".dockerenv", "run/.containerenv")
 _CONTAINER_GROUPS = ("docker", "lxc", "kubepods", "containerd", "libpod")
 _LISTENING = "0A"
-_OLLAMA = "ollama"
+_OLLAMA = frozenset({"ollama"})
+_TUNNELS = frozenset({"ssh", "autossh", "kubectl", "socat", "cloudflared", "chisel"})
+"""Programs that forward a port of this machine to another one, whose models may lie at the same paths."""
 
 
 async def locate_ollama(
@@ -46,9 +48,11 @@ async def locate_ollama(
     """
     system = system or System()
     environment = os.environ if environment is None else environment
+    port = _loopback_port(base_url)
+    if port is not None and await run_probe(lambda: _is_listening(port, system, _TUNNELS)):
+        return None
     if modelfile and model_bytes and await run_probe(lambda: has_blobs(modelfile, model_bytes)):
         return "machine"
-    port = _loopback_port(base_url)
     if port is None or await run_probe(lambda: is_contained(environment, system)) is not False:
         return None
     return "machine_assumed" if await run_probe(lambda: is_ollama_listening(port, system)) else None
@@ -96,14 +100,19 @@ def is_ollama_listening(port: int, system: System) -> bool:
     Raises:
         OSError: The system's tables are not readable.
     """
+    return _is_listening(port, system, _OLLAMA)
+
+
+def _is_listening(port: int, system: System, commands: Collection[str]) -> bool:
+    """Check that something listens on a port, and that all of it are these programs."""
     if system.platform == "darwin":
         printed = system.run("lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fc") or ""
-        commands = {line[1:].lower() for line in printed.splitlines() if line.startswith("c")}
-        return commands == {_OLLAMA}
+        found = {line[1:].lower() for line in printed.splitlines() if line.startswith("c")}
+        return bool(found) and found <= set(commands)
     if system.platform != "linux":
         return False
     listeners = list(_read_listeners(port, system))
-    return bool(listeners) and all(_is_owned_by_ollama(system, owner, inode) for owner, inode in listeners)
+    return bool(listeners) and all(_is_owned_by(commands, system, owner, inode) for owner, inode in listeners)
 
 
 def _loopback_port(base_url: str) -> int | None:
@@ -131,11 +140,11 @@ def _read_listeners(port: int, system: System) -> Iterator[tuple[int, str]]:
                     yield int(fields[7]), fields[9]
 
 
-def _is_owned_by_ollama(system: System, owner: int, inode: str) -> bool:
+def _is_owned_by(commands: Collection[str], system: System, owner: int, inode: str) -> bool:
     return any(
         _has_socket(process, owner, inode)
         for process in (system.root / "proc").glob("[0-9]*")
-        if _read_command(process) == _OLLAMA
+        if _read_command(process) in commands
     )
 
 

@@ -9,7 +9,7 @@ from mcp_ollama.models.all_transfers import list_transfers
 from mcp_ollama.models.app import App
 from mcp_ollama.models.formatting import format_bytes
 from mcp_ollama.models.job import Transfer
-from mcp_ollama.models.lookup import identity
+from mcp_ollama.models.lookup import find_running
 from mcp_ollama.models.running import RunningRow, running_row
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
@@ -27,6 +27,14 @@ class OverviewModel(BaseModel):
     loaded: bool
 
 
+class OverviewHost(BaseModel):
+    """One of several hosts, and the tools with which a person may change something there."""
+
+    host: str
+    base_url: str
+    actions: list[str]
+
+
 class Overview(BaseModel):
     """The server at a glance; `actions` are the tools that the access tier allows, `error` why nothing is listed."""
 
@@ -37,6 +45,7 @@ class Overview(BaseModel):
     actions: list[str]
     base_url: str
     error: str | None = None
+    hosts: list[OverviewHost] | None = None
 
 
 async def read_overview(app: App, actions: Iterable[str]) -> Overview:
@@ -55,27 +64,18 @@ async def read_overview(app: App, actions: Iterable[str]) -> Overview:
         base_url=app.settings.base_url,
     )
     try:
-        installed = await app.ollama.list_models()
+        installed, running = await app.catalog.installed_and_running()
     except OllamaError as error:
         overview.error = str(error)
     else:
-        running = await _running(app)
-        loaded = {identity(one) for one in running}
+        running = running or []  # Optional: some servers and proxies lack `/api/ps`; `health` reports it.
         overview.models = [
-            OverviewModel(name=one.name, size_bytes=one.size, loaded=identity(one) in loaded)
+            OverviewModel(name=one.name, size_bytes=one.size, loaded=bool(find_running(one, running)))
             for one in sorted(installed, key=lambda one: -one.size)[:MAX_MODELS]
         ]
         overview.running = [running_row(one) for one in running]
         overview.summary = _summary(installed, running)
     return _shortened(overview)
-
-
-async def _running(app: App) -> list[RunningModel]:
-    try:
-        return await app.ollama.list_running_models()
-    except OllamaError:
-        # Optional: some servers and proxies lack `/api/ps`; `health` reports it.
-        return []
 
 
 def _summary(installed: list[InstalledModel], running: list[RunningModel]) -> str:

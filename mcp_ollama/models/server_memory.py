@@ -7,7 +7,7 @@ import anyio
 
 from mcp_ollama.models.app import App
 from mcp_ollama.models.locality import is_own_address, locate_ollama
-from mcp_ollama.models.machine import Memory, parse_memory, read_memory, run_probe
+from mcp_ollama.models.machine import Memory, Origin, parse_memory, read_memory, run_probe
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.schemas import InstalledModel
 
@@ -77,19 +77,19 @@ async def read_server_memory(app: App, local: LocalModel | None) -> ServerMemory
 
 
 async def _read_memory(app: App, local: LocalModel | None) -> Memory | None:
-    stated, base_url = stated_memory(app), app.settings.base_url
-    # A copy of the same models on this machine proves nothing about a server at another address.
-    if not await run_probe(lambda: is_own_address(base_url)):
-        return stated
-    origin = await locate_ollama(
-        base_url,
-        modelfile=local.modelfile if local else None,
-        model_bytes=local.size_bytes if local else None,
-    )
+    stated, origin = stated_memory(app), await _locate(app, local)
     if origin is None or (stated and origin == "machine_assumed"):
         return stated
     seen = await read_memory(origin)
     return seen if seen.gpus is not None else stated or seen
+
+
+async def _locate(app: App, local: LocalModel | None) -> Origin | None:
+    base_url = app.settings.base_url
+    modelfile, size_bytes = (local.modelfile, local.size_bytes) if local else (None, None)
+    # A copy of the same models on this machine proves nothing about a server at another address.
+    is_own = await run_probe(lambda: is_own_address(base_url))
+    return await locate_ollama(base_url, modelfile=modelfile, model_bytes=size_bytes) if is_own else None
 
 
 def stated_memory(app: App) -> Memory | None:

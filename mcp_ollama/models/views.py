@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from mcp_ollama.models.catalog import Catalog
+from mcp_ollama.models.catalog import Catalog, find_installed
 from mcp_ollama.models.facts import (
     Facts,
     capabilities_of,
@@ -20,7 +20,7 @@ from mcp_ollama.models.facts import (
 )
 from mcp_ollama.models.fit import MemoryReport
 from mcp_ollama.models.formatting import format_timestamp, join_limited
-from mcp_ollama.models.lookup import find_running, identity
+from mcp_ollama.models.lookup import find_running
 from mcp_ollama.models.pages import fit_rows
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.names import ModelName
@@ -109,7 +109,7 @@ class Selection:
     catalog: Catalog
     models: list[InstalledModel]
     matched: list[InstalledModel]
-    running: set[tuple[str, str]] | None
+    running: list[RunningModel] | None
     facts: Mapping[str, Facts | None]
     note: str | None
 
@@ -148,8 +148,7 @@ async def select_models(
         capability: Only models with this capability.
         sort: Newest first, largest first, or by name.
     """
-    models = await catalog.ollama.list_models()
-    running = await catalog.running_identities()
+    models, running = await catalog.installed_and_running()
     wanted, able = contains.lower(), capability.strip().lower()
     matched = [model for model in models if wanted in model.name.lower()] if wanted else models
     facts: dict[str, Facts | None] = {}
@@ -182,13 +181,13 @@ def _no_match_note(capability: str, models: list[InstalledModel], facts: Mapping
     return sanitize(f"None has the capability {capability[:40]!r}. There are: {', '.join(known) or 'none'}.")
 
 
-def model_row(model: InstalledModel, facts: Facts | None, running: Collection[tuple[str, str]] | None) -> ModelRow:
+def model_row(model: InstalledModel, facts: Facts | None, running: Collection[RunningModel] | None) -> ModelRow:
     """Build the row of a model.
 
     Args:
         model: Its row of `/api/tags`.
         facts: What `/api/show` said; None where it could not be read.
-        running: The `identity` of each loaded model; None where `/api/ps` could not be read.
+        running: The loaded models; None where `/api/ps` could not be read.
     """
     return ModelRow(
         name=model.name,
@@ -200,7 +199,7 @@ def model_row(model: InstalledModel, facts: Facts | None, running: Collection[tu
         quantization=_word(model.details.quantization_level),
         context_length=(facts.context_length if facts else None) or model.details.context_length or None,
         capabilities=capabilities_of(model, facts),
-        loaded=None if running is None else identity(model) in running,
+        loaded=None if running is None else bool(find_running(model, running)),
         remote=bool(model.remote_host),
     )
 
@@ -212,9 +211,10 @@ async def show_model(catalog: Catalog, name: ModelName | str) -> ShownModel:
         InvalidModelName: Ollama would refuse the name.
         ModelNotFoundError: It is not installed, or damaged.
     """
-    found, _ = await catalog.find(name)
-    info = await catalog.info(found)
-    running = await catalog.running()
+    wanted = ModelName.for_pull(name) if isinstance(name, str) else name
+    installed, running = await catalog.installed_and_running()
+    found = find_installed(wanted, installed)
+    info = await catalog.remembered_info(found)
     return ShownModel(found, info, None if running is None else find_running(found, running))
 
 
@@ -223,7 +223,7 @@ def model_card(shown: ShownModel, texts: Mapping[str, str] | None = None) -> Mod
     model, info = shown.model, shown.info
     loaded = next(iter(shown.running or ()), None)
     parameters = parse_parameters(info.parameters)
-    row = model_row(model, facts_of(info), None if shown.running is None else {identity(one) for one in shown.running})
+    row = model_row(model, facts_of(info), shown.running)
     return ModelCard(
         **row.model_dump(exclude={"digest"}),
         digest=model.digest,

@@ -1,16 +1,15 @@
 """Client of Ollama's management API, one method per endpoint."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
 
 import anyio
-from anyio.lowlevel import checkpoint
 from pydantic import BaseModel
 
-from mcp_ollama.ollama.addresses import address_from_environment, is_ollama_com, key_for, parse_host
+from mcp_ollama.ollama.addresses import address_from_environment, key_for, parse_host
+from mcp_ollama.ollama.batching import Batch
 from mcp_ollama.ollama.connection import Body, Connection
 from mcp_ollama.ollama.decoding import MAX_CLEANED_VALUES, MAX_VALUES, decode
 from mcp_ollama.ollama.error_messages import unexpected_response
@@ -22,7 +21,6 @@ from mcp_ollama.ollama.schemas import (
     Account,
     Generation,
     InstalledModel,
-    InstalledModels,
     ModelInfo,
     OpenAIModels,
     Progress,
@@ -34,18 +32,13 @@ from mcp_ollama.ollama.schemas import (
     VerboseModelInfo,
     Version,
 )
+from mcp_ollama.ollama.tags import TagsReader
 
 if TYPE_CHECKING:
     import httpx
 
-MAX_CACHED_BYTES = 2_000_000
-"""Of /api/tags: a list of some 4,000 models."""
-
 MAX_METADATA_BYTES = 64_000_000
 """Of a verbose /api/show, which holds the whole tokenizer: some 10 MB for the largest vocabularies."""
-
-ROWS_PER_TURN = 200
-"""Rows of a list that are validated before other tasks run; some 3 ms."""
 
 ResponseT = TypeVar("ResponseT", bound=BaseModel)
 
@@ -90,8 +83,9 @@ class OllamaClient:
         }
         self._redact = Redactor(api_key, headers)
         self._connection = Connection(self.base_url, timeout, sent, self._redact, transport, ca_file)
-        # The last response of /api/tags, and its models.
-        self._listed: tuple[bytes | None, list[InstalledModel]] = None, []
+        self._tags = TagsReader(self.base_url, self._redact)
+        self._installed = Batch(self._fetch_installed)
+        self._running = Batch(self._fetch_running)
 
     async def __aenter__(self) -> Self:
         return self
@@ -127,33 +121,16 @@ class OllamaClient:
 
     async def list_models(self) -> list[InstalledModel]:
         """List the installed models, newest first, equal seconds by name (`GET /api/tags`)."""
-        content = await self._connection.call("GET", "/api/tags")
-        if content == self._listed[0]:
-            return list(self._listed[1])
-        models = await self._read_models(content)
-        # Ollama shuffles models of the same second, so that two consecutive responses may differ.
-        models.sort(key=lambda model: (-_second(model.modified_at), model.name))
-        # Parsing hundreds of models takes longer than the rest of a call, and they seldom change.
-        self._listed = (content, models) if len(content) <= MAX_CACHED_BYTES else (None, [])
-        return list(models)
+        return list(await self._installed.get())
 
-    async def _read_models(self, content: bytes) -> list[InstalledModel]:
-        models: list[InstalledModel] = []
-        try:
-            for number, row in enumerate(decode(InstalledModels, content, max_values=MAX_VALUES).models or []):
-                if number % ROWS_PER_TURN == ROWS_PER_TURN - 1:
-                    await checkpoint()
-                models.append(InstalledModel.model_validate(row, context=self._redact))
-        except ValueError as error:
-            raise unexpected_response(content, self.base_url, "/api/tags", error) from error
-        return [self._mark_remote(model) for model in models] if is_ollama_com(self.base_url) else models
-
-    def _mark_remote(self, model: InstalledModel) -> InstalledModel:
-        # ollama.com lists its models with their real sizes and without `remote_host`; none is on a disk of the user.
-        return model.model_copy(update={"remote_host": self.base_url, "remote_model": model.name, "size": 0})
+    async def _fetch_installed(self) -> list[InstalledModel]:
+        return await self._tags.read(await self._connection.call("GET", "/api/tags"))
 
     async def list_running_models(self) -> list[RunningModel]:
         """List the loaded models, without those still loading (`GET /api/ps`)."""
+        return list(await self._running.get())
+
+    async def _fetch_running(self) -> list[RunningModel]:
         return (await self._request(RunningModels, "GET", "/api/ps")).models or []
 
     async def get_model_info(self, model_name: ModelName | str) -> ModelInfo:
@@ -369,7 +346,3 @@ class OllamaClient:
 def _short(model: ModelName | str, parse: Callable[[str], ModelName] = ModelName.for_pull) -> str:
     """Return the name as Ollama reads it; one that is parsed already is not parsed again."""
     return (model if isinstance(model, ModelName) else parse(model)).short
-
-
-def _second(time: datetime | None) -> int:
-    return int(time.timestamp()) if time else 0

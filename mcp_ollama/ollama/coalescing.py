@@ -6,12 +6,14 @@ progress stream pass unchanged; without `CoalescingBackend` everything works the
 """
 
 import re
+import select
 from collections.abc import Iterable
 from typing import Any, cast
 
 import httpcore
 
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
+_CAN_POLL = hasattr(select, "poll")  # not on Windows
 _LARGE = 65_536
 _LONGEST_SIZE = 16
 _READ_SIZE = 8_192
@@ -79,6 +81,7 @@ class CoalescingStream(httpcore.AsyncNetworkStream):
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
         self._coalescer = ChunkCoalescer()
+        self._socket: Any = None
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         """Read bytes; empty at the end."""
@@ -98,7 +101,20 @@ class CoalescingStream(httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         """Return details of the socket."""
+        # The pool asks each idle connection before each request, and anyio reads all attributes of a socket to answer.
+        if info == "is_readable" and _CAN_POLL:
+            self._socket = self._socket or self._stream.get_extra_info("socket")
+            return _is_readable(self._socket.fileno())
         return self._stream.get_extra_info(info)
+
+
+def _is_readable(descriptor: int) -> bool:
+    """Return whether a socket has data or is closed; of an idle connection, that its server has ended it."""
+    if descriptor < 0:
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class CoalescingBackend(httpcore.AsyncNetworkBackend):

@@ -27,8 +27,11 @@ MAX_RESPONSE_BYTES = 16_000_000
 MAX_CONNECTIONS = 16
 """Concurrent connections. A pull, a push and a load hold one each while they last; other requests share the rest."""
 
-MAX_IDLE = 2
-"""Idle connections; few, since httpcore polls each of them before every request."""
+MAX_IDLE = 8
+"""Idle connections: as many as `models/concurrency.py` uses at once; httpcore polls each of them before a request."""
+
+IDLE_SECONDS = 5
+"""Lifetime of an idle connection, as in httpx; Ollama keeps its end open for longer."""
 
 CONNECT_SECONDS = 10
 """Limit for connecting; a reachable server accepts within milliseconds."""
@@ -263,7 +266,10 @@ def _loopback_transport() -> "httpx.AsyncBaseTransport":
     transport = httpx.AsyncHTTPTransport(verify=False)
     # httpx 0.28 has no argument for the network backend; the pool and its argument are httpcore's public API.
     transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        max_connections=None, max_keepalive_connections=MAX_IDLE, network_backend=CoalescingBackend()
+        max_connections=None,
+        max_keepalive_connections=MAX_IDLE,
+        keepalive_expiry=IDLE_SECONDS,
+        network_backend=CoalescingBackend(),
     )
     return transport
 

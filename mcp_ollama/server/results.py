@@ -96,7 +96,21 @@ def _result(text: str, arguments: Mapping[str, Any], *, has_pages: bool) -> Call
     if len(text) > MAX_DEFAULT_TEXT and not SIZE_ARGUMENTS & arguments.keys():
         text = to_json(_shorten(from_json(text), len(text), has_pages, arguments.get("offset", 0))).decode()
     _check_length(text)
-    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=from_json(text))
+    return _Answer(content=[TextContent(type="text", text=text)], structured_content=from_json(text))
+
+
+class _Answer(CallToolResult):
+    """A result whose structured content is JSON already: the SDK's dump need not go through all of it once more."""
+
+    def model_dump(self, **_: Any) -> dict[str, Any]:
+        """Return what the SDK asks for: aliases, and no nulls."""
+        content = [block.model_dump(by_alias=True, exclude_none=True) for block in self.content]
+        return {
+            "content": content,
+            "structuredContent": self.structured_content,
+            "isError": False,
+            "resultType": self.result_type,
+        }
 
 
 def _shorten(answer: dict[str, Any], length: int, has_pages: bool, offset: int) -> dict[str, Any]:  # noqa: FBT001

@@ -146,7 +146,7 @@ class ToolCalls:
         if not self.argument.named.are_several:
             return Call(app, ctx.session.report_progress, consent.ask, limits.waiting)
         report, ask = _naming_progress(ctx.session.report_progress, host), _naming_consent(consent.ask, host)
-        return Call(app, report, ask, limits.waiting)
+        return Call(app, report, ask, limits.waiting, self.argument.named.hosts)
 
     def _adapt(self, error: CallToolResult) -> CallToolResult:
         """Return an error result whose advice is about a host, where there are several."""

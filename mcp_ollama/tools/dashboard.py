@@ -1,6 +1,6 @@
 """The dashboard, for clients that show pages of a server (MCP Apps)."""
 
-from mcp_ollama.models.overview import Overview, read_overview
+from mcp_ollama.models.overview import Overview, OverviewHost, read_overview
 from mcp_ollama.tools.spec import Call, ToolSpec
 
 DASHBOARD_URI = "ui://ollama/dashboard"
@@ -14,7 +14,12 @@ async def open_dashboard(call: Call) -> Overview:
 
     To answer a question yourself: list_models, list_pulls, health.
     """
-    return await read_overview(call.app, _ALLOWED[call.app.settings.access])
+    overview = await read_overview(call.app, _ALLOWED[call.app.settings.access])
+    overview.hosts = [
+        OverviewHost(host=name, base_url=settings.base_url, actions=list(_ALLOWED[settings.access]))
+        for name, settings in call.hosts.items()
+    ] or None
+    return overview
 
 
 TOOLS = (

@@ -1,8 +1,8 @@
 """A tool as data, and the request that its handler receives; free of the MCP SDK."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import cleandoc, signature
 from typing import Any, Literal, Protocol
 
@@ -82,12 +82,14 @@ class Call:
         consent: Asks the user for consent.
         waiting: Suspends the limits of the call, its timeout and its share of the server's work, for the time in
             which it only waits for a transfer or a load.
+        hosts: Settings of all hosts by name, where there are several.
     """
 
     app: App
     report_progress: ReportProgress
     consent: AskConsent
     waiting: Callable[[], AbstractAsyncContextManager[None]]
+    hosts: Mapping[str, OllamaSettings] = field(default_factory=dict[str, OllamaSettings])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcp_ollama.models.hardware import System
-from mcp_ollama.models.locality import locate_ollama
+from mcp_ollama.models.locality import is_own_address, locate_ollama
 
 DIGEST = f"sha256-{'a' * 64}"
 ADDRESS = "http://127.0.0.1:11434"
@@ -61,6 +61,18 @@ async def test_blobs_of_the_right_size_prove_the_machine(linux: System) -> None:
     assert await locate_by_blobs(linux, f"{blob}\nFROM {blob}", 20_200) == "machine"
 
 
+@pytest.mark.parametrize(("command", "expected"), [("ssh", None), ("ollama", "machine"), ("docker-proxy", "machine")])
+async def test_blobs_prove_nothing_behind_a_tunnel(linux: System, command: str, expected: str | None) -> None:
+    """The machine at the other end often has the same models at the same paths."""
+    blob = linux.root / DIGEST
+    blob.write_bytes(bytes(10_000))
+    add_listener(linux.root)
+    add_process(linux.root, 21, command, INODE)
+    modelfile = f"FROM {blob}\n"
+    found = await locate_ollama(ADDRESS, modelfile=modelfile, model_bytes=10_200, environment={}, system=linux)
+    assert found == expected
+
+
 @pytest.mark.parametrize("model_bytes", [9999, 20_000, 5_000_000])
 async def test_blobs_of_another_size_prove_nothing(linux: System, model_bytes: int) -> None:
     blob = linux.root / DIGEST
@@ -97,6 +109,16 @@ async def test_other_address_is_not_assumed_here(linux: System, base_url: str) -
     add_process(linux.root, 21, "ollama", INODE)
 
     assert await locate(linux, base_url) is None
+
+
+@pytest.mark.parametrize(("base_url", "expected"), [(ADDRESS, True), ("http://localhost:1", True), ("unix", False)])
+def test_own_addresses_are_those_of_this_machine(base_url: str, expected: bool) -> None:
+    assert is_own_address(base_url) is expected
+
+
+def test_address_of_another_machine_cannot_be_bound() -> None:
+    with pytest.raises(OSError):  # noqa: PT011 - each system has another text
+        is_own_address("http://192.0.2.1:11434")
 
 
 @pytest.mark.parametrize(("base_url", "port"), [("http://127.0.0.1", 80), ("https://127.0.0.1", 443)])

@@ -118,7 +118,7 @@ async def test_concurrent_calls_share_a_few_connections() -> None:
         anyio.create_task_group() as group,
     ):
         for _ in range(3 * MAX_CONNECTIONS):
-            group.start_soon(client.list_models)
+            group.start_soon(client.get_version)
         await until_connected(server, MAX_CONNECTIONS)
         group.cancel_scope.cancel()
 

@@ -10,7 +10,7 @@ import anyio.lowlevel
 import pytest
 import respx
 
-from mcp_ollama.ollama.client import MAX_CACHED_BYTES, OllamaClient
+from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.decoding import (
     MAX_CLEANED_VALUES,
     MAX_CONTAINERS,
@@ -20,6 +20,7 @@ from mcp_ollama.ollama.decoding import (
 )
 from mcp_ollama.ollama.errors import OllamaResponseError
 from mcp_ollama.ollama.schemas import InstalledModels, Manifest, Version
+from mcp_ollama.ollama.tags import MAX_CACHED_BYTES
 from tests.ollama.endpoints import failure, statuses
 
 SIZE = 15_900_000

@@ -251,3 +251,13 @@ async def test_tool_is_listed_when_one_host_allows_it(fleet: Fleet) -> None:
         refused = await client.call_tool("delete_model", {"model": "a", "host": "desk"})
     assert "delete_model" not in tools
     assert "MCP_OLLAMA_ACCESS=read-only" in text_of(refused)
+
+
+async def test_dashboard_lists_the_hosts_with_their_actions(connect: Open, fleet: Fleet) -> None:
+    async with connect() as host:
+        overview = await host("open_dashboard", host="gpu")
+    assert (overview["host"], [one["host"] for one in overview["hosts"]]) == ("gpu", ["desk", "gpu", "gone"])
+    actions = {one["host"]: one["actions"] for one in overview["hosts"]}
+    assert overview["actions"] == actions["gpu"]
+    assert "delete_model" in actions["desk"]
+    assert all(one["base_url"].startswith("http://") for one in overview["hosts"])

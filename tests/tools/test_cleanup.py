@@ -160,7 +160,7 @@ async def test_agent_frees_20_gb_in_three_calls_and_one_question(simulator: Simu
         install(simulator, f"m{number}", gigabytes=gigabytes, days=100 - number)
     questions: list[str] = []
 
-    async def agree(_: Any, params: ElicitRequestParams) -> ElicitResult:
+    async def agree(context: Any, params: ElicitRequestParams) -> ElicitResult:
         questions.append(params.message)
         return ElicitResult(action="accept", content={"confirm": True})
 

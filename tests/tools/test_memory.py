@@ -3,15 +3,20 @@
 import json
 import socket
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mcp_ollama.models.app import open_app
+from mcp_ollama.models.memory_answer import report_installed
+from mcp_ollama.settings import OllamaSettings
 from mcp_ollama.simulator import RunningSimulator, Simulator
 from mcp_ollama.simulator.manifests import Layer, sha256
 from mcp_ollama.simulator.recipes import Recipe
 from mcp_ollama.simulator.shapes import SHAPES
+from mcp_ollama.sources.registry import Registry
 from tests.conftest import QUICK, Connect
 from tests.support.client import Era, built, host
 from tests.support.shapes import GEMMA, GEMMA_BYTES, GIB, QWEN, QWEN_BYTES, qwen, qwen_kv_bytes
@@ -96,10 +101,38 @@ async def test_failing_verbose_answer_is_the_reason(simulator: Simulator, connec
     assert (memory["verdict"], "block_count" in memory["notes"][0]) == ("unknown", True)
 
 
-async def test_projector_of_an_installed_model_counts(simulator: Simulator, connect: Connect):
+async def test_projector_of_an_installed_model_counts_apart(simulator: Simulator, connect: Connect):
     projector = Layer(kind="projector", digest=sha256("projector"), size=GIB)
-    simulator.install("gemma3:4b", **{**GEMMA, "layers": [projector]})
-    assert (await shown(connect, "gemma3:4b", stated="24GB"))["weights_bytes"] >= GEMMA_BYTES
+    model = simulator.install("gemma3:4b", **{**GEMMA, "layers": [projector]})
+    sources = [f"FROM /blobs/{layer.digest.replace(':', '-')}" for layer in model.manifest.layers[:2]]
+    weights = model.manifest.layers[0].weights
+    assert weights
+    simulator.respond("/api/show", body=json.dumps({"modelfile": "\n".join(sources), "model_info": dict(weights.info)}))
+    memory = await shown(connect, "gemma3:4b", stated="24GB")
+    assert memory["weights_bytes"] == GEMMA_BYTES
+    assert any("Images" in note for note in memory["notes"])
+
+
+async def test_slow_verbose_answer_is_given_up(simulator: Simulator, connect: Connect):
+    simulator.install("mine:1", **ARRAYS)
+    simulator.registry.withdraw("mine:1")
+    simulator.delay("/api/show", 0.3)
+    async with connect(timeouts=replace(QUICK, memory=0.05)) as call:
+        memory = (await call("show_model", model="mine:1", include=["memory"]))["memory"]
+    assert "in time" in memory["notes"][0]
+
+
+async def test_refused_verbose_answer_is_the_reason(running: RunningSimulator):
+    running.simulator.install("mine:1", **ARRAYS)
+    settings = OllamaSettings.load(base_url=running.base_url)
+    async with open_app(settings, Registry((), {"registry.ollama.ai": running.base_url})) as app:
+        model, _ = await app.catalog.find("mine:1")
+        info = await app.catalog.info(model)
+        running.simulator.registry.withdraw("mine:1")
+        running.simulator.lack("/api/show")
+        report = await report_installed(app, model, info)
+    assert report.verdict == "unknown"
+    assert "/api/show" in report.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -128,10 +161,10 @@ def place_blob(simulator: Simulator, folder: Path) -> None:
     simulator.respond("/api/show", body=json.dumps({"modelfile": f"FROM {blob}\n"}))
 
 
-def add_nvidia(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put an `nvidia-smi` on the path that reports one GPU of 24 GiB, of which 20 are free."""
+def add_nvidia(folder: Path, monkeypatch: pytest.MonkeyPatch, row: str = "RTX 4090, 24576, 20480") -> None:
+    """Put an `nvidia-smi` on the path; its row is a name, and MiB in all and free."""
     program = folder / "nvidia-smi"
-    program.write_text(f"#!/bin/sh\n: > '{folder}/asked'\necho 'RTX 4090, 24576, 20480'\n", encoding="utf-8")
+    program.write_text(f"#!/bin/sh\n: > '{folder}/asked'\necho '{row}'\n", encoding="utf-8")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(folder), prepend=":")
 
@@ -151,6 +184,26 @@ async def test_memory_of_this_machine_counts_when_ollama_is_here(
     assert memory["context_length"] == 32_768
     assert "RTX 4090: 20.0 of 24.0 GB free" in check["detail"]
     assert "seen on this machine" in check["detail"]
+
+
+async def test_gpu_without_figures_leaves_the_operators(
+    simulator: Simulator, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    add_nvidia(tmp_path, monkeypatch, "NVIDIA A100 MIG 1g.5gb, [N/A], [N/A]")
+    place_blob(simulator, tmp_path)
+    async with connect() as call:
+        check = next(one for one in (await call("health"))["checks"] if one["name"] == "memory")
+    assert "memory of the GPU unknown, RAM: " in check["detail"]
+    async with connect(memory="5GB") as call:
+        check = next(one for one in (await call("health"))["checks"] if one["name"] == "memory")
+    assert "GPU 0: 5.0 GB (stated" in check["detail"]
+
+
+async def test_slow_look_at_this_machine_leaves_the_operators_memory(simulator: Simulator, connect: Connect):
+    simulator.registry.publish("qwen3:8b", **QWEN)
+    async with connect(timeouts=replace(QUICK, memory=0), memory="9GB") as call:
+        memory = (await call("plan_pull", model="qwen3:8b"))["memory"]
+    assert (memory["available_bytes"], memory["available_from"]) == (9 * GIB, "operator")
 
 
 async def test_free_memory_counts_without_the_loaded_models(
@@ -207,6 +260,7 @@ async def test_this_machine_is_looked_at_only_for_tools_that_need_it(
     [
         ("gpu:24GB,8GB ram:64GB", "GPU 0: 24.0 GB, GPU 1: 8.0 GB, RAM: 64.0 GB (stated in MCP_OLLAMA_MEMORY)."),
         ("ram:32GB", "RAM: 32.0 GB (stated in MCP_OLLAMA_MEMORY)."),
+        ("24GB", "GPU 0: 24.0 GB (stated in MCP_OLLAMA_MEMORY)."),
     ],
 )
 async def test_health_says_what_the_operator_stated(simulator: Simulator, connect: Connect, stated: str, detail: str):
@@ -252,6 +306,14 @@ async def test_load_that_spills_advises(
     simulator.runners.vram_share = share
     async with connect(memory=stated) as call:
         assert said in (await call("load_model", model="qwen3:8b"))["next_step"]
+
+
+async def test_load_whose_details_are_refused_advises_all_the_same(simulator: Simulator, connect: Connect):
+    simulator.install("qwen3:8b", **QWEN)
+    simulator.runners.vram_share = 0.5
+    simulator.lack("/api/show")
+    async with connect(memory="9GB") as call:
+        assert "Use a smaller model" in (await call("load_model", model="qwen3:8b"))["next_step"]
 
 
 async def test_load_on_the_gpu_needs_no_advice(simulator: Simulator, connect: Connect):
