@@ -129,9 +129,10 @@ async def open_app(
         shared = shared or await stack.enter_async_context(open_shared_state(settings.state_dir))
         stack.push_async_callback(registry.aclose)
         stack.push_async_callback(ollama.aclose)
+        holds = Holds()
         attempts = Attempts(ollama, registry, shared.journal, _transfer_times(settings, timeouts))
-        transfers = Transfers(attempts, turns=shared.turns, host=host, changed=changes.transfer_changed)
-        loads = Loads(ollama, longest=timeouts.load, changed=changes.running_changed)
+        transfers = Transfers(attempts, turns=shared.turns, holds=holds, host=host, changed=changes.transfer_changed)
+        loads = Loads(ollama, longest=timeouts.load, changed=changes.running_changed, holds=holds)
         search_clients = SearchClients(settings, ollama, registry)
         stack.push_async_callback(search_clients.aclose)
         await stack.enter_async_context(transfers.running())
@@ -148,7 +149,7 @@ async def open_app(
             transfers=transfers,
             loads=loads,
             changes=changes,
-            holds=Holds(),
+            holds=holds,
             search_clients=search_clients,
         )
 

@@ -4,7 +4,6 @@ The rules are those of llama.cpp, which runs every GGUF model of Ollama since 0.
 read in (`l:` is llama.cpp, `o:` is Ollama).
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -215,7 +214,7 @@ class _Keys:
         return [item > 0 for item in self.per_layer(key, blocks)] if isinstance(value, list) else None
 
     def _check(self, key: str, value: object, at_most: int = _MAX_VALUE) -> int:
-        if not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= at_most:
+        if not isinstance(value, int | float) or not 0 <= value <= at_most:
             cause = "is missing or null" if value is None else "is not a valid number"
             raise UnknownArchitecture(f"{key!r} {cause}")
         return int(value)

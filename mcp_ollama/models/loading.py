@@ -8,6 +8,7 @@ import anyio
 
 from mcp_ollama.models.background import BackgroundTask, error_of
 from mcp_ollama.models.errors import RefusedError
+from mcp_ollama.models.holds import Holds
 from mcp_ollama.models.lookup import find_running, identity, key_of
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError, OllamaTimeoutError
@@ -75,14 +76,21 @@ class Loads:
         ollama: The server.
         longest: Seconds after which a load counts as lost; a server gives one up by itself long before.
         changed: Called with the models that may have entered or left memory.
+        holds: The names that are being changed now.
     """
 
     def __init__(
-        self, ollama: OllamaClient, *, changed: Callable[[Iterable[str]], Awaitable[None]], longest: float = 3600
+        self,
+        ollama: OllamaClient,
+        *,
+        changed: Callable[[Iterable[str]], Awaitable[None]],
+        longest: float = 3600,
+        holds: Holds | None = None,
     ) -> None:
         self._ollama = ollama
         self._changed = changed
         self._longest = longest
+        self._holds = holds or Holds()
         self._loads: dict[str, Load] = {}
         self._group = anyio.create_task_group()
 
@@ -104,8 +112,9 @@ class Loads:
             context_length: Tokens of context of a load that starts now; None is the model's or the server's setting.
 
         Raises:
-            OllamaError: Too many are in progress.
+            OllamaError: Too many are in progress, or the model is being changed.
         """
+        self._holds.ensure_free(name)
         self._loads = {key: load for key, load in self._loads.items() if _is_kept(load)}
         load = self._loads.get(name.key)
         if load and not load.finished.is_set():

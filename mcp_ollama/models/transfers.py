@@ -17,6 +17,7 @@ from mcp_ollama.models.attempts import Attempts
 from mcp_ollama.models.background import error_of
 from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.formatting import join_limited
+from mcp_ollama.models.holds import Holds
 from mcp_ollama.models.job import Job, Transfer
 from mcp_ollama.models.persistence.turns import Turns
 from mcp_ollama.models.transfer_state import Kind
@@ -41,6 +42,7 @@ class Transfers:
     Args:
         attempts: Performs one transfer.
         turns: Where other processes of the user are waited for.
+        holds: The names that are being changed now.
         host: The name of the server in the settings, when there are several.
         kept_seconds: How long an ended transfer stays listed.
         changed: Called with each transfer that begins or ends.
@@ -51,6 +53,7 @@ class Transfers:
         attempts: Attempts,
         *,
         turns: Turns | None = None,
+        holds: Holds | None = None,
         host: str | None = None,
         kept_seconds: float = KEPT_SECONDS,
         changed: Callable[[Job], Awaitable[None]] | None = None,
@@ -58,6 +61,7 @@ class Transfers:
         self._attempts = attempts
         self._journal = attempts.journal
         self._turns = turns or Turns(None)
+        self._holds = holds or Holds()
         self._host = host
         self._kept_seconds = kept_seconds
         self._changed = changed or _discard
@@ -99,10 +103,11 @@ class Transfers:
             has_bytes: Whether an earlier process has transferred some of it.
 
         Raises:
-            OllamaError: Too many are waiting already.
+            OllamaError: Too many are waiting already, or the model is being changed.
         """
         job = self.current(kind, name)
         if job is None:
+            self._holds.ensure_free(name)
             job = self._add(Job(kind, name, insecure=insecure, times=self._attempts.times))
             job.has_bytes = has_bytes
             if total_bytes is not None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from mcp_ollama.ollama.addresses import address_from_environment, key_for, parse_host
 from mcp_ollama.ollama.batching import Batch
 from mcp_ollama.ollama.connection import Body, Connection
-from mcp_ollama.ollama.decoding import decode
+from mcp_ollama.ollama.decoding import MAX_CLEANED_VALUES, MAX_VALUES, decode
 from mcp_ollama.ollama.error_messages import unexpected_response
 from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError, OllamaStatusError
 from mcp_ollama.ollama.names import ModelName
@@ -155,7 +155,7 @@ class OllamaClient:
         content = await self._connection.call(
             "POST", path, {"model": name, "verbose": True}, model=name, max_bytes=MAX_METADATA_BYTES
         )
-        info = self._read(VerboseModelInfo, content, path).model_info or {}
+        info = self._read(VerboseModelInfo, content, path, max_values=MAX_VALUES).model_info or {}
         return {key: value for key, value in info.items() if not key.startswith("tokenizer.")}
 
     async def generate(
@@ -334,9 +334,11 @@ class OllamaClient:
     ) -> ResponseT:
         return self._read(response, await self._connection.call(method, path, body, model=model), path)
 
-    def _read(self, response: type[ResponseT], content: bytes, path: str) -> ResponseT:
+    def _read(
+        self, response: type[ResponseT], content: bytes, path: str, *, max_values: int = MAX_CLEANED_VALUES
+    ) -> ResponseT:
         try:
-            return decode(response, content, self._redact)
+            return decode(response, content, self._redact, max_values=max_values)
         except ValueError as error:
             raise unexpected_response(content, self.base_url, path, error) from error
 

@@ -179,8 +179,8 @@ def _refused(status: int, message: str, base_url: str, *, is_signed_out: bool) -
 
 
 def _start_of(content: bytes, redact: Redactor | None) -> str:
-    text = content[:_MAX_SEARCHED].decode("utf-8", "replace")
-    return redact(text) if redact else text
+    text = content.decode("utf-8", "replace")
+    return (redact(text) if redact else text)[:_MAX_SEARCHED]
 
 
 def _error_message(content: bytes, redact: Redactor | None) -> str:

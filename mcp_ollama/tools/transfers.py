@@ -38,7 +38,6 @@ async def pull_model(
     """
     app = call.app
     name = parse_allowed_name(app.settings, model, insecure=insecure)
-    app.holds.ensure_free(name)
     job = await app.transfers.start("pull", name, insecure=insecure or app.settings.uses_plain_http(name.host))
     return await _follow(call, app, job, wait_seconds)
 

@@ -35,6 +35,13 @@ def kinds(metadata: dict[str, object]) -> str:
     return "".join(letters[layer.key_row > 0, layer.state > 0] for layer in read_shape(metadata).layers)
 
 
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("inf"), float("nan"), -1])
+@pytest.mark.parametrize("key", ["block_count", "embedding_length", "attention__head_count_kv", "vocab_size"])
+def test_absurd_number_is_refused_with_a_sentence(key: str, value: float) -> None:
+    with pytest.raises(UnknownArchitecture):
+        read_shape(model("llama", **{key: value}))
+
+
 def test_plain_model_has_one_row_of_keys_and_values_per_layer() -> None:
     shape = read_shape(model("llama", attention__head_count_kv=2, vocab_size=100, context_length=2048))
 

@@ -11,7 +11,13 @@ import pytest
 import respx
 
 from mcp_ollama.ollama.client import OllamaClient
-from mcp_ollama.ollama.decoding import MAX_CONTAINERS, MAX_VALUES, DocumentTooLargeError, decode
+from mcp_ollama.ollama.decoding import (
+    MAX_CLEANED_VALUES,
+    MAX_CONTAINERS,
+    MAX_VALUES,
+    DocumentTooLargeError,
+    decode,
+)
 from mcp_ollama.ollama.errors import OllamaResponseError
 from mcp_ollama.ollama.schemas import InstalledModels, Manifest, Version
 from mcp_ollama.ollama.tags import MAX_CACHED_BYTES
@@ -92,6 +98,13 @@ async def test_list_of_16_mb_does_not_block_the_loop_and_is_not_kept(
     assert kept < len(content)
 
 
+@pytest.mark.parametrize("line", [b"{}\n", b'{"digest":"d%d","total":9}\n'])
+async def test_stream_of_short_lines_lets_others_run(line: bytes, wire: respx.MockRouter, client: OllamaClient) -> None:
+    lines = b"".join(line % number if b"%d" in line else line for number in range(100_000))
+    wire.post("/api/pull").respond(content=lines + b'{"status":"success"}\n')
+    assert await longest_block(lambda: statuses(client.pull_model("m"))) < 0.15
+
+
 async def test_only_a_short_list_is_cached(wire: respx.MockRouter, client: OllamaClient) -> None:
     wire.get("/api/tags").respond(content=listing(10))
     first, again = await client.list_models(), await client.list_models()
@@ -110,6 +123,22 @@ async def test_invalid_row_of_a_list_is_a_response_error(wire: respx.MockRouter,
     assert error.problem.endswith("/api/tags returned JSON that does not match Ollama's API.")
 
 
+CLEANED = {
+    "keys": '{"model_info":{' + ",".join(f'"{number}":0' for number in range(1_000_000)) + "}}",
+    "items": '{"model_info":{"a":[' + ",".join(['"\u200b"'] * 1_450_000) + "]}}",
+    "licences": '{"license":[' + ",".join(['"\u200b"'] * 1_450_000) + "]}",
+    "messages": '{"messages":[' + ",".join(["{}"] * 190_000) + "]}",
+}
+
+
+@pytest.mark.parametrize("shape", CLEANED)
+async def test_details_of_many_values_do_not_block_the_loop(
+    shape: str, wire: respx.MockRouter, client: OllamaClient
+) -> None:
+    wire.post("/api/show").respond(content=CLEANED[shape].encode())
+    assert await longest_block(lambda: failure(client.get_model_info("m"))) < 0.5
+
+
 async def test_stream_of_line_feeds_does_not_block_the_loop(wire: respx.MockRouter, client: OllamaClient) -> None:
     wire.post("/api/pull").respond(content=b"\n" * 10_000_000 + b'{"status":"success"}\n')
     assert await longest_block(lambda: statuses(client.pull_model("m"))) < 0.5
@@ -117,11 +146,13 @@ async def test_stream_of_line_feeds_does_not_block_the_loop(wire: respx.MockRout
 
 def test_limits_count_containers_and_values() -> None:
     with pytest.raises(DocumentTooLargeError):
-        decode(Version, hostile(b"{}", 3 * MAX_CONTAINERS + 100))
+        decode(Version, hostile(b"{}", 3 * MAX_CONTAINERS + 100), max_values=MAX_VALUES)
     with pytest.raises(DocumentTooLargeError):
-        decode(Version, hostile(b"1", 2 * MAX_VALUES + 100))
-    assert decode(Version, hostile(b"1", MAX_VALUES)).version == "1"
-    assert decode(InstalledModels, hostile(b"{}", 300_000)).models == []
+        decode(Version, hostile(b"1", 2 * MAX_VALUES + 100), max_values=MAX_VALUES)
+    assert decode(Version, hostile(b"1", MAX_VALUES), max_values=MAX_VALUES).version == "1"
+    with pytest.raises(DocumentTooLargeError):
+        decode(Version, hostile(b"1", 2 * MAX_CLEANED_VALUES + 100))
+    assert decode(InstalledModels, hostile(b"{}", 300_000), max_values=MAX_VALUES).models == []
 
 
 @pytest.mark.parametrize("size", [10**400, 2**50 + 1, -1])

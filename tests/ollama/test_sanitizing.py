@@ -37,6 +37,15 @@ async def test_secret_in_an_invalid_line_is_redacted_before_truncation(wire: res
     assert "sk-0" not in str(await failure(statuses(keyed_client().pull_model("m"))))
 
 
+@pytest.mark.parametrize("status", [200, 500])
+async def test_long_secret_repeated_leaves_no_part_of_it(status: int, wire: respx.MockRouter) -> None:
+    key = "".join(f"{number:04x}" for number in range(750))
+    wire.post("/api/pull").respond(status, text=f"{key * 5}\n")
+    client = OllamaClient(BASE_URL, api_key=key)
+    text = str(await failure(statuses(client.pull_model("m"))))
+    assert not any(key[start : start + 8] in text for start in range(len(key) - 8))
+
+
 async def test_echoed_secrets_are_redacted_in_successful_responses(wire: respx.MockRouter) -> None:
     echo = f"Authorization: Bearer {KEY}; X-Proxy: Basic dXNlcjpwYXNz; true"
     model_info = {"general.name": echo, "nested": [{"deep": echo}]}

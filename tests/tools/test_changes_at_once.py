@@ -22,7 +22,7 @@ async def at_once(simulator: Simulator, path: str, first: Work, second: Work) ->
         return await second()
 
 
-@pytest.mark.parametrize("other", ["pull_model", "copy_model", "create_model"])
+@pytest.mark.parametrize("other", ["pull_model", "push_model", "load_model", "copy_model", "create_model"])
 async def test_a_name_that_is_being_deleted_takes_no_new_model(
     other: str, simulator: Simulator, connect: Connect
 ) -> None:
@@ -31,10 +31,12 @@ async def test_a_name_that_is_being_deleted_takes_no_new_model(
     simulator.delay("/api/delete", 0.4)
     arguments = {
         "pull_model": {"model": "a"},
+        "push_model": {"model": "a"},
+        "load_model": {"model": "a"},
         "copy_model": {"source": "b", "destination": "a", "overwrite": True},
         "create_model": {"model": "new", "from_model": "a"},
     }[other]
-    async with connect(confirm_delete=False) as host:
+    async with connect(confirm_delete=False, allow_push=True) as host:
         said = await at_once(
             simulator,
             "/api/delete",
@@ -43,7 +45,7 @@ async def test_a_name_that_is_being_deleted_takes_no_new_model(
         )
     assert said == "a:latest is being deleted. Let that end, then call again."
     assert not simulator.is_installed("a")
-    assert not simulator.asked("/api/pull")
+    assert not any(map(simulator.asked, ("/api/pull", "/api/push")))
 
 
 @pytest.mark.parametrize("access", ["no-delete", "full"])
