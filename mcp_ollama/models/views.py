@@ -102,7 +102,7 @@ class Selection:
         catalog: The models of the server.
         models: All of them.
         matched: Those that match.
-        running: The `identity` of each loaded model; None where it is unknown.
+        running: The loaded models; None where that is unknown.
         facts: What `/api/show` said, by digest, where the selection had to ask it.
         note: The `next_step` of the list.
     """
