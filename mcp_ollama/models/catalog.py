@@ -43,6 +43,7 @@ class Catalog:
     most: int = 2000
     _facts: dict[str, Facts] = field(default_factory=dict[str, Facts])
     _infos: dict[str, ModelInfo] = field(default_factory=dict[str, ModelInfo])
+    _asking: anyio.Lock = field(default_factory=lambda: anyio.Lock(fast_acquire=True))
     _loaded: dict[str, None] = field(default_factory=dict[str, None])
 
     async def find(self, model: ModelName | str) -> tuple[InstalledModel, list[InstalledModel]]:
@@ -169,7 +170,9 @@ class Catalog:
                 return
 
         with anyio.move_on_after(within):
-            await for_each(models, ask)
+            # One caller at a time: after it, those that asked meanwhile find nearly all of it known.
+            async with self._asking:
+                await for_each([one for one in models if not self.is_known(one)], ask)
 
 
 def _put(memory: dict[str, ValueT], digest: str, value: ValueT, most: int) -> None:
