@@ -105,7 +105,10 @@ def describe(
         "output_modes": modes,
         "context_length": lengths,
         "profile": _profile(capable, modes[0], window, cloud=cloud),
-        "warnings": [*_tools_warnings(model.name, window, has_tools=capable["tools"]), *warnings],
+        "warnings": [
+            *_tools_warnings(model.name, window or lengths.get("trained"), has_tools=capable["tools"]),
+            *warnings,
+        ],
     }
     # Small models often miss the output tool at first, hence two retries.
     return {"model": f"ollama:{model.name}", "name": "ollama", "retries": 2, "metadata": {"ollama": described}}
