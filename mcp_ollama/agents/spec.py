@@ -48,7 +48,7 @@ async def configuration(catalog: Catalog, settings: OllamaSettings, model: str |
     """
     running = await catalog.running() or []
     if model is not None:
-        found, _ = await catalog.find(model)
+        found = await catalog.find_usable(model, await catalog.ollama.list_models())
         return describe(found, await catalog.info(found), running, settings)
     models = await catalog.ollama.list_models()
     best = best_chat_model(models, await catalog.facts(models), running)

@@ -18,11 +18,11 @@ MAX_CHARACTERS = 3_000
 
 
 class OverviewModel(BaseModel):
-    """An installed model in short."""
+    """An installed model in short; `loaded` is left out where `/api/ps` does not answer."""
 
     name: str
     size_bytes: int
-    loaded: bool
+    loaded: bool | None = None
 
 
 class OverviewHost(BaseModel):
@@ -66,22 +66,26 @@ async def read_overview(app: App, actions: Iterable[str]) -> Overview:
     except OllamaError as error:
         overview.error = str(error)
     else:
-        running = running or []  # Optional: some servers and proxies lack `/api/ps`; `health` reports it.
         overview.models = [
-            OverviewModel(name=one.name, size_bytes=one.size, loaded=bool(find_running(one, running)))
+            OverviewModel(
+                name=one.name,
+                size_bytes=one.size,
+                loaded=None if running is None else bool(find_running(one, running)),
+            )
             for one in sorted(installed, key=lambda one: -one.size)[:MAX_MODELS]
         ]
-        overview.running = [running_row(one) for one in running]
+        overview.running = [running_row(one) for one in running or ()]
         overview.summary = _summary(installed, running)
     return _shortened(overview)
 
 
-def _summary(installed: list[InstalledModel], running: list[RunningModel]) -> str:
+def _summary(installed: list[InstalledModel], running: list[RunningModel] | None) -> str:
     if not installed:
         return "No model is installed yet."
     total = sum({one.digest or one.name: one.size for one in installed if not one.remote_host}.values())
     models = "1 model" if len(installed) == 1 else f"{len(installed):,} models"
-    return f"{models}, {format_bytes(total)} on disk; {len(running)} in memory."
+    memory = "which are in memory is unknown" if running is None else f"{len(running)} in memory"
+    return f"{models}, {format_bytes(total)} on disk; {memory}."
 
 
 def _shortened(overview: Overview) -> Overview:
