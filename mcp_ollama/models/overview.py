@@ -1,6 +1,7 @@
 """The server at a glance, as the dashboard opens: models by size, memory, transfers, and what may be done."""
 
 from collections.abc import Iterable
+
 from pydantic import BaseModel
 
 from mcp_ollama.models.all_transfers import list_transfers

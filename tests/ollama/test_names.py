@@ -175,7 +175,9 @@ def test_pasted_forms_of_a_name_are_read(text: str, name: str) -> None:
     assert str(ModelName.for_pull(text)) == name
 
 
-@pytest.mark.parametrize("text", ["https://ollama.com/download", "https://ollama.com/", "``", "ollama run", "ollama rm a b", "a*"])
+@pytest.mark.parametrize(
+    "text", ["https://ollama.com/download", "https://ollama.com/", "``", "ollama run", "ollama rm a b", "a*"]
+)
 def test_pasted_text_without_a_name_is_refused(text: str) -> None:
     with pytest.raises(InvalidModelName):
         ModelName.for_pull(text)

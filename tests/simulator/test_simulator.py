@@ -1,0 +1,3 @@
+def test_model_that_is_not_installed_is_a_key_error():
+    with pytest.raises(KeyError, match="gone"):
+        Simulator().model("gone")
