@@ -1,7 +1,6 @@
 """The server at a glance, as the dashboard opens: models by size, memory, transfers, and what may be done."""
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from pydantic import BaseModel
 
@@ -92,15 +91,8 @@ def _summary(installed: list[InstalledModel], running: list[RunningModel] | None
 
 def _shortened(overview: Overview) -> Overview:
     """Leave out the smallest models, then the last transfers and models in memory, until the answer is short."""
-    rows: tuple[_Rows, ...] = (overview.models, overview.transfers, overview.running)
-    while len(overview.model_dump_json(exclude_none=True)) > MAX_CHARACTERS:
-        longest = next((one for one in rows if len(one) > 1), None)
-        if longest is None:
-            break
-        longest.pop()
+    for field in ("models", "transfers", "running"):
+        rows = getattr(overview, field)
+        while len(rows) > 1 and len(overview.model_dump_json(exclude_none=True)) > MAX_CHARACTERS:
+            rows.pop()
     return overview
-
-
-class _Rows(Protocol):
-    def __len__(self) -> int: ...
-    def pop(self) -> object: ...
