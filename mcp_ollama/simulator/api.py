@@ -70,6 +70,7 @@ ROUTES = (
     # ollama.com, whose list of models is not that of this server.
     Route("GET", "/ollama.com/api/tags", endpoints.answer(endpoints.cloud_tags)),
     Route("HEAD, GET", "/ollama.com/v2/{namespace}/{model}/manifests/{tag}", endpoints.registry_manifest),
+    Route("HEAD, GET", "/ollama.com/v2/{namespace}/{model}/blobs/{digest}", endpoints.registry_blob),
 )
 
 

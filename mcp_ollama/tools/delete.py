@@ -165,7 +165,8 @@ def _action(targets: Sequence[_Target], freed: FreedSpace) -> DestructiveAction:
         tool="delete_model",
         description=f"delete {named}, which frees {frees}{' in all' if len(models) > 1 else ''}",
         past="deleted",
-        target=tuple(part for target in targets for part in (target.name.key, target.model.digest)),
+        # Sorted, since a client may repeat the names in another order.
+        target=tuple(part for key in sorted((one.name.key, one.model.digest) for one in targets) for part in key),
     )
 
 

@@ -129,6 +129,8 @@ def test_demo_serves_a_few_models_without_an_ollama_server():
         sources = {row["source"] for row in found["result"]["structuredContent"]["models"]}
         assert sources == {"huggingface"}
         assert {row["status"] for row in found["result"]["structuredContent"]["sources"]} == {"ok"}
+        plan = wire.ask(call("plan", "plan_pull", modern=True, model="ollama.com/library/llama3.2:1b"))["result"]
+        assert plan["structuredContent"]["memory"]["kv_bytes"] > 0
         assert "pull_model" in {tool["name"] for tool in tools["result"]["tools"]}
         assert len(models["result"]["structuredContent"]["models"]) >= 5
         wire.close_input()

@@ -131,11 +131,11 @@ async def test_several_models_are_deleted_after_one_question(simulator: Simulato
         assert [row["frees_bytes"] for row in asked["models"]] == [0, 0]
         assert 2 * GB <= asked["frees_bytes"] < 3 * GB
         assert "which frees 2.0 GB in all" in asked["next_step"]
-        answer = await host("delete_model", models=["base", "variant"], confirm=asked["confirmation"])
+        answer = await host("delete_model", models=["variant", "base"], confirm=asked["confirmation"])
     assert answer["deleted"]
     assert [(row["model"], row["deleted"]) for row in answer["models"]] == [
-        ("base:latest", True),
         ("variant:latest", True),
+        ("base:latest", True),
     ]
     assert simulator.is_installed("kept")
 
