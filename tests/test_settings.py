@@ -320,3 +320,9 @@ def test_unknown_variables_are_named_with_the_nearest() -> None:
 def test_unknown_variables_of_the_process_are_none(export: pytest.MonkeyPatch) -> None:
     export.setenv("MCP_OLLAMA_MODEL", "m")
     assert unknown_variables() == []
+
+
+@pytest.mark.parametrize("hosts", ["a b", "http://nas.example", 5])
+def test_http_hosts_that_are_not_host_names_are_refused(hosts: object):
+    with pytest.raises(ValueError, match="MCP_OLLAMA_HTTP_HOSTS: must be host names, separated by commas"):
+        OllamaSettings.load(http_hosts=hosts)

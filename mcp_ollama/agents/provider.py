@@ -273,15 +273,16 @@ def _described_model(spec: Mapping[str, Any]) -> "OllamaModel":
 def _model(name: str, base_url: str, profile: Mapping[str, Any], settings: OllamaSettings | None) -> "OllamaModel":
     with _extra():
         from openai import AsyncOpenAI  # noqa: PLC0415 - the extra
-        from pydantic_ai.models.ollama import OllamaModel  # noqa: PLC0415 - the extra
         from pydantic_ai.providers.ollama import OllamaProvider  # noqa: PLC0415 - the extra
+
+        from mcp_ollama.agents.chat_model import OllamaChatModel  # noqa: PLC0415 - needs the extra
 
     key = (settings.plain_api_key() if settings else None) or _NO_KEY
     headers = {"Authorization": f"Bearer {key}"} | (settings.plain_headers() if settings else {})
     with _model_errors(name, base_url):
         http = new_agent_client(base_url, headers)
     client = AsyncOpenAI(base_url=openai_base_url(base_url), api_key=key, http_client=http)
-    return OllamaModel(name, provider=OllamaProvider(openai_client=client), profile=cast("Any", profile))
+    return OllamaChatModel(name, provider=OllamaProvider(openai_client=client), profile=cast("Any", profile))
 
 
 @contextmanager

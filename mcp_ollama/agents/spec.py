@@ -48,7 +48,7 @@ async def configuration(catalog: Catalog, settings: OllamaSettings, model: str |
     """
     running = await catalog.running() or []
     if model is not None:
-        found, _ = await catalog.find(model)
+        found = await catalog.find_usable(model, await catalog.ollama.list_models())
         return describe(found, await catalog.info(found), running, settings)
     models = await catalog.ollama.list_models()
     best = best_chat_model(models, await catalog.facts(models), running)
@@ -105,7 +105,10 @@ def describe(
         "output_modes": modes,
         "context_length": lengths,
         "profile": _profile(capable, modes[0], window, cloud=cloud),
-        "warnings": [*_tools_warnings(model.name, window, has_tools=capable["tools"]), *warnings],
+        "warnings": [
+            *_tools_warnings(model.name, window or lengths.get("trained"), has_tools=capable["tools"]),
+            *warnings,
+        ],
     }
     # Small models often miss the output tool at first, hence two retries.
     return {"model": f"ollama:{model.name}", "name": "ollama", "retries": 2, "metadata": {"ollama": described}}

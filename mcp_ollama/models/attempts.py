@@ -140,6 +140,8 @@ class Attempts:
             )
         if not isinstance(error, NotInRegistryError):
             return error
+        if job.name.is_cloud:
+            return await self._with_cloud_diagnosis(job, error)
         try:
             await self.registry.get_manifest(job.name, insecure=job.insecure)
             other = find_case_variant(job.name, await self.ollama.list_models())
@@ -151,6 +153,14 @@ class Attempts:
             f"Ollama did not find {job.name}, since it asks for it in the case of {other.name}, which is installed.",
             "Give that one another name (copy_model, then delete_model), and call again.",
         )
+
+    async def _with_cloud_diagnosis(self, job: Job, error: OllamaError) -> OllamaError:
+        # Newer cloud models have no manifest: `/api/show` and chats know them by name.
+        try:
+            await self.ollama.get_model_info(job.name)
+        except OllamaError:
+            return error
+        return NotInRegistryError(f"{job.name} runs in the cloud and needs no pull.", "Use it under this name.")
 
     async def _verify(self, job: Job) -> None:
         """Check that a pulled model is installed: a captive portal can fake a manifest."""

@@ -9,7 +9,7 @@ import anyio
 
 from mcp_ollama.models.concurrency import for_each, side_by_side
 from mcp_ollama.models.errors import RefusedError
-from mcp_ollama.models.facts import Facts, facts_of
+from mcp_ollama.models.facts import Facts, facts_of, needs_show
 from mcp_ollama.models.lookup import find_all, find_model, listed_name, nearest_names
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.error_messages import sanitize
@@ -43,6 +43,7 @@ class Catalog:
     most: int = 2000
     _facts: dict[str, Facts] = field(default_factory=dict[str, Facts])
     _infos: dict[str, ModelInfo] = field(default_factory=dict[str, ModelInfo])
+    _asking: anyio.Lock = field(default_factory=lambda: anyio.Lock(fast_acquire=True))
     _loaded: dict[str, None] = field(default_factory=dict[str, None])
 
     async def find(self, model: ModelName | str) -> tuple[InstalledModel, list[InstalledModel]]:
@@ -56,6 +57,33 @@ class Catalog:
         models = await self.ollama.list_models()
         found = find_installed(name, models)
         return found, [one for one in models if one is not found]
+
+    async def find_usable(self, model: ModelName | str, models: list[InstalledModel]) -> InstalledModel:
+        """Find a model among the installed ones, or a cloud model that needs no pull.
+
+        The latter has no row in `/api/tags`, while `/api/show` and chats know it.
+
+        Raises:
+            InvalidModelName: Ollama would refuse the name.
+            ModelNotFoundError: There is neither; the sentence names the nearest that are installed.
+        """
+        name = ModelName.for_pull(model) if isinstance(model, str) else model
+        try:
+            return find_installed(name, models)
+        except ModelNotFoundError:
+            if unlisted := await self._find_unlisted(name):
+                return unlisted
+            raise
+
+    async def _find_unlisted(self, name: ModelName) -> InstalledModel | None:
+        if name.is_cloud:
+            with suppress(OllamaError):
+                info = await self.ollama.get_model_info(name)
+                host = info.remote_host or "https://ollama.com"
+                return InstalledModel(
+                    name=name.short, details=info.details, capabilities=info.capabilities, remote_host=host
+                )
+        return None
 
     async def running(self) -> list[RunningModel] | None:
         """Return the models in memory; None where `/api/ps` is missing, refused or broken.
@@ -125,10 +153,10 @@ class Catalog:
     async def facts(self, models: Iterable[InstalledModel], within: float = 10) -> dict[str, Facts | None]:
         """Return the facts of each model by digest, None where `/api/show` does not answer in `within` seconds.
 
-        Cloud models are not asked after: the server would ask ollama.com.
+        Models whose row says enough are not asked after, see `needs_show`.
         """
         wanted = {model.digest: model for model in models}
-        missing = [model for digest, model in wanted.items() if digest not in self._facts and not model.remote_host]
+        missing = [model for digest, model in wanted.items() if digest not in self._facts and needs_show(model)]
         if missing:
             await self._ask_all(missing, within)
         return {digest: self._facts.get(digest) for digest in wanted}
@@ -142,7 +170,9 @@ class Catalog:
                 return
 
         with anyio.move_on_after(within):
-            await for_each(models, ask)
+            # One caller at a time: after it, those that asked meanwhile find nearly all of it known.
+            async with self._asking:
+                await for_each([one for one in models if not self.is_known(one)], ask)
 
 
 def _put(memory: dict[str, ValueT], digest: str, value: ValueT, most: int) -> None:

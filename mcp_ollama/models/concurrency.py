@@ -1,4 +1,4 @@
-"""The same for many, several at once: a server answers eight questions in the time of one."""
+"""The same for many, several at once: a server answers six questions in the time of one."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 First = TypeVar("First")
 Second = TypeVar("Second")
 
-AT_ONCE = 8
+AT_ONCE = 6
 """Enough to wait for all together, and few enough for a server that has other things to do."""
 
 

@@ -59,6 +59,14 @@ def capabilities_of(model: InstalledModel, facts: Facts | None) -> list[str]:
     return list(facts.capabilities) if facts else sorted(model.capabilities)
 
 
+def needs_show(model: InstalledModel) -> bool:
+    """Return whether only `/api/show` knows what a model can do.
+
+    For a cloud model the server asks ollama.com, so its row of `/api/tags` suffices where it lists capabilities.
+    """
+    return not (model.remote_host and model.capabilities)
+
+
 def trained_context(info: ModelInfo) -> int | None:
     """Read the context length in tokens that the model was trained for; None when unknown."""
     known = info.model_info or {}

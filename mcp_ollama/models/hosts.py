@@ -124,9 +124,9 @@ class Hosts:
         name = self.named.default if name is None else name
         settings = self.named.hosts[name]
         async with self._locks[name]:
-            if name not in self._apps:
-                self._apps[name] = await self.tasks.start(self._run, name, settings)
-        return self._apps[name]
+            app = self._apps.get(name) or await self.tasks.start(self._run, name, settings)
+            self._apps[name] = app
+            return app
 
     async def _run(self, name: str, settings: OllamaSettings, *, task_status: TaskStatus[App]) -> None:
         publish = self.publisher(name) if self.publisher else None

@@ -1,7 +1,6 @@
 """The server at a glance, as the dashboard opens: models by size, memory, transfers, and what may be done."""
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from pydantic import BaseModel
 
@@ -20,11 +19,11 @@ MAX_CHARACTERS = 3_000
 
 
 class OverviewModel(BaseModel):
-    """An installed model in short."""
+    """An installed model in short; `loaded` is left out where `/api/ps` does not answer."""
 
     name: str
     size_bytes: int
-    loaded: bool
+    loaded: bool | None = None
 
 
 class OverviewHost(BaseModel):
@@ -68,35 +67,32 @@ async def read_overview(app: App, actions: Iterable[str]) -> Overview:
     except OllamaError as error:
         overview.error = str(error)
     else:
-        running = running or []  # Optional: some servers and proxies lack `/api/ps`; `health` reports it.
         overview.models = [
-            OverviewModel(name=one.name, size_bytes=one.size, loaded=bool(find_running(one, running)))
+            OverviewModel(
+                name=one.name,
+                size_bytes=one.size,
+                loaded=None if running is None else bool(find_running(one, running)),
+            )
             for one in sorted(installed, key=lambda one: -one.size)[:MAX_MODELS]
         ]
-        overview.running = [running_row(one) for one in running]
+        overview.running = [running_row(one) for one in running or ()]
         overview.summary = _summary(installed, running)
     return _shortened(overview)
 
 
-def _summary(installed: list[InstalledModel], running: list[RunningModel]) -> str:
+def _summary(installed: list[InstalledModel], running: list[RunningModel] | None) -> str:
     if not installed:
         return "No model is installed yet."
     total = sum({one.digest or one.name: one.size for one in installed if not one.remote_host}.values())
     models = "1 model" if len(installed) == 1 else f"{len(installed):,} models"
-    return f"{models}, {format_bytes(total)} on disk; {len(running)} in memory."
+    memory = "which are in memory is unknown" if running is None else f"{len(running)} in memory"
+    return f"{models}, {format_bytes(total)} on disk; {memory}."
 
 
 def _shortened(overview: Overview) -> Overview:
     """Leave out the smallest models, then the last transfers and models in memory, until the answer is short."""
-    rows: tuple[_Rows, ...] = (overview.models, overview.transfers, overview.running)
-    while len(overview.model_dump_json(exclude_none=True)) > MAX_CHARACTERS:
-        longest = next((one for one in rows if len(one) > 1), None)
-        if longest is None:
-            break
-        longest.pop()
+    for field in ("models", "transfers", "running"):
+        rows = getattr(overview, field)
+        while len(rows) > 1 and len(overview.model_dump_json(exclude_none=True)) > MAX_CHARACTERS:
+            rows.pop()
     return overview
-
-
-class _Rows(Protocol):
-    def __len__(self) -> int: ...
-    def pop(self) -> object: ...

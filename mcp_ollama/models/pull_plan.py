@@ -142,7 +142,7 @@ def _free_bytes(app: App, local: LocalModel | None) -> int | None:
 
 
 def _free_beside(blob: Path) -> int | None:
-    try:
+    # Gone in between, or a name that no file here can have.
+    with suppress(OSError, ValueError):
         return shutil.disk_usage(blob.parent).free if blob.is_file() else None
-    except (OSError, ValueError):
-        return None
+    return None

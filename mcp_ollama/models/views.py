@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from mcp_ollama.models.catalog import Catalog, find_installed
+from mcp_ollama.models.catalog import Catalog
 from mcp_ollama.models.facts import (
     Facts,
     capabilities_of,
@@ -15,6 +15,7 @@ from mcp_ollama.models.facts import (
     effective_context,
     facts_of,
     license_name,
+    needs_show,
     parameter_count,
     parse_parameters,
 )
@@ -101,7 +102,7 @@ class Selection:
         catalog: The models of the server.
         models: All of them.
         matched: Those that match.
-        running: The `identity` of each loaded model; None where it is unknown.
+        running: The loaded models; None where that is unknown.
         facts: What `/api/show` said, by digest, where the selection had to ask it.
         note: The `next_step` of the list.
     """
@@ -170,7 +171,7 @@ _ORDERS: dict[str, Callable[[InstalledModel], Any]] = {
 
 def _incomplete_note(models: list[InstalledModel], facts: Mapping[str, Facts | None]) -> str | None:
     """Name the models that may be missing, since only `/api/show` knows all capabilities."""
-    unread = [sanitize(one.name, 100) for one in models if not one.remote_host and not facts.get(one.digest)]
+    unread = [sanitize(one.name, 100) for one in models if needs_show(one) and not facts.get(one.digest)]
     if not unread:
         return None
     return f"What {join_limited(unread)} can do could not be read in full: call again, or see health."
@@ -205,7 +206,7 @@ def model_row(model: InstalledModel, facts: Facts | None, running: Collection[Ru
 
 
 async def show_model(catalog: Catalog, name: ModelName | str) -> ShownModel:
-    """Read all that the server says of an installed model.
+    """Read all that the server says of an installed model, or of a cloud model that needs no pull.
 
     Raises:
         InvalidModelName: Ollama would refuse the name.
@@ -213,7 +214,7 @@ async def show_model(catalog: Catalog, name: ModelName | str) -> ShownModel:
     """
     wanted = ModelName.for_pull(name) if isinstance(name, str) else name
     installed, running = await catalog.installed_and_running()
-    found = find_installed(wanted, installed)
+    found = await catalog.find_usable(wanted, installed)
     info = await catalog.remembered_info(found)
     return ShownModel(found, info, None if running is None else find_running(found, running))
 

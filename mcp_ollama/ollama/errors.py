@@ -110,4 +110,13 @@ class ModelError(OllamaError):
 
 
 class InvalidModelName(ValueError):  # noqa: N818 - reads well: `except InvalidModelName`
-    """Model name that Ollama would reject; raised before any request is sent."""
+    """Model name that Ollama would reject; raised before any request is sent.
+
+    Args:
+        sentence: What is wrong with it, and the next step.
+        nearest: The name without its look-alike characters, when that is a valid one; else empty.
+    """
+
+    def __init__(self, sentence: str, nearest: str = "") -> None:
+        super().__init__(sentence)
+        self.nearest = nearest

@@ -196,7 +196,7 @@ STREAM_FAILURES = (
         "Use a registry made for Ollama models (registry.ollama.ai, hf.co), or put the blobs behind a redirect.",
     ),
     _failure(
-        rf"{_CODE}400\b",
+        rf"{_CODE}4(?!08)\d\d\b",
         "The registry refuses {model}: {text}.",
         "{check_name}",
     ),

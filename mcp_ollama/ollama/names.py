@@ -139,8 +139,9 @@ def _refusal(text: str) -> InvalidModelName:
     if not character:
         return InvalidModelName(f"{_shown(text)} is not a model name that Ollama accepts. {_LOOKS_LIKE}")
     nearest = replace_look_alikes(text)
-    next_step = f"Use {_shown(nearest)}." if ModelName.is_valid(nearest) else _LOOKS_LIKE
-    return InvalidModelName(f"{_shown(text)} is not a valid model name: {character}. {next_step}")
+    nearest = nearest if ModelName.is_valid(nearest) else ""
+    next_step = f"Use {_shown(nearest)}." if nearest else _LOOKS_LIKE
+    return InvalidModelName(f"{_shown(text)} is not a valid model name: {character}. {next_step}", nearest)
 
 
 def _shown(text: str) -> str:

@@ -5,7 +5,15 @@ import unicodedata
 from urllib.parse import unquote
 
 _QUOTES = "`'\"\u2018\u2019\u201c\u201d"
-_COMMAND = re.compile(r"ollama\s+(?:run|pull|show|push|rm|stop)\s+(?:--?[\w-]+\s+)*(?P<name>\S+)", re.IGNORECASE)
+_AROUND = _QUOTES + "<>,;"
+_MAX_PASTED = 1000
+"""Longest text that is searched for a name; a longer one is a mistake."""
+_COMMAND = re.compile(
+    r"(?:[$>%#]\s+)?(?:(?:sudo|docker|podman|kubectl)\s(?:.*\s)?)?ollama\s+"
+    # Words after the name are the prompt of `run`, and more names in `rm`.
+    r"(?:(?P<is_run>run)|pull|show|push|rm|stop)\s+(?:--?[\w-]+\s+)*(?P<name>[^\s-]\S*)(?:\s+-\S+)*(?(is_run)(?:\s.*)?)",
+    re.IGNORECASE,
+)
 _OLLAMA_PAGE = re.compile(r"https?://(?:www\.)?ollama\.com/(?P<path>[^?#]+)(?:[?#].*)?", re.IGNORECASE)
 _HUGGING_FACE_PAGE = re.compile(
     r"https?://(?:www\.)?(?:hf\.co|huggingface\.co)/(?P<repository>[\w.-]+/[\w.-]+?)"
@@ -29,9 +37,11 @@ def unwrap(text: str) -> str:
     `` `llama3.2` `` and `ollama run llama3.2` are llama3.2, https://ollama.com/library/llama3.2 is, too, and
     https://huggingface.co/user/repo/tree/main is hf.co/user/repo.
     """
-    inner = text.strip().strip(_QUOTES).strip()
+    if len(text) > _MAX_PASTED:
+        return text
+    inner = text.strip().strip(_AROUND).strip()
     if command := _COMMAND.fullmatch(inner):
-        inner = command["name"].strip(_QUOTES)
+        inner = command["name"].strip(_AROUND)
     if page := _HUGGING_FACE_PAGE.fullmatch(inner):
         return f"hf.co/{page['repository']}" + (f":{page['tag']}" if page["tag"] else "")
     if page := _OLLAMA_PAGE.fullmatch(inner):
@@ -41,8 +51,9 @@ def unwrap(text: str) -> str:
 
 def _name_of_page(path: str) -> str:
     parts = [part for part in path.split("/") if part]
-    if len(parts) > 2 and parts[-1] in ("tags", "blobs"):
-        parts.pop()
+    # Pages of a model: its tags, and its files as blobs/DIGEST.
+    if parts[2:3] in (["tags"], ["blobs"]):
+        del parts[2:]
     if len(parts) != 2:
         return ""
     return parts[1] if parts[0] == "library" else "/".join(parts)

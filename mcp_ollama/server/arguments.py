@@ -19,6 +19,10 @@ CLIENT_ARGUMENTS = frozenset(
 )
 """Arguments that clients add by themselves: n8n, LangChain and others. They are dropped where a tool has none of the
 name; any other unknown argument is an error, since a model may have meant something by it."""
+_CONTEXT_ARGUMENTS = frozenset(
+    ("context", "context_length", "context_size", "context_window", "ctx", "n_ctx", "num_ctx")
+)
+_CONTEXT_HINT = " For another context length: create_model with the parameter num_ctx, then use that model."
 
 
 class _Arguments(BaseModel):
@@ -114,11 +118,11 @@ def _decoded(value: Any, field: FieldInfo) -> Any:
 def _explain(error: ValidationError, function: str, known: list[str]) -> str:
     """Return one line about the arguments that do not fit, and their possible values."""
     problems: list[str] = []
-    unknown = False
+    unknown: set[str] = set()
     for problem in error.errors(include_url=False, include_input=False, include_context=False)[:_MAX_PROBLEMS]:
         where = ".".join(str(part)[:60] for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            unknown = True
+            unknown.add(where)
             problems.append(f"there is no argument {where!r}")
         elif problem["type"] == "missing":
             problems.append(f"the argument {where!r} is missing")
@@ -126,4 +130,5 @@ def _explain(error: ValidationError, function: str, known: list[str]) -> str:
             text = problem["msg"].removeprefix("Input ").removeprefix("Value error, ").rstrip(".")
             problems.append(f"{where} {text[:1].lower()}{text[1:]}")
     hint = f" (there is: {', '.join(known) or 'none'})" if unknown else ""
-    return f"{function} was not called: {'; '.join(problems)}{hint}."
+    context = _CONTEXT_HINT if unknown & _CONTEXT_ARGUMENTS else ""
+    return f"{function} was not called: {'; '.join(problems)}{hint}.{context}"

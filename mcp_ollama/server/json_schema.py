@@ -48,7 +48,6 @@ def summary_schema(model: type[BaseModel]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {name: {"type": _json_type(field.annotation)} for name, field in fields.items()},
-        "required": [name for name, field in fields.items() if field.is_required()],
     }
 
 

@@ -154,7 +154,7 @@ def failure_from(error: OllamaError | InvalidModelName, hint: str = "") -> CallT
 
     Args:
         error: The error.
-        hint: A sentence to add before the next step.
+        hint: A sentence to add before the next step, or at the end of the sentence on an invalid name.
     """
     data: dict[str, Any] = {"kind": type(error).__name__}
     if isinstance(error, OllamaStatusError):
@@ -166,7 +166,7 @@ def failure_from(error: OllamaError | InvalidModelName, hint: str = "") -> CallT
         meta[f"{META}/transfer"] = error.outcome.model_dump(mode="json", exclude_none=True)
     if hint and isinstance(error, OllamaError):
         return failure(f"{error.problem} {hint} {error.next_step}".rstrip(), meta)
-    return failure(str(error), meta)
+    return failure(f"{error} {hint}".rstrip(), meta)
 
 
 def timeout_sentence(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +11,9 @@ from mcp.server.context import ServerRequestContext
 from mcp.types import CallToolRequestParams, CallToolResult, InputRequiredResult
 
 from mcp_ollama.models.hosts import ALL, Hosts, ask_each
-from mcp_ollama.models.lookup import find_model
-from mcp_ollama.ollama.errors import ModelNotFoundError
+from mcp_ollama.models.lookup import find_model, nearest_names
+from mcp_ollama.ollama.error_messages import sanitize
+from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.server.arguments import InvalidArgumentsError
 from mcp_ollama.server.consent import Consent, InputRequiredError
@@ -91,6 +92,8 @@ class ToolCalls:
             result = failure(str(error))
         except ModelNotFoundError as error:
             result = failure_from(error, await self._elsewhere(ctx.lifespan_context.hosts, host, error.model))
+        except InvalidModelName as error:
+            result = failure_from(error, await self._installed_near(ctx.lifespan_context.hosts, host, error.nearest))
         except EXPECTED_ERRORS as error:
             result = failure_from(error)
         except Exception:
@@ -151,6 +154,16 @@ class ToolCalls:
     def _adapt(self, error: CallToolResult) -> CallToolResult:
         """Return an error result whose advice is about a host, where there are several."""
         return failure(adapt_advice(text_of(error)), error.meta) if self.argument.named.are_several else error
+
+    async def _installed_near(self, hosts: Hosts, host: str, name: str) -> str:
+        """Return a sentence with the installed names next to one; empty when there is none, or it is unknown."""
+        if not name or host == ALL:
+            return ""
+        near: list[str] = []
+        with anyio.move_on_after(ELSEWHERE_SECONDS), suppress(OllamaError):
+            app = await hosts.app(host)
+            near = nearest_names(ModelName.for_pull(name), await app.ollama.list_models())
+        return f"The nearest installed: {', '.join(sanitize(one, 100) for one in near)}." if near else ""
 
     async def _elsewhere(self, hosts: Hosts, host: str, model: str) -> str:
         """Return a sentence with the other hosts that have a model; empty when none is known to."""

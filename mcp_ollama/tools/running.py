@@ -70,7 +70,7 @@ async def load_model(
     """
     app = call.app
     keep = parse_keep_alive(keep_alive)
-    found, _ = await app.catalog.find(model)
+    found = await app.catalog.find_usable(model, await app.ollama.list_models())
     if found.remote_host:
         raise RefusedError(f"{found.name} runs on {found.remote_host}, not in this server's memory.", "Just use it.")
     load = app.loads.start(ModelName.for_pull(found.name), keep)

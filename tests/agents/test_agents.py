@@ -14,7 +14,7 @@ from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
 from pydantic import BaseModel
 from pydantic_ai import Agent, NativeOutput, PromptedOutput
-from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.exceptions import ModelHTTPError, UnexpectedModelBehavior
 from pydantic_ai.mcp import MCPToolset
 from pydantic_ai.toolsets import FunctionToolset
 
@@ -286,3 +286,28 @@ async def test_tools_for_a_model_without_tools_raise_the_warning(simulator: Simu
             agent_from_config(document, **given)
         assert caught.value.message == document["metadata"]["ollama"]["warnings"][0]
         assert "cannot call tools" in caught.value.message
+
+
+@pytest.mark.parametrize("message", [{"role": "", "content": "Hi"}, {"role": None, "content": "Hi"}, {"content": "Hi"}])
+async def test_answer_without_a_role_is_an_answer(
+    message: dict[str, Any], simulator: Simulator, running: RunningSimulator
+):
+    simulator.install("m", size_bytes=1000, capabilities=CHAT)
+    agent = agent_from_config(await described(running))
+    _answer(simulator, message)
+    assert (await agent.run("Hello")).output == "Hi"
+
+
+async def test_empty_answer_without_a_role_is_asked_for_again(simulator: Simulator, running: RunningSimulator):
+    simulator.install("m", size_bytes=1000, capabilities=CHAT)
+    agent = agent_from_config(await described(running), retries=1)
+    _answer(simulator, {"role": "", "content": ""})
+    with pytest.raises(UnexpectedModelBehavior, match="Exceeded maximum output retries"):
+        await agent.run("Hello")
+    assert len(simulator.asked("/v1/chat/completions")) == 2
+
+
+def _answer(simulator: Simulator, message: dict[str, Any]) -> None:
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    answer = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+    simulator.respond("/v1/chat/completions", body=json.dumps(answer), content_type="application/json")

@@ -104,7 +104,7 @@ def test_every_form_of_an_address_gives_the_openai_address(address: str, openai:
 
 def test_a_model_is_made_without_any_request(nowhere: str):
     model = create_ollama_model("test", OllamaSettings(base_url=nowhere))
-    assert type(model) is OllamaModel
+    assert isinstance(model, OllamaModel)
     assert isinstance(model, OpenAIChatModel)
     assert (model.model_name, model.system) == ("test", "ollama")
     assert profile_of(model)["openai_chat_supports_max_completion_tokens"] is False
@@ -179,7 +179,7 @@ async def test_a_model_that_no_agent_can_use_is_a_model_error(simulator: Simulat
 
 
 def test_without_the_extra_the_command_is_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "pydantic_ai.models.ollama", None)
+    monkeypatch.setitem(sys.modules, "pydantic_ai.providers.ollama", None)
     with pytest.raises(ImportError, match=r"pip install 'mcp-ollama-manager\[pydantic-ai\]'"):
         create_ollama_model("m")
     with pytest.raises(ImportError, match=r"pip install 'mcp-ollama-manager\[pydantic-ai\]'"):

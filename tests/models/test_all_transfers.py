@@ -320,3 +320,15 @@ async def test_pull_cancelled_while_it_is_written_down_never_begins(
             assert (await host("cancel_pull", model=MODEL))["state"] == "cancelled"
             database.execute("ROLLBACK")
     assert not simulator.asked("/api/pull")
+
+
+async def test_interrupted_pull_that_cannot_be_forgotten_says_why(
+    running: RunningSimulator, connect: Connect, tmp_path: Path
+) -> None:
+    await interrupt(tmp_path, running.base_url)
+    async with connect(state_dir=str(tmp_path)) as host:
+        with closing(sqlite3.connect(tmp_path / "transfers.sqlite3", isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            refusal = await host.refusal("cancel_pull", model=MODEL)
+            database.execute("ROLLBACK")
+    assert f"The interrupted pull of {MODEL} cannot be forgotten." in refusal

@@ -217,6 +217,7 @@ PERMANENT = (
             f'{MANIFEST}400: {{"error":"The specified tag is not a valid quantization scheme."}}',
             f'{MANIFEST}400: {{"error":"The specified repository contains sharded GGUF."}}',
             f'400: {BLOB_UNKNOWN},"detail":"sha256:{BIG}"}}]}}\n',
+            f"{MANIFEST}451: Unavailable For Legal Reasons",
         ),
     ),
     Row(

@@ -163,13 +163,21 @@ def test_reading_a_name_to_pull_twice_changes_nothing(text: str) -> None:
         ("https://huggingface.co/user/repo-GGUF/tree/main", "hf.co/user/repo-GGUF:latest"),
         ("https://huggingface.co/user/repo/blob/main/x.gguf?download=true#y", "hf.co/user/repo:latest"),
         ("https://hf.co/user/repo:Q4_K_M", "hf.co/user/repo:Q4_K_M"),
+        ("https://ollama.com/library/llama3.2:3b/blobs/dde5aa3fc5ff", "llama3.2:3b"),
+        ("$ ollama run llama3.2:3b", "llama3.2:3b"),
+        ("ollama run llama3.2:3b --verbose", "llama3.2:3b"),
+        ('ollama run llama3.2:3b "hello there"', "llama3.2:3b"),
+        ("docker exec -it ollama ollama pull qwen3:8b", "qwen3:8b"),
+        ("<llama3.2:3b>,", "llama3.2:3b"),
     ],
 )
 def test_pasted_forms_of_a_name_are_read(text: str, name: str) -> None:
     assert str(ModelName.for_pull(text)) == name
 
 
-@pytest.mark.parametrize("text", ["https://ollama.com/download", "https://ollama.com/", "``", "ollama run"])
+@pytest.mark.parametrize(
+    "text", ["https://ollama.com/download", "https://ollama.com/", "``", "ollama run", "ollama rm a b", "a*"]
+)
 def test_pasted_text_without_a_name_is_refused(text: str) -> None:
     with pytest.raises(InvalidModelName):
         ModelName.for_pull(text)

@@ -118,3 +118,10 @@ def test_numbers_of_model_info_are_clamped() -> None:
 def test_clean_functions_leave_plain_text_unchanged() -> None:
     assert clean_line("naïve 模型 🦙", 20) == "naïve 模型 🦙"
     assert clean_text("naïve\n模型\t🦙") == "naïve\n模型\t🦙"
+
+
+def test_nested_values_of_model_info_are_cleaned_and_bounded() -> None:
+    info = ModelInfo.model_validate({"model_info": {"a": {"b\x07": ["c\u202e", 10**400]}}})
+    cleaned = (info.model_info or {})["a"]
+    assert "\x07" not in str(cleaned)
+    assert "\u202e" not in str(cleaned)

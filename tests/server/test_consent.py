@@ -276,3 +276,22 @@ async def test_disabled_confirmation_deletes_without_a_question(simulator: Simul
     async with Client(built(Timeouts(), confirm_delete=False), mode=era, elicitation_callback=user) as client:
         assert (await Host(client)("delete_model", model=MODEL))["deleted"]
     assert not user.questions
+
+
+async def test_client_that_cannot_be_asked_in_this_session_gets_a_token(nowhere: str):
+    class OneWay(MalformedChannel):
+        can_send_request = False
+
+    channel = OneWay()
+    connection = Connection.for_loop(channel)
+    connection.client_capabilities = ClientCapabilities(elicitation=ElicitationCapability())
+    session = ServerSession(cast("Any", channel), connection)
+    ctx = ServerRequestContext[Any, Any](
+        session=session, lifespan_context=None, protocol_version="2025-11-25", method="tools/call", request_id=1
+    )
+    limits = RequestLimits(anyio.Semaphore(1), anyio.CancelScope())
+    action = DestructiveAction(tool="delete_model", description="delete a", past="deleted", target=("a",))
+    async with open_app(OllamaSettings(base_url=nowhere)) as app, limits.working():
+        params = CallToolRequestParams(name="delete_model")
+        async with Consent(ctx, params, app, ConfirmationTokens(), limits).ask(action, "") as result:
+            assert (result.reason, bool(result.confirmation)) == ("needs_confirmation", True)

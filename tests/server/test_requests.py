@@ -1,5 +1,7 @@
 """The number of requests to Ollama that a call costs."""
 
+import anyio
+
 from mcp_ollama.simulator import Simulator
 from tests.conftest import Connect
 
@@ -19,6 +21,17 @@ async def test_list_of_known_models_costs_two_requests(simulator: Simulator, con
         count = requests(simulator)
         await host("open_dashboard")
         assert requests(simulator) - count == 2
+
+
+async def test_lists_at_once_read_each_new_model_once(simulator: Simulator, connect: Connect) -> None:
+    for number in range(12):
+        simulator.install(f"m{number}")
+    async with connect() as host:
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as group:
+                for _ in range(20):
+                    group.start_soon(host, "list_models")
+        assert len(simulator.asked("/api/show")) == 12
 
 
 async def test_details_of_a_known_model_cost_two_requests(simulator: Simulator, connect: Connect) -> None:

@@ -104,3 +104,13 @@ async def test_list_change_reaches_a_client_without_subscription() -> None:
         await subscriptions.publish(Change("installed"))
         await anyio.wait_all_tasks_blocked()
         assert reading.sent == ["notifications/resources/list_changed"]
+
+
+async def test_queues_are_closed_at_the_end_while_their_client_is_still_there():
+    channel = Channel()
+    async with running() as subscriptions:
+        ctx = request_over(channel)
+        subscriptions.register(ctx)
+        await publish(subscriptions, 1)
+    await subscriptions.publish(Change("transfers"))
+    assert ctx.session

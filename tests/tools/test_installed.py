@@ -377,6 +377,23 @@ async def test_a_bad_name_never_reaches_the_server(
     assert not simulator.requests
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("granite4:tiny\u2011h", "Use 'granite4:tiny-h'. The nearest installed: granite4:tiny-h."),
+        ("granite4:tlny\u2013h", "Use 'granite4:tlny-h'. The nearest installed: granite4:tiny-h."),
+        ("gran\uff1ax", "Use 'gran:x'."),
+    ],
+)
+async def test_look_alike_name_is_refused_with_the_nearest_installed(
+    name: str, sentence: str, simulator: Simulator, connect: Connect
+) -> None:
+    simulator.install("granite4:tiny-h")
+    async with connect() as host:
+        for tool in ("show_model", "delete_model", "load_model"):
+            assert (await host.refusal(tool, model=name)).endswith(sentence)
+
+
 def install_a_wordy_model(simulator: Simulator) -> None:
     simulator.install(
         "wordy",

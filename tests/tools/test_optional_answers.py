@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mcp_ollama.simulator import Simulator
+from mcp_ollama.simulator import Fail, Simulator
 from tests.conftest import Connect
 from tests.support.client import text_of
 
@@ -99,3 +99,61 @@ async def test_the_configuration_layer_is_named_config(simulator: Simulator, con
     kinds = {layer["kind"] for layer in plan["layers"]}
     assert "config" in kinds
     assert "v1" not in kinds
+
+
+CLOUD: dict[str, Any] = {
+    "remote_host": "https://ollama.com:443",
+    "capabilities": ("completion", "tools"),
+    "lists_capabilities": False,
+}
+
+
+async def test_cloud_row_without_capabilities_is_shown_for_them(simulator: Simulator, connect: Connect) -> None:
+    simulator.install("big:20b-cloud", **CLOUD)
+    async with connect() as host:
+        (row,) = (await host("list_models", capability="tools"))["models"]
+        document = await host.client.read_resource("ollama://config/pydantic-ai")
+    assert (row["name"], row["capabilities"]) == ("big:20b-cloud", ["completion", "tools"])
+    assert "ollama:big:20b-cloud" in document.model_dump_json()
+
+
+async def test_cloud_model_that_needs_no_pull_is_usable_without_a_row(simulator: Simulator, connect: Connect) -> None:
+    simulator.install("big:20b-cloud", **CLOUD)
+    simulator.respond("/api/tags", body='{"models":[]}', content_type="application/json")
+    async with connect() as host:
+        card = await host("show_model", model="big:20b-cloud", include=["pydantic_ai"])
+        load = await host.refusal("load_model", model="big:20b-cloud")
+        missing = await host.refusal("show_model", model="other:20b-cloud")
+    assert (card["remote"], card["capabilities"]) == (True, ["completion", "tools"])
+    assert card["texts"]["pydantic_ai"]
+    assert "runs on https://ollama.com:443" in load
+    assert "other:20b-cloud is not installed" in missing
+
+
+@pytest.mark.parametrize("how", BROKEN)
+async def test_overview_without_ps_leaves_loaded_out(how: str, simulator: Simulator, connect: Connect) -> None:
+    simulator.install("a")
+    simulator.respond("/api/ps", **BROKEN[how])
+    async with connect() as host:
+        overview = await host("open_dashboard")
+    assert "loaded" not in overview["models"][0]
+    assert overview["summary"].endswith("; which are in memory is unknown.")
+
+
+@pytest.mark.parametrize("argument", ["context_length", "num_ctx"])
+@pytest.mark.parametrize("tool", ["load_model", "pull_model"])
+async def test_refused_context_length_names_create_model(tool: str, argument: str, connect: Connect) -> None:
+    async with connect() as host:
+        text = await host.refusal(tool, model="a", **{argument: 8192})
+    assert text.endswith("For another context length: create_model with the parameter num_ctx, then use that model.")
+
+
+async def test_pull_of_a_cloud_model_without_manifest_says_to_use_it(simulator: Simulator, connect: Connect) -> None:
+    simulator.install("big:20b-cloud", **CLOUD)
+    for name in ("big:20b-cloud", "other:20b-cloud"):
+        simulator.faults.add(name, Fail(text="pull model manifest: file does not exist"))
+    async with connect() as host:
+        known = await host.refusal("pull_model", model="big:20b-cloud")
+        unknown = await host.refusal("pull_model", model="other:20b-cloud")
+    assert known.endswith("big:20b-cloud runs in the cloud and needs no pull. Use it under this name.")
+    assert "The registry has no other:20b-cloud." in unknown

@@ -109,3 +109,9 @@ def test_line_with_too_many_values_is_refused_with_its_id():
 def test_two_megabytes_of_text_are_decoded():
     text = b"a text, with { and [ now and then. " * 60_000
     assert text_in(line_with(text)) == text.decode()
+
+
+def test_id_inside_an_unfinished_string_is_not_taken():
+    with pytest.raises(InvalidLineError) as invalid:
+        decode(b'{"a": ""id": 7}')
+    assert invalid.value.answer.id is None

@@ -22,6 +22,9 @@ def host() -> Iterator[Wire]:
     with Wire(COMMAND, forked=True) as wire:
         wire.ask(request("ready", "ping"))
         yield wire
+        # Ends by itself, so that its coverage data is written.
+        wire.signal(signal.SIGTERM)
+        wire.wait()
 
 
 def memory_megabytes(wire: Wire) -> float:
@@ -54,6 +57,8 @@ def write_until_blocked(wire: Wire, line: bytes, limit_bytes: int) -> int:
 def test_client_that_writes_and_does_not_read_costs_bounded_memory(attack: str):
     with Wire(COMMAND) as host:
         _write_without_reading(host, attack)
+        host.signal(signal.SIGTERM)
+        host.wait()
 
 
 def _write_without_reading(host: Wire, attack: str) -> None:

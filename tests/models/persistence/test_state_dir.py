@@ -19,10 +19,13 @@ def test_state_dir_off_is_none(setting: str) -> None:
 
 
 @pytest.mark.parametrize("setting", [None, "", " "])
-def test_state_dir_without_setting_is_of_this_program(setting: str | None, home: Path) -> None:
+def test_state_dir_without_setting_is_of_this_program(
+    setting: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     folder = state_dir(setting)
     assert folder
-    assert folder.is_relative_to(home)
+    assert folder.is_relative_to(tmp_path)
     assert folder.name == "mcp-ollama-manager"
     assert not folder.exists()
 
