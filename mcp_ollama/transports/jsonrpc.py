@@ -51,9 +51,19 @@ def decode(line: bytes | bytearray) -> types.JSONRPCMessage:
     try:
         return kind.model_validate(frame, by_name=False)
     except ValidationError as error:
-        # The id of a response is one of the server's, and would name another request of the client's.
+        if request_id is not None and kind in (types.JSONRPCResponse, types.JSONRPCError):
+            return _malformed_response(kind, request_id)
+        # Only a request is answered under its id: that of a response is one of the server's.
         answered = request_id if kind is types.JSONRPCRequest else None
         raise InvalidLineError(types.INVALID_REQUEST, "Invalid request", answered) from error
+
+
+def _malformed_response(kind: type[types.JSONRPCMessage], request_id: types.RequestId) -> types.JSONRPCMessage:
+    """Return what a malformed response counts as, since the request that it answers would wait for another one."""
+    if kind is types.JSONRPCResponse:
+        return types.JSONRPCResponse(jsonrpc="2.0", id=request_id, result={})
+    error = types.ErrorData(code=types.INVALID_REQUEST, message="Invalid response")
+    return types.JSONRPCError(jsonrpc="2.0", id=request_id, error=error)
 
 
 def count_structure(data: bytes | bytearray) -> int:

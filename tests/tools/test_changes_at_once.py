@@ -6,9 +6,11 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_ollama.simulator import Simulator, Stall
+from mcp_ollama.simulator import HeadWindow, RunningSimulator, Simulator, Stall
 from tests.conftest import Connect
+from tests.models.test_transfer_faults import DOWNLOADING, another_program_pulling, until_told
 from tests.support.client import Host
+from tests.support.downloads import BUSY, MODEL, SIZE
 
 GB = 1_000_000_000
 Work = Callable[[], Coroutine[Any, Any, Any]]
@@ -77,18 +79,27 @@ async def test_a_model_that_is_being_copied_is_not_deleted(simulator: Simulator,
     assert said == "a:latest is being copied. Let that end, then call again."
 
 
-async def test_a_pull_that_was_cancelled_twice_still_keeps_its_model(simulator: Simulator, connect: Connect) -> None:
-    simulator.install("a")
-    simulator.registry.publish("a", size_bytes=9_000_000, weights="new")
-    simulator.faults.add("a", Stall(at=0.0))
-    async with connect(confirm_delete=False) as host:
-        for _ in range(2):
-            await host("pull_model", model="a", wait_seconds=0)
-            async with anyio.create_task_group() as group:
-                group.start_soon(lambda: host("cancel_pull", model="a"))
-                await anyio.lowlevel.checkpoint()
-                group.cancel_scope.cancel()
-        assert simulator.is_installed("a")
+async def test_model_whose_first_pull_still_ends_is_not_deleted(
+    simulator: Simulator, running: RunningSimulator, connect: Connect
+) -> None:
+    simulator.install(MODEL)
+    simulator.registry.publish(MODEL, size_bytes=SIZE, weights="new")
+    window = simulator.faults.add(MODEL, HeadWindow(), times=1)
+    async with (
+        connect(confirm_delete=False, timeouts=BUSY) as host,
+        another_program_pulling(simulator, running.base_url),
+        anyio.create_task_group() as group,
+    ):
+        await simulator.until(lambda: window.struck == 1)
+        await until_told(host, DOWNLOADING)
+        group.start_soon(lambda: host("cancel_pull", model=MODEL))
+        while (await host("pull_model", model=MODEL, wait_seconds=0))["state"] != "queued":
+            await anyio.lowlevel.checkpoint()
+        assert (await host("cancel_pull", model=MODEL))["state"] == "cancelled"
+        said = await host.refusal("delete_model", model=MODEL)
+        assert said == f"{MODEL} is being pulled. Stop that with cancel_pull first, or let it end."
+        assert not simulator.asked("/api/delete")
+        window.release()
 
 
 async def _twins(simulator: Simulator) -> None:

@@ -8,7 +8,9 @@ import pytest
 from anyio import to_thread
 
 from mcp_ollama.models.app import Timeouts
+from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.simulator import Fail, Silence, Simulator, Stall
+from mcp_ollama.simulator.manifests import Manifest
 from tests.conftest import Connect
 from tests.support.client import Host
 
@@ -194,6 +196,19 @@ async def test_all_local_models_are_compared_by_weights(simulator: Simulator, co
     asked = [request.body for request in simulator.asked("/api/show")]
     assert len(asked) == 5
     assert all({"model": f"{name}:latest"} in asked for name in ("a", "alike", "bigger", "finer", "foreign"))
+
+
+async def test_variant_whose_stated_size_differs_shares_the_weights(simulator: Simulator, connect: Connect) -> None:
+    whole = simulator.install("base", parameter_size="300K").manifest
+    stating = Manifest.build(whole.layers, whole.settings | {"model_type": "148K"})
+    simulator.library.add(ModelName.parse("base"), stating, simulator.now())
+    async with connect() as host:
+        made = await host("create_model", model="variant", from_model="base", system="Be brief.")
+        # Ollama reads the size again from the weights, whatever the configuration of the base states.
+        assert made["details"]["parameter_size"] == "300K"
+        for name, other in (("base", "variant"), ("variant", "base")):
+            asked = await host("delete_model", model=name)
+            assert (asked["frees_bytes"], asked["shared_with"]) == (0, [f"{other}:latest"])
 
 
 @pytest.mark.parametrize("unreadable", ["alike", "a"])

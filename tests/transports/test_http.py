@@ -150,6 +150,15 @@ async def test_clients_of_both_eras_share_the_transfers(ollama: RunningSimulator
         assert (await use(another, "cancel_pull", model=tiny))["state"] == "cancelled"
 
 
+async def test_confirmation_of_one_session_confirms_nothing_in_another(ollama: RunningSimulator, local: Wire):
+    ollama.simulator.install("victim")
+    async with connected(local, "legacy") as one, connected(local, "legacy") as other:
+        token = (await use(one, "delete_model", model="victim"))["confirmation"]
+        refused = await use(other, "delete_model", model="victim", confirm=token)
+    assert refused["reason"] == "needs_confirmation"
+    assert ollama.simulator.is_installed("victim")
+
+
 @pytest.mark.parametrize("era", ["auto", "legacy"])
 async def test_a_client_with_the_token_is_let_in(public: Wire, era: Literal["auto", "legacy"]):
     async with connected(public, era, TOKEN) as client:

@@ -46,6 +46,23 @@ def test_byte_order_mark_is_skipped(mark: bytes):
     assert decode(mark + PING) == decode(PING)
 
 
+@pytest.mark.parametrize("result", [b"null", b"true", b"[]", b'"yes"', b"0"])
+def test_result_that_is_not_an_object_is_an_empty_one(result: bytes):
+    line = b'{"jsonrpc":"2.0","id":7,"result":' + result + b"}"
+    assert decode(line) == types.JSONRPCResponse(jsonrpc="2.0", id=7, result={})
+
+
+@pytest.mark.parametrize("error", [b"null", b'"no"', b"{}"])
+def test_malformed_error_is_still_an_error_of_its_request(error: bytes):
+    message = decode(b'{"jsonrpc":"2.0","id":7,"error":' + error + b"}")
+    assert isinstance(message, types.JSONRPCError)
+    assert message.id == 7
+
+
+def test_malformed_response_without_an_id_is_refused():
+    assert refused(b'{"jsonrpc":"2.0","result":null}').id is None
+
+
 @pytest.mark.parametrize(
     ("line", "code", "request_id"),
     [

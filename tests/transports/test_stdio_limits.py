@@ -97,6 +97,17 @@ def test_waiting_calls_and_questions_do_not_count_as_work(host: Wire):
     assert {host.read()["id"] for _ in questions} == {f"ask {n}" for n in range(100)}
 
 
+@pytest.mark.parametrize("response", ['"result":null', '"result":true', '"result":[]', '"error":null', '"error":"no"'])
+def test_malformed_response_of_the_client_ends_the_wait_for_it(response: str, host: Wire):
+    host.shake_hands()
+    host.send(call("ask", "ping"))
+    question = host.read()
+    host.send_lines(f'{{"jsonrpc":"2.0","id":{json.dumps(question["id"])},{response}}}')
+    answered = host.read()
+    assert answered["id"] == "ask"
+    assert ("error" in response) == (answered.get("result", {"isError": True}).get("isError", False))
+
+
 def test_64_calls_work_at_once_and_the_next_one_waits(host: Wire):
     host.send(*(call(n, "work", modern=True) for n in range(70)))
     host.hear("working\n" * 64)
