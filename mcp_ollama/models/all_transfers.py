@@ -144,11 +144,7 @@ async def _forget(journal: Journal, entry: Entry) -> Transfer:
             f"The {entry.kind} of {entry.model} belongs to another process of this user.",
             "Cancel it in the client that started it.",
         )
-    if not await journal.forget(entry):
-        raise RefusedError(
-            f"The interrupted {entry.kind} of {entry.model} cannot be forgotten.",
-            journal.problem or "Another process has resumed it: see list_pulls.",
-        )
+    _check_forgotten(entry, journal, forgotten=await journal.forget(entry))
     status = "forgotten; Ollama keeps what it had saved"
     return _transfer(entry).model_copy(update={"state": "cancelled", "status": status, "next_step": None})
 
@@ -158,3 +154,11 @@ def _nothing(transfers: Transfers, kind: Kind, name: ModelName) -> RefusedError:
     found = transfers.is_under_way(other, name)
     next_step = f"There is a {other}: call again with kind {other}." if found else "list_pulls shows what is."
     return RefusedError(f"No {kind} of {name} is in progress.", next_step)
+
+
+def _check_forgotten(entry: Entry, journal: Journal, *, forgotten: bool) -> None:
+    if not forgotten:
+        raise RefusedError(
+            f"The interrupted {entry.kind} of {entry.model} cannot be forgotten.",
+            journal.problem or "Another process has resumed it: see list_pulls.",
+        )

@@ -234,21 +234,21 @@ class Transfers:
                 await self._added.wait()
             # Chosen when the turn has come: the queue may have changed in the meantime.
             async with self._turns.hold(self.base_url, self._note_turn):
-                if job := self._next():
-                    await self._perform(job)
+                await self._perform_next()
             self._forget()
 
     def _note_turn(self) -> None:
         if job := self._next():
             job.status = "waiting for another process"
 
-    async def _perform(self, job: Job) -> None:
+    async def _perform_next(self) -> None:
+        job = self._next()
+        if job is None:
+            return
         await job.written.wait()
         # It may have been cancelled while it was written down.
         if job.record and not job.finished.is_set():
-            bug = await error_of(self._attempts.perform(job, job.record), f"the {job.kind} of {job.name}")
-            if bug:
-                job.finish("failed", "internal error", bug)
+            _finish_after(job, await error_of(self._attempts.perform(job, job.record), f"the {job.kind} of {job.name}"))
 
     async def _notify_loop(self, group: TaskGroup) -> None:
         """Publish each transfer that begins or ends."""
@@ -279,3 +279,8 @@ class Transfers:
                 await job.finished.wait()
         for job in self._ended():
             await self._settle(job)
+
+
+def _finish_after(job: Job, bug: OllamaError | None) -> None:
+    if bug:
+        job.finish("failed", "internal error", bug)

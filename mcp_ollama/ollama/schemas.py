@@ -64,11 +64,9 @@ def _clean_value(value: object, info: ValidationInfo) -> Any:
             return value if math.isfinite(value) else None
         case list():
             return [_clean_value(item, info) for item in cast("list[object]", value)]
-        case dict():
+        case _:
             items = cast("dict[str, object]", value).items()
             return {_clean_label(key, info): _clean_value(item, info) for key, item in items}
-        case _:
-            return value
 
 
 def _read_error(value: object, info: ValidationInfo) -> str:

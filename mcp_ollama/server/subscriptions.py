@@ -63,8 +63,11 @@ class Subscriptions:
                 yield
                 self._tasks.cancel_scope.cancel()
         finally:
-            for subscriber in self._subscribers.values():
-                subscriber.queue.close()
+            self._close_queues()
+
+    def _close_queues(self) -> None:
+        for subscriber in self._subscribers.values():
+            subscriber.queue.close()
 
     def register(self, ctx: ServerRequestContext[Any, Any]) -> set[str]:
         """Register the connection of a request, since changes of the list go to clients without a subscription, too.

@@ -125,15 +125,16 @@ async def test_killed_owner_frees_the_turn_at_once(
 ) -> None:
     half = simulator.faults.add(MODEL, Stall(at=0.5), times=1)
     simulator.registry.publish("small", size_bytes=1_000)
-    with child(tmp_path, pulling(running, MODEL)) as owner, child(tmp_path, pulling(running, "small")) as waiting:
+    with child(tmp_path, pulling(running, MODEL)) as owner:
         assert await line(owner) == "written"
         await simulator.until(lambda: half.struck == 1)
-        assert await line(waiting) == "written"
-        await until(lambda: list(tmp_path.glob("turns/*/*.ticket")))
-        assert not simulator.is_installed("small")
-        owner.kill()
-        with anyio.fail_after(10):
-            assert await line(waiting) == "done"
+        with child(tmp_path, pulling(running, "small")) as waiting:
+            assert await line(waiting) == "written"
+            await until(lambda: list(tmp_path.glob("turns/*/*.ticket")))
+            assert not simulator.is_installed("small")
+            owner.kill()
+            with anyio.fail_after(10):
+                assert await line(waiting) == "done"
 
 
 async def test_pull_of_other_process_is_listed_and_not_cancelled(

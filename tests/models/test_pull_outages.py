@@ -126,7 +126,7 @@ async def test_server_that_vanishes_without_a_word_is_noticed_before_the_stall(
 
 async def test_quiet_server_that_answers_is_left_in_peace(simulator: Simulator, connect: Connect) -> None:
     quiet = simulator.faults.add(MODEL, Silence(at=0.5), times=1)
-    async with connect(stall_seconds=600, timeouts=replace(BUSY, quiet=0.02)) as host:
+    async with connect(stall_seconds=600, timeouts=replace(BUSY, quiet=0.25)) as host:
         await host("pull_model", model=MODEL, wait_seconds=0)
         await simulator.until(lambda: len(simulator.asked("/api/version")) >= 3)
         quiet.release()

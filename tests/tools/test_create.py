@@ -1,13 +1,23 @@
 """Models made out of installed ones: nothing is overwritten without consent, nothing pulled by the way."""
 
-from typing import Any
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any, cast
 
 import anyio
 import pytest
 from mcp import Client
 from mcp.types import ElicitRequestParams, ElicitResult, ErrorData
 
+from mcp_ollama import OllamaClient, OllamaSettings
+from mcp_ollama.models.app import open_app
+from mcp_ollama.models.catalog import Catalog
+from mcp_ollama.models.errors import RefusedError
+from mcp_ollama.ollama.schemas import InstalledModel
 from mcp_ollama.simulator import Fail, RunningSimulator, Send, Silence, Simulator, Stall
+from mcp_ollama.tools.create import copy_model
+from mcp_ollama.tools.spec import Call
 from tests.conftest import QUICK, Connect
 from tests.support.client import Era, Host, built
 
@@ -218,3 +228,43 @@ async def test_what_changes_while_the_user_thinks_is_not_overwritten(
     assert (answer["created"], answer["reason"]) == (False, "changed")
     assert not simulator.asked("/api/copy")
     assert not simulator.asked("/api/create")
+
+
+class _Meanwhile(OllamaClient):
+    """A client before whose second list something else changes what is installed."""
+
+    def __init__(self, base_url: str, change: Callable[[], object]) -> None:
+        super().__init__(base_url)
+        self._change = change
+        self._lists = 0
+
+    async def list_models(self) -> list[InstalledModel]:
+        self._lists += 1
+        if self._lists == 2:
+            self._change()
+        return await super().list_models()
+
+
+async def _refusal_of_copy_while(running: RunningSimulator, change: Callable[[], object]) -> str:
+    async def unused(*_: object) -> None:
+        raise AssertionError
+
+    async with open_app(OllamaSettings(base_url=running.base_url, state_dir="off")) as app:
+        client = _Meanwhile(running.base_url, change)
+        own = replace(app, ollama=client, catalog=Catalog(client))
+        call = Call(own, cast("Any", unused), cast("Any", unused), nullcontext)
+        with pytest.raises(RefusedError) as refused:
+            await copy_model(call, "llama3.2:3b", "mine")
+    return str(refused.value)
+
+
+async def test_name_taken_between_check_and_copy_is_not_overwritten(simulator: Simulator, running: RunningSimulator):
+    text = await _refusal_of_copy_while(running, lambda: simulator.install("mine", size_bytes=70 * MB))
+    assert "mine:latest was created by another client meanwhile" in text
+    assert not simulator.asked("/api/copy")
+
+
+async def test_source_deleted_between_check_and_copy_is_refused(simulator: Simulator, running: RunningSimulator):
+    text = await _refusal_of_copy_while(running, lambda: simulator.library.remove(simulator.model("llama3.2:3b")))
+    assert "was deleted or changed meanwhile" in text
+    assert not simulator.asked("/api/copy")

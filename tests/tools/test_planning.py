@@ -106,7 +106,7 @@ async def test_free_disk_is_told_where_the_servers_blobs_can_be_seen(
 )
 async def test_free_disk_is_never_guessed(body: str, simulator: Simulator, connect: Connect):
     if "%s" in body:
-        body %= ("x" * 5000, "a" * 64)
+        body %= ("x" * 300, "a" * 64)
     simulator.install("here:1", size_bytes=MB)
     simulator.respond("/api/show", body=body, status=404 if "error" in body else 200)
     async with connect() as call:

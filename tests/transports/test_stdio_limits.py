@@ -141,3 +141,12 @@ def test_sighup_ends_the_process_unless_it_was_ignored(ignored: bool, status: in
             host.close_input()
         assert host.wait() == status
         assert host.errors.endswith("cleaning\ncleaned\n")
+
+
+def test_question_of_a_cancelled_call_is_cancelled_too(host: Wire):
+    host.shake_hands()
+    host.send(call("ask", "ping"))
+    question = host.read()
+    host.send(notification("notifications/cancelled", requestId="ask"))
+    cancelled = host.read()
+    assert (cancelled["method"], cancelled["params"]["requestId"]) == ("notifications/cancelled", question["id"])
