@@ -1,6 +1,6 @@
 """The least code that does the main job on the SDK and httpx: what a user of both would write in an hour.
 
-Same rows and about the same fields as this server; no filters, pages, checks, errors or limits.
+Same rows and about the same fields as this server; no filters, pages, checks or errors.
 """
 
 import os
@@ -14,10 +14,10 @@ ollama = httpx.AsyncClient(base_url=os.environ.get("MCP_OLLAMA_BASE_URL", "http:
 
 
 @server.tool()
-async def list_models() -> dict[str, Any]:
+async def list_models(limit: int = 200) -> dict[str, Any]:
     """List the installed models."""
     answer = (await ollama.get("/api/tags")).json()
-    return {"models": [row(model) for model in answer["models"]], "total_count": len(answer["models"])}
+    return {"models": [row(model) for model in answer["models"][:limit]], "total_count": len(answer["models"])}
 
 
 def row(model: dict[str, Any]) -> dict[str, Any]:

@@ -41,8 +41,8 @@ this server's time divided by the other's, the median over neighbouring measurem
 and pipelined lists, to a fifth for single calls; the times themselves are this machine's.
 
 - bare SDK server: one tool that does nothing (`bench/bare.py`)
-- least code: lists and shows models with the SDK and httpx, without filters, checks, limits (`bench/least.py`); it
-  gives the same rows, without what is loaded and what a model can do
+- least code: lists and shows models with the SDK and httpx, without filters, pages and checks (`bench/least.py`);
+  it sends the same rows, without what is loaded and what a model can do
 - ollama-mcp: the most used peer on npm; it passes Ollama's answers on, all rows at once
 """
 
