@@ -249,8 +249,8 @@ async def _refusal_of_copy_while(running: RunningSimulator, change: Callable[[],
     async def unused(*_: object) -> None:
         raise AssertionError
 
-    async with open_app(OllamaSettings(base_url=running.base_url, state_dir="off")) as app:
-        client = _Meanwhile(running.base_url, change)
+    settings = OllamaSettings(base_url=running.base_url, state_dir="off")
+    async with open_app(settings) as app, _Meanwhile(running.base_url, change) as client:
         own = replace(app, ollama=client, catalog=Catalog(client))
         call = Call(own, cast("Any", unused), cast("Any", unused), nullcontext)
         with pytest.raises(RefusedError) as refused:
