@@ -21,6 +21,7 @@ from mcp_ollama.simulator import RunningSimulator, Simulator, Stall
 from tests.conftest import Connect
 from tests.models.persistence.test_journal import execute
 from tests.models.persistence.test_journal_faults import DAMAGES
+from tests.support.children import until
 from tests.support.client import Era, Host
 from tests.support.downloads import BUSY, MODEL, SIZE, downloadable
 
@@ -301,6 +302,8 @@ async def test_pull_cancelled_while_another_process_has_the_turn_never_begins(
             assert (await host("cancel_pull", model=MODEL))["state"] == "cancelled"
             # One more look, with an empty queue.
             await anyio.sleep(1.2 * POLL_SECONDS)
+        # The turn comes to a queue that is empty by then, and is given back.
+        await until(lambda: not list(tmp_path.glob("turns/*/*.ticket")))
         assert (await host("pull_model", model="small"))["state"] == "done"
     (asked,) = simulator.asked("/api/pull")
     assert "small" in str(asked.body)

@@ -1,5 +1,7 @@
 """Merging the HTTP chunks of progress streams: fewer chunks, the very same body."""
 
+import socket
+
 import h11
 import httpcore
 import pytest
@@ -128,3 +130,16 @@ async def test_it_is_a_connection_like_any_other():
     assert stream.get_extra_info("socket") == "socket"
     await stream.aclose()
     assert below.closed
+
+
+class _Closed(httpcore.AsyncNetworkStream):
+    """A stream whose socket is closed."""
+
+    def get_extra_info(self, info: str) -> socket.socket:
+        closed = socket.socket()
+        closed.close()
+        return closed
+
+
+def test_closed_socket_is_readable_so_that_the_pool_drops_it():
+    assert CoalescingStream(_Closed()).get_extra_info("is_readable") is True
