@@ -28,7 +28,7 @@ from mcp_ollama.server.consent import Consent
 from mcp_ollama.server.limits import RequestLimits
 from mcp_ollama.server.tokens import ConfirmationTokens
 from mcp_ollama.simulator import RunningSimulator, Simulator, Stall
-from mcp_ollama.tools.spec import DestructiveAction
+from mcp_ollama.tools.spec import ConsentResult, DestructiveAction
 from tests.support.client import Era, Host, built
 
 MODEL = "llama3.2:3b"
@@ -135,8 +135,8 @@ class MalformedChannel:
         raise AssertionError
 
 
-async def test_answer_with_an_unknown_action_keeps_the_model(nowhere: str):
-    channel = MalformedChannel()
+async def ask_over(channel: MalformedChannel, base_url: str) -> ConsentResult:
+    """Ask for consent in the handshake era, over a channel of a client that declares elicitation."""
     connection = Connection.for_loop(channel)
     connection.client_capabilities = ClientCapabilities(elicitation=ElicitationCapability())
     session = ServerSession(cast("Any", channel), connection)
@@ -145,10 +145,16 @@ async def test_answer_with_an_unknown_action_keeps_the_model(nowhere: str):
     )
     limits = RequestLimits(anyio.Semaphore(1), anyio.CancelScope())
     action = DestructiveAction(tool="delete_model", description="delete a", past="deleted", target=("a",))
-    async with open_app(OllamaSettings(base_url=nowhere)) as app, limits.working():
+    async with open_app(OllamaSettings(base_url=base_url)) as app, limits.working():
         params = CallToolRequestParams(name="delete_model")
         async with Consent(ctx, params, app, ConfirmationTokens(), limits).ask(action, "") as result:
-            assert result.reason == "cancelled"
+            return result
+    raise AssertionError
+
+
+async def test_answer_with_an_unknown_action_keeps_the_model(nowhere: str):
+    result = await ask_over(MalformedChannel(), nowhere)
+    assert result.reason == "cancelled"
 
 
 async def test_unanswered_question_times_out_and_keeps_the_model(simulator: Simulator, era: Era):
@@ -282,16 +288,5 @@ async def test_client_that_cannot_be_asked_in_this_session_gets_a_token(nowhere:
     class OneWay(MalformedChannel):
         can_send_request = False
 
-    channel = OneWay()
-    connection = Connection.for_loop(channel)
-    connection.client_capabilities = ClientCapabilities(elicitation=ElicitationCapability())
-    session = ServerSession(cast("Any", channel), connection)
-    ctx = ServerRequestContext[Any, Any](
-        session=session, lifespan_context=None, protocol_version="2025-11-25", method="tools/call", request_id=1
-    )
-    limits = RequestLimits(anyio.Semaphore(1), anyio.CancelScope())
-    action = DestructiveAction(tool="delete_model", description="delete a", past="deleted", target=("a",))
-    async with open_app(OllamaSettings(base_url=nowhere)) as app, limits.working():
-        params = CallToolRequestParams(name="delete_model")
-        async with Consent(ctx, params, app, ConfirmationTokens(), limits).ask(action, "") as result:
-            assert (result.reason, bool(result.confirmation)) == ("needs_confirmation", True)
+    result = await ask_over(OneWay(), nowhere)
+    assert (result.reason, bool(result.confirmation)) == ("needs_confirmation", True)
