@@ -197,7 +197,6 @@ class Transfers:
         ]
         self._jobs.append(job)
         self._new.append(job)
-        self._added.set()
         self._came.set()
         return job
 
@@ -208,6 +207,7 @@ class Transfers:
                 job.kind, job.name.short, server=self.base_url, host=self._host, insecure=job.insecure
             )
         job.written.set()
+        self._added.set()
 
     async def _settle(self, job: Job) -> None:
         """Delete a job that has ended from the journal, unless the end of this process interrupted it."""
@@ -225,7 +225,7 @@ class Transfers:
         self._jobs = [job for job in self._jobs if not job.finished.is_set() or job in kept]
 
     def _next(self) -> Job | None:
-        return next((job for job in self._jobs if job.state == "queued"), None)
+        return next((job for job in self._jobs if job.state == "queued" and job.record), None)
 
     async def _work(self) -> None:
         while True:
@@ -242,12 +242,7 @@ class Transfers:
             job.status = "waiting for another process"
 
     async def _perform_next(self) -> None:
-        job = self._next()
-        if job is None:
-            return
-        await job.written.wait()
-        # It may have been cancelled while it was written down.
-        if job.record and not job.finished.is_set():
+        if (job := self._next()) and job.record:
             _finish_after(job, await error_of(self._attempts.perform(job, job.record), f"the {job.kind} of {job.name}"))
 
     async def _notify_loop(self, group: TaskGroup) -> None:
