@@ -213,7 +213,15 @@ def test_all_invalid_values_are_named_at_once(export: pytest.MonkeyPatch) -> Non
 PLACEHOLDER = "is a placeholder without its value"
 HEADERS = "must be a JSON object of header names and texts"
 KEY = "must be one word of printable ASCII characters"
-UNEXPANDED = ("%OLLAMA_API_KEY%", "$OLLAMA_API_KEY", "$env:KEY", "$(KEY)", "{env:KEY}", "{file:~/key}", "<your-api-key>")
+UNEXPANDED = (
+    "%OLLAMA_API_KEY%",
+    "$OLLAMA_API_KEY",
+    "$env:KEY",
+    "$(KEY)",
+    "{env:KEY}",
+    "{file:~/key}",
+    "<your-api-key>",
+)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +261,9 @@ def test_invalid_secret_is_not_in_the_traceback(
     assert SECRET not in "".join(traceback.format_exception(error))
 
 
-@pytest.mark.parametrize("key", ["$2b$12$Qw", "$ecret", "$X9KEY", "%41%42", "a$KEY", "$KEY$", "{x}", "<a8>", "Zm9v/+=="])
+@pytest.mark.parametrize(
+    "key", ["$2b$12$Qw", "$ecret", "$X9KEY", "%41%42", "a$KEY", "$KEY$", "{x}", "<a8>", "Zm9v/+=="]
+)
 def test_key_with_marks_of_placeholders_is_accepted(key: str) -> None:
     assert OllamaSettings.load(api_key=key).plain_api_key() == key
 
