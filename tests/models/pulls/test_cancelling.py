@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import anyio
-import anyio.to_thread
 import pytest
 
 from mcp_ollama.simulator import (
