@@ -1,5 +1,6 @@
 """What is installed, and what importing it costs."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -48,6 +49,14 @@ def test_all_public_names_are_there_and_in_order() -> None:
 def test_there_is_nothing_else() -> None:
     with pytest.raises(AttributeError, match="module 'mcp_ollama' has no attribute 'OllamaClint'"):
         getattr(mcp_ollama, "OllamaClint")  # noqa: B009
+
+
+def test_constraints_pin_every_requirement_and_name_no_address(project: dict[str, Any]) -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][A-Za-z0-9.+]*", pin) for pin in pins)
+    pinned = {re.sub(r"[-_.]+", "-", pin.split("==")[0]).lower() for pin in pins}
+    assert {re.split(r"[<>=]", one)[0].strip() for one in project["dependencies"]} <= pinned
 
 
 HEAVY = ("mcp", "mcp_types", "pydantic_ai", "openai", "httpx", "starlette", "uvicorn")

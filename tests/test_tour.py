@@ -1,9 +1,12 @@
-"""The tour on a real server: it never pulls over or deletes what is installed, and prints words, not Python."""
+"""The tour on a real server: it leaves installed models alone, ends in one line, and prints words, not Python."""
 
 import os
 import re
 import runpy
+import signal
+import socket
 import sys
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +18,7 @@ from mcp_ollama.simulator import RunningSimulator, Simulator, serve
 from tests.support.wire import Wire
 
 TOUR = Path(__file__).parent.parent / "examples" / "tour.py"
+PICTURE = TOUR.parent.parent / "docs" / "tour.svg"
 SPELLINGS = (
     "nomic-embed-text",
     "Nomic-Embed-Text:LATEST",
@@ -29,19 +33,18 @@ def ollama() -> Iterator[RunningSimulator]:
         yield running
 
 
-def tour(ollama: RunningSimulator, model: str) -> Wire:
-    own = {"DEMO_HOST": ollama.base_url, "DEMO_MODEL": model, "MCP_OLLAMA_REGISTRIES": registry_of(ollama)}
-    return Wire([sys.executable, str(TOUR)], forked=True, env=dict(os.environ) | own)
-
-
-def registry_of(ollama: RunningSimulator) -> str:
-    return ollama.base_url.removeprefix("http://")
+def tour(host: str, model: str, *, forked: bool = True) -> Wire:
+    """Start the tour over an Ollama server, which is its registry, too."""
+    # A job in the background ignores Ctrl-C, and so would its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    own = {"DEMO_HOST": host, "DEMO_MODEL": model, "MCP_OLLAMA_REGISTRIES": host.removeprefix("http://")}
+    return Wire([sys.executable, str(TOUR)], forked=forked, env=dict(os.environ) | own)
 
 
 def test_tour_leaves_an_installed_model_alone_in_any_spelling(ollama: RunningSimulator):
     ollama.simulator.install("nomic-embed-text:latest", capabilities=("embedding",))
     with ExitStack() as tours:
-        for wire in [tours.enter_context(tour(ollama, spelling)) for spelling in SPELLINGS]:
+        for wire in [tours.enter_context(tour(ollama.base_url, spelling)) for spelling in SPELLINGS]:
             assert wire.wait() == 1
             assert "is installed already" in wire.errors
     assert ollama.simulator.is_installed("nomic-embed-text:latest")
@@ -54,17 +57,43 @@ def test_tour_leaves_an_installed_model_alone_in_any_spelling(ollama: RunningSim
 def test_tour_leaves_a_model_alone_that_cannot_be_shown(status: int, reason: str, ollama: RunningSimulator):
     ollama.simulator.install("nomic-embed-text:latest", capabilities=("embedding",))
     ollama.simulator.respond("/api/show", status=status, body='{"error": "model not found"}')
-    with tour(ollama, "nomic-embed-text") as wire:
+    with tour(ollama.base_url, "nomic-embed-text") as wire:
         assert wire.wait() == 1
         assert reason in wire.errors
     assert ollama.simulator.asked("/api/pull") == ollama.simulator.asked("/api/delete") == []
 
 
 def test_tour_ends_when_a_name_is_not_valid(ollama: RunningSimulator):
-    with tour(ollama, "not a name!") as wire:
+    with tour(ollama.base_url, "not a name!") as wire:
         assert wire.wait() == 1
         assert "not a name!" in wire.errors
     assert ollama.simulator.asked("/api/pull") == []
+
+
+def test_tour_that_cannot_start_ends_in_one_line(ollama: RunningSimulator, nowhere: str):
+    ollama.simulator.install("llama3.2:3b")
+    ended = {
+        nowhere: f"Nothing answers at {nowhere}. ",
+        "ftp://x": "mcp-ollama-manager: MCP_OLLAMA_BASE_URL: An Ollama address begins with http:// or https://, ",
+        ollama.base_url: "llama3.2:3b is installed already: ",
+    }
+    with ExitStack() as tours:
+        started = {host: tours.enter_context(tour(host, "llama3.2:3b")) for host in ended}
+        for host, wire in started.items():
+            assert wire.wait() == 1
+            assert wire.errors.startswith(ended[host])
+            assert wire.errors.count("\n") == 1
+
+
+def test_interrupted_tour_ends_in_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(30)
+        host = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with tour(host, "llama3.2:3b", forked=False) as wire:
+            with silent.accept()[0]:
+                wire.signal(signal.SIGINT)
+                assert wire.wait() == 130
+            assert wire.errors == "Interrupted: the part of llama3.2:3b that was downloaded is kept.\n"
 
 
 @pytest.mark.parametrize(
@@ -84,6 +113,13 @@ def test_tour_formats_values_for_people(name: str, value: Any, text: str):
     assert runpy.run_path(str(TOUR))["format_value"](name, value) == text
 
 
+def test_picture_of_the_tour_is_small_and_shows_its_calls():
+    drawn = {text.text for text in ET.parse(PICTURE).iter("{http://www.w3.org/2000/svg}text")}
+    model = "llama3.2:1b"
+    assert {"list_models", f"pull_model {model}", f"show_model {model}", f"delete_model {model}"} <= drawn
+    assert PICTURE.stat().st_size < 30_000
+
+
 def test_picture_of_the_tour_shows_no_python_values():
-    picture = (TOUR.parent.parent / "docs" / "tour.svg").read_text(encoding="utf-8")
+    picture = PICTURE.read_text(encoding="utf-8")
     assert not re.search(r"\['|&#x27;\]|: (False|True|None|\{\})<|_bytes|0\.00 GB", picture)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import anyio
 from pydantic import BaseModel, Field
 
+from mcp_ollama.models.all_transfers import ensure_idle
 from mcp_ollama.models.app import App
 from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.facts import Facts, effective_context
@@ -58,7 +59,7 @@ async def copy_model(
         await app.ollama.copy_model(found.name, name)
 
     existing = find_model(name, others)
-    app.transfers.ensure_idle(name)
+    await ensure_idle(app.transfers, name)
     if existing is None or existing.digest == found.digest:
         await _make_new(app, name, found, copy, existing)
         return await _created(call, name)
@@ -101,7 +102,7 @@ async def create_model(
                 if line.status.startswith("pulling"):
                     raise RefusedError(f"{found.name} was deleted meanwhile.", "Pull it first, then call again.")
 
-    app.transfers.ensure_idle(name)
+    await ensure_idle(app.transfers, name)
     existing = find_model(name, [found, *others])
     if existing is None:
         await _make_new(app, name, found, create)
@@ -140,7 +141,7 @@ async def _make_new(
         if (now and now.digest) != (existing and existing.digest):
             raise RefusedError(f"{name} was created by another client meanwhile.", "See list_models.")
         _check_source(source, installed)
-        app.transfers.ensure_idle(name)
+        await ensure_idle(app.transfers, name)
         await make()
 
 
@@ -179,7 +180,7 @@ async def _overwrite(
             if not any(identity(one) == identity(loses) for one in installed):
                 next_step = f"{loses.name} was changed by another client meanwhile. See list_models."
                 return CreateResult(model=loses.name, created=False, reason="changed", next_step=next_step)
-            app.transfers.ensure_idle(name)
+            await ensure_idle(app.transfers, name)
             await make()
     return None
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import anyio
 from pydantic import BaseModel, Field
 
+from mcp_ollama.models.all_transfers import ensure_idle
 from mcp_ollama.models.app import App
 from mcp_ollama.models.catalog import find_installed
 from mcp_ollama.models.cleanup import MAX_MODELS
@@ -93,8 +94,7 @@ async def _find(app: App, names: Sequence[ModelName]) -> tuple[list[_Target], Fr
     installed = await app.ollama.list_models()
     found = {(one := find_installed(name, installed)).name: (name, one) for name in names}
     running = {identity(one) for one in await app.ollama.list_running_models()}
-    for _, one in found.values():
-        app.transfers.ensure_idle(ModelName.for_pull(one.name))
+    await ensure_idle(app.transfers, *(ModelName.for_pull(one.name) for _, one in found.values()))
     facts = await app.catalog.facts(installed) if len(installed) > 1 else {}
 
     def freed_with(models: Sequence[InstalledModel]) -> FreedSpace:
@@ -137,7 +137,7 @@ async def _delete(app: App, target: _Target) -> None:
     with app.holds.change(name, "deleted"):
         await app.loads.unload_before_change(model, app.timeouts.unload)
         still = await app.catalog.is_still(model)
-        app.transfers.ensure_idle(name)
+        await ensure_idle(app.transfers, name)
         if not still or not await app.ollama.delete_model(name):
             result.reason = "changed"
             result.next_step = f"{model.name} was changed or deleted by another client meanwhile. See list_models."

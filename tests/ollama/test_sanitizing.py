@@ -6,7 +6,7 @@ import pytest
 import respx
 
 from mcp_ollama.ollama.client import OllamaClient
-from mcp_ollama.ollama.sanitizing import Redactor, clean_line, clean_text
+from mcp_ollama.ollama.sanitizing import MAX_TEXT, Redactor, clean_line, clean_text, sanitize
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, Progress
 from tests.ollama.endpoints import BASE_URL, failure, statuses
 
@@ -125,3 +125,38 @@ def test_nested_values_of_model_info_are_cleaned_and_bounded() -> None:
     cleaned = (info.model_info or {})["a"]
     assert "\x07" not in str(cleaned)
     assert "\u202e" not in str(cleaned)
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("open /home/user/.ollama/models/blobs/x: bad", "open <path>: bad"),
+        ("open '/var/lib/ollama/x' failed", "open '<path>' failed"),
+        (r"open C:\Users\me\.ollama\x failed", "open <path> failed"),
+        ("(checked: /usr/lib/ollama, /opt/ollama/bin)", "(checked: <path>, <path>)"),
+        ("~/.ollama/models", "~<path>"),
+        ('Get "http://h:1/v2/library/m": EOF', 'Get "http://h:1": EOF'),
+        ("Get https://u:pw@s3.example/b/k?X-Amz-Credential=AKIA&X-Amz-Signature=ff: 403", "Get https://s3.example 403"),
+        ("denied X-Amz-Credential=AKIA/x&X-Amz-Signature=ff", "denied"),
+        (f"https://cdn.example/{'x' * 2000}?sig=y reason", "https://cdn.example reason"),
+        ("model hf.co/user/repo:Q4 and 1/2 or and/or", "model hf.co/user/repo:Q4 and 1/2 or and/or"),
+        ("502: <!DOCTYPE html><p>secret</p>", "502: <a web page>"),
+        ("502: <HTML lang=en>\n<body>", "502: <a web page>"),
+        ("a <htmlish> text", "a <htmlish> text"),
+        ("\x1b[1;31mred\x1b[0m \x1b]0;title\x07\x1b]8;;http://x\x1b\\link \x1bMx\x1b", "red link x"),
+        ("a\x00b\r\n\tc\x7fd\x9be", "a b c d e"),
+        ("a\u202eb\u2066c\u2028d\u200be\U000e0041f\ud800g", "a b c d e f g"),
+        ("naïve 模型 🦙", "naïve 模型 🦙"),
+        ("  \n ", ""),
+    ],
+)
+def test_sanitize_removes_paths_pages_and_controls(text: str, cleaned: str) -> None:
+    assert sanitize(text) == cleaned
+
+
+@pytest.mark.parametrize(("length", "cut"), [(MAX_TEXT, False), (MAX_TEXT + 1, True), (10**6, True)])
+def test_sanitize_truncates_to_the_limit(length: int, cut: bool) -> None:
+    cleaned = sanitize("x" * length)
+    assert len(cleaned) == MAX_TEXT
+    assert cleaned.endswith("…") is cut
+    assert len(sanitize("x" * length, 10)) == 10

@@ -8,9 +8,9 @@ import pytest
 
 from mcp_ollama.simulator import HeadWindow, RunningSimulator, Simulator, Stall
 from tests.conftest import Connect
-from tests.models.test_transfer_faults import DOWNLOADING, another_program_pulling, until_told
 from tests.support.client import Host
 from tests.support.downloads import BUSY, MODEL, SIZE
+from tests.support.pulls import DOWNLOADING, another_program_pulling, until_progress
 
 GB = 1_000_000_000
 Work = Callable[[], Coroutine[Any, Any, Any]]
@@ -91,7 +91,7 @@ async def test_model_whose_first_pull_still_ends_is_not_deleted(
         anyio.create_task_group() as group,
     ):
         await simulator.until(lambda: window.struck == 1)
-        await until_told(host, DOWNLOADING)
+        await until_progress(host, DOWNLOADING)
         group.start_soon(lambda: host("cancel_pull", model=MODEL))
         while (await host("pull_model", model=MODEL, wait_seconds=0))["state"] != "queued":
             await anyio.lowlevel.checkpoint()

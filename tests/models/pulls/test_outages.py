@@ -9,7 +9,6 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
-import pytest
 
 from mcp_ollama.models.job import Job
 from mcp_ollama.models.outage import is_answering
@@ -17,20 +16,10 @@ from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.simulator import RunningSimulator, Silence, Simulator, Stall
 from tests.conftest import Connect
-from tests.support.client import Era, Host
-from tests.support.downloads import BUSY, MODEL, SIZE, downloadable
+from tests.support.client import Host
+from tests.support.downloads import BUSY, MODEL, SIZE
 
 AWAY = re.compile(r"no answer since \d\d:\d\d:\d\d UTC")
-
-
-@pytest.fixture
-def era() -> Era:
-    return "auto"
-
-
-@pytest.fixture
-def simulator() -> Simulator:
-    return downloadable()
 
 
 async def half_done(simulator: Simulator, running: RunningSimulator, host: Host, *, keep: float = 1.0) -> None:

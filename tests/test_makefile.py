@@ -1,0 +1,79 @@
+"""The Makefile and the workflows: the environment that make sets up, and the targets that workflows run."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.readme import ROOT
+
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+PATIENT = 30.0
+
+
+def make_environment(folder: Path, python: str) -> subprocess.CompletedProcess[str]:
+    """Make the virtual environment of the Makefile in a folder, with a script that stands for Python."""
+    (folder / "python").write_text(f"#!/bin/sh\n{python}\n")
+    (folder / "python").chmod(0o755)
+    return subprocess.run(
+        ["make", f"--file={ROOT / 'Makefile'}", f"--directory={folder}", "PYTHON=./python", ".venv/bin/python"],
+        # Not those of the make that runs the tests.
+        env={name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))},
+        capture_output=True,
+        text=True,
+        timeout=PATIENT,
+        check=False,
+    )
+
+
+def test_a_python_that_is_too_old_is_told_before_an_environment_is_made_of_it(tmp_path: Path):
+    pretending = "import sys; sys.version_info = (3, 10, 9); exec(sys.argv[2])"
+    done = make_environment(tmp_path, f'exec "{sys.executable}" -c "{pretending}" "$@"')
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "This is Python 3.10, and 3.11 or newer is needed: name one, such as PYTHON=python3.12\n"
+    )
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_an_environment_that_was_left_half_made_is_made_anew(tmp_path: Path):
+    # As without a network: Python is there, a link to a file that is older, and pip cannot be brought up to date.
+    check = f'[ "$2" = venv ] || exec "{sys.executable}" "$@"'
+    link = f'{check}; mkdir -p .venv/bin && ln -s "{{}}" .venv/bin/python'
+    assert make_environment(tmp_path, link.format(shutil.which("false"))).returncode == 2
+    assert not (tmp_path / ".venv" / "bin" / "python").is_symlink()
+    assert make_environment(tmp_path, link.format(shutil.which("true"))).returncode == 0
+
+
+def workflows() -> list[list[dict[str, Any]]]:
+    """The steps of each workflow."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml")]
+    return [[step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]] for text in texts]
+
+
+def test_the_workflows_do_what_the_make_targets_do():
+    for steps in workflows():
+        targets = [word for step in steps for word in re.findall(r"make ([a-z-]+)", step.get("run", ""))]
+        assert targets
+        assert all(re.search(rf"^{target}:", MAKEFILE, re.MULTILINE) for target in targets)
+
+
+def test_workflow_actions_are_pinned_by_commit_with_their_version():
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml")]
+    used = [line.split("uses: ")[1] for text in texts for line in text.splitlines() if "uses: " in line]
+    official = [action for action in used if action.startswith("actions/")]
+    assert official
+    assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action) for action in official)
+    assert set(used) - set(official) == {"pypa/gh-action-pypi-publish@release/v1"}
+
+
+def test_workflows_start_with_no_permissions():
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert workflow["permissions"] == {}
+        assert all("permissions" in job for job in workflow["jobs"].values())
