@@ -1,4 +1,4 @@
-"""What is in memory: listed, loaded and unloaded, in both protocol eras."""
+"""Models in memory: listed, loaded and unloaded, in both protocol eras."""
 
 from collections.abc import Iterable
 
