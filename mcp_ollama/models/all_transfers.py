@@ -7,6 +7,7 @@ import anyio
 
 from mcp_ollama.models.allow_list import parse_allowed_name
 from mcp_ollama.models.errors import RefusedError
+from mcp_ollama.models.formatting import join_limited
 from mcp_ollama.models.job import Transfer, TransferList
 from mcp_ollama.models.pages import fit_rows
 from mcp_ollama.models.persistence.journal import Entry, Journal
@@ -20,63 +21,94 @@ from mcp_ollama.settings import OllamaSettings
 logger = logging.getLogger(__name__)
 
 
-async def list_transfers(transfers: Transfers, journal: Journal) -> TransferList:
+async def list_transfers(transfers: Transfers) -> TransferList:
     """Return the transfers of one server that fit into an answer, and how many are left out.
 
     Those of this process come first, then those of other processes and the interrupted ones.
 
     Args:
         transfers: The transfers of this process.
-        journal: The journal of all processes.
     """
-    entries = await _entries(transfers, journal)
+    entries = await _entries(transfers)
     rows = [*transfers.snapshots(), *map(_transfer, entries)]
     shown = fit_rows(rows)
     left = len(rows) - len(shown)
     return TransferList(transfers=shown, next_step=f"{left} more are left out here." if left else None)
 
 
-async def cancel_transfer(
-    transfers: Transfers, journal: Journal, kind: Kind, name: ModelName, *, seconds: float
-) -> Transfer:
+async def cancel_transfer(transfers: Transfers, kind: Kind, name: ModelName | None, *, seconds: float) -> Transfer:
     """Cancel a transfer of this process, or forget an interrupted one.
 
     Args:
         transfers: The transfers of this process.
-        journal: The journal of all processes.
         kind: The direction.
-        name: The model.
+        name: The model; None takes the only transfer in progress, and the only interrupted one when none is.
         seconds: Longest wait for the end.
 
     Raises:
-        RefusedError: There is none, or it belongs to another process.
+        RefusedError: There is none, or it belongs to another process, or the model has to be named.
     """
+    name = name or transfers.only_open(kind)
+    if name is None:
+        return await _forget(transfers.journal, await _find_only(transfers, kind))
     job = transfers.find(kind, name)
     if job and not job.finished.is_set():
         job.cancel()
         with anyio.move_on_after(seconds):
             await job.finished.wait()
         return transfers.snapshot(job)
-    entries = await _entries(transfers, journal)
+    entries = await _entries(transfers)
     if entry := next((one for one in entries if one.kind == kind and _key(one) == name.key), None):
-        return await _forget(journal, entry)
+        return await _forget(transfers.journal, entry)
     if job:
         return transfers.snapshot(job)
     raise _nothing(transfers, kind, name)
 
 
-async def resume_transfers(transfers: Transfers, journal: Journal, settings: OllamaSettings) -> None:
+async def find_transfers_elsewhere(transfers: Transfers) -> dict[str, Kind]:
+    """Find the transfers of other processes of the user.
+
+    Args:
+        transfers: The transfers of this process, whose server counts.
+
+    Returns:
+        The direction, by the key of the model's name.
+    """
+    return {_key(entry): entry.kind for entry in await _entries(transfers) if entry.owner}
+
+
+async def ensure_idle(transfers: Transfers, *names: ModelName) -> None:
+    """Refuse to delete or overwrite models that this process, or another one of the user, has in transfer.
+
+    Args:
+        transfers: The transfers of this process.
+        names: The models.
+
+    Raises:
+        RefusedError: One of them is being pulled or pushed.
+    """
+    elsewhere = await find_transfers_elsewhere(transfers)
+    for name in names:
+        # After the journal was read: what follows a return must come before a pull of this process can start.
+        transfers.ensure_idle(name)
+        if kind := elsewhere.get(name.key):
+            raise RefusedError(
+                f"{name} is being {kind}ed by another process of this user.",
+                "Cancel that in the client that started it, or let it end.",
+            )
+
+
+async def resume_transfers(transfers: Transfers, settings: OllamaSettings) -> None:
     """Start the interrupted transfers of a server again, as far as the settings allow them today.
 
     Args:
         transfers: The transfers of this process.
-        journal: The journal of all processes.
         settings: Access, registries and pushes of today.
     """
-    for entry in await _entries(transfers, journal):
+    for entry in await _entries(transfers):
         try:
             name = _check_resumable(entry, settings)
-            if name and await journal.claim(entry):
+            if name and await transfers.journal.claim(entry):
                 await transfers.start(
                     entry.kind, name, insecure=entry.insecure, total_bytes=entry.total_bytes, has_bytes=True
                 )
@@ -96,10 +128,25 @@ def _check_resumable(entry: Entry, settings: OllamaSettings) -> ModelName | None
     return parse_allowed_name(settings, entry.model, insecure=entry.insecure)
 
 
-async def _entries(transfers: Transfers, journal: Journal) -> list[Entry]:
+async def _find_only(transfers: Transfers, kind: Kind) -> Entry:
+    """Find the only interrupted transfer of a kind; where there is none, one of another process.
+
+    Raises:
+        RefusedError: There is none, or more than one.
+    """
+    entries = [one for one in await _entries(transfers) if one.kind == kind]
+    if not entries:
+        raise RefusedError(f"No {kind} is in progress.", "See list_pulls.")
+    interrupted = sorted(one.model for one in entries if not one.owner)
+    if len(interrupted) > 1:
+        raise RefusedError(f"{len(interrupted)} {kind}s are interrupted.", f"Name one: {join_limited(interrupted)}.")
+    return min(entries, key=lambda one: one.owner is not None)
+
+
+async def _entries(transfers: Transfers) -> list[Entry]:
     """Return the entries of the server of these transfers, without interrupted ones that this process has again."""
     server = server_key(transfers.base_url)
-    entries = [one for one in await journal.entries() if server_key(one.server) == server]
+    entries = [one for one in await transfers.journal.entries() if server_key(one.server) == server]
     own = {(job.kind, job.name.key) for job in transfers.open_jobs()}
     return [one for one in entries if one.owner or (one.kind, _key(one)) not in own]
 

@@ -138,7 +138,7 @@ async def open_app(
         await stack.enter_async_context(transfers.running())
         await stack.enter_async_context(loads.running())
         if settings.resume:
-            await resume_transfers(transfers, shared.journal, settings)
+            await resume_transfers(transfers, settings)
         yield App(
             settings=settings,
             timeouts=timeouts,

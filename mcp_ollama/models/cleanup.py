@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from mcp_ollama.models.all_transfers import find_transfers_elsewhere
 from mcp_ollama.models.app import App
 from mcp_ollama.models.catalog import find_installed
 from mcp_ollama.models.concurrency import side_by_side
@@ -84,11 +85,12 @@ async def plan_cleanup(app: App, free_at_least: int | None = None, keep: Iterabl
     kept = {find_installed(name, installed).name for name in keep}
     loaded = {identity(one) for one in running}
     facts = await app.catalog.facts(installed)
+    elsewhere = await find_transfers_elsewhere(app.transfers)
 
     def may_go(model: InstalledModel) -> bool:
         name = listed_name(model.name)
         is_used = model.name in kept or identity(model) in loaded
-        return not (name is None or is_used or app.transfers.is_busy(name))
+        return not (name is None or is_used or name.key in elsewhere or app.transfers.is_busy(name))
 
     groups = [group for group in _grouped(installed, facts) if all(map(may_go, group.models))]
     chosen = _chosen(sorted(groups, key=lambda group: group.order), free_at_least)

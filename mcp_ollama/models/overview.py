@@ -58,7 +58,7 @@ async def read_overview(app: App, actions: Iterable[str]) -> Overview:
         summary="Ollama is unreachable.",
         models=[],
         running=[],
-        transfers=(await list_transfers(app.transfers, app.shared.journal)).transfers,
+        transfers=(await list_transfers(app.transfers)).transfers,
         actions=list(actions),
         base_url=app.settings.base_url,
     )

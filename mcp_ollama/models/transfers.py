@@ -59,7 +59,7 @@ class Transfers:
         changed: Callable[[Job], Awaitable[None]] | None = None,
     ) -> None:
         self._attempts = attempts
-        self._journal = attempts.journal
+        self.journal = attempts.journal
         self._turns = turns or Turns(None)
         self._holds = holds or Holds()
         self._host = host
@@ -143,20 +143,18 @@ class Transfers:
         """Return whether any transfer of a model has not ended."""
         return any(self.is_under_way(kind, name) for kind in get_args(Kind))
 
-    def only_open(self, kind: Kind) -> ModelName:
-        """Return the model of the only open transfer of a kind.
+    def only_open(self, kind: Kind) -> ModelName | None:
+        """Return the only model in transfer; None when there is none.
 
         Raises:
-            RefusedError: There is none, or more than one.
+            RefusedError: There is more than one.
         """
-        names = [job.name for job in self.open_jobs() if job.kind == kind]
-        if len(names) == 1:
-            return names[0]
-        if not names:
-            raise RefusedError(f"No {kind} is in progress.", "See list_pulls.")
-        raise RefusedError(
-            f"{len(names)} {kind}s are in progress.", f"Name one: {join_limited(list(map(str, names)))}."
-        )
+        # By key: of a cancelled transfer that has not ended, a new one may be queued already.
+        names = {job.name.key: job.name for job in self.open_jobs() if job.kind == kind}
+        if len(names) > 1:
+            listed = join_limited(list(map(str, names.values())))
+            raise RefusedError(f"{len(names)} {kind}s are in progress.", f"Name one: {listed}.")
+        return next(iter(names.values()), None)
 
     def ensure_idle(self, name: ModelName) -> None:
         """Refuse to delete or overwrite a model in transfer: it would come back, or vanish during an upload.
@@ -203,7 +201,7 @@ class Transfers:
     async def _write_down(self, job: Job) -> None:
         # Shielded: other calls may wait for the record after the one that started the job was cancelled.
         with anyio.CancelScope(shield=True):
-            job.record = await self._journal.begin(
+            job.record = await self.journal.begin(
                 job.kind, job.name.short, server=self.base_url, host=self._host, insecure=job.insecure
             )
         job.written.set()
@@ -214,7 +212,7 @@ class Transfers:
         await job.written.wait()
         if job.record and not (job in self._interrupted and job.state == "cancelled"):
             record, job.record = job.record, None
-            await self._journal.end(record)
+            await self.journal.end(record)
 
     def _ended(self) -> list[Job]:
         return sorted((job for job in self._jobs if job.finished.is_set()), key=lambda job: -job.ended_at)

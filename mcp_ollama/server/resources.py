@@ -217,7 +217,7 @@ async def _running(app: App) -> str:
 
 async def _pulls(app: App) -> str:
     """Downloads and uploads: running, waiting, ended within the last hour, interrupted, and of other processes."""
-    return to_compact_json(await list_transfers(app.transfers, app.shared.journal))
+    return to_compact_json(await list_transfers(app.transfers))
 
 
 async def _best_agent(app: App) -> str:

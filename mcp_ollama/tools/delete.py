@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+import anyio
 from pydantic import BaseModel, Field
 
+from mcp_ollama.models.all_transfers import ensure_idle
 from mcp_ollama.models.app import App
 from mcp_ollama.models.catalog import find_installed
 from mcp_ollama.models.cleanup import MAX_MODELS
@@ -81,8 +83,10 @@ async def delete_model(
             result.reason, result.confirmation = consent.reason, consent.confirmation
             result.next_step = consent.next_step
             return result
-        for target in targets:
-            await _delete_or_explain(app, target, alone=not models)
+        if models:
+            await _delete_each(call, targets)
+        else:
+            await _delete(app, targets[0])
     return _result(targets, freed, several=bool(models))
 
 
@@ -90,8 +94,7 @@ async def _find(app: App, names: Sequence[ModelName]) -> tuple[list[_Target], Fr
     installed = await app.ollama.list_models()
     found = {(one := find_installed(name, installed)).name: (name, one) for name in names}
     running = {identity(one) for one in await app.ollama.list_running_models()}
-    for _, one in found.values():
-        app.transfers.ensure_idle(ModelName.for_pull(one.name))
+    await ensure_idle(app.transfers, *(ModelName.for_pull(one.name) for _, one in found.values()))
     facts = await app.catalog.facts(installed) if len(installed) > 1 else {}
 
     def freed_with(models: Sequence[InstalledModel]) -> FreedSpace:
@@ -111,14 +114,20 @@ async def _find(app: App, names: Sequence[ModelName]) -> tuple[list[_Target], Fr
     return targets, freed_with([one for _, one in found.values()])
 
 
-async def _delete_or_explain(app: App, target: _Target, *, alone: bool) -> None:
-    """Delete a model; of several, an error of one is reported in its row, since others may be deleted already."""
-    try:
-        await _delete(app, target)
-    except OllamaError as error:
-        if alone:
-            raise
-        target.result.next_step = str(error)
+async def _delete_each(call: Call, targets: Sequence[_Target]) -> None:
+    """Delete several models; an error of one is reported in its row, since others may be deleted already."""
+    # Outside the timeout of the call, which would end it without a word on those that are deleted.
+    async with call.waiting():
+        with anyio.move_on_after(call.app.timeouts.call) as limit:
+            for target in targets:
+                try:
+                    await _delete(call.app, target)
+                except OllamaError as error:
+                    target.result.next_step = str(error)
+    if limit.cancelled_caught:
+        for row in (target.result for target in targets):
+            if not (row.deleted or row.reason or row.next_step):
+                row.next_step = "There was no time left for it. See list_models, then call again."
 
 
 async def _delete(app: App, target: _Target) -> None:
@@ -128,7 +137,7 @@ async def _delete(app: App, target: _Target) -> None:
     with app.holds.change(name, "deleted"):
         await app.loads.unload_before_change(model, app.timeouts.unload)
         still = await app.catalog.is_still(model)
-        app.transfers.ensure_idle(name)
+        await ensure_idle(app.transfers, name)
         if not still or not await app.ollama.delete_model(name):
             result.reason = "changed"
             result.next_step = f"{model.name} was changed or deleted by another client meanwhile. See list_models."

@@ -65,7 +65,7 @@ async def push_model(
 
 async def list_pulls(call: Call) -> TransferList:
     """List downloads and uploads: running, waiting, ended within the hour, interrupted, or of another process."""
-    return await list_transfers(call.app.transfers, call.app.shared.journal)
+    return await list_transfers(call.app.transfers)
 
 
 async def cancel_pull(
@@ -75,8 +75,8 @@ async def cancel_pull(
 ) -> Transfer:
     """Stop a download (or an upload), or forget an interrupted one; pulling again resumes from the data kept."""
     app = call.app
-    name = app.transfers.only_open(kind) if model is None else ModelName.for_pull(model)
-    return await cancel_transfer(app.transfers, app.shared.journal, kind, name, seconds=app.timeouts.cancel)
+    name = None if model is None else ModelName.for_pull(model)
+    return await cancel_transfer(app.transfers, kind, name, seconds=app.timeouts.cancel)
 
 
 async def _follow(call: Call, app: App, job: Job, wait_seconds: float | None) -> Transfer:

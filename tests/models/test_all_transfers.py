@@ -89,6 +89,20 @@ async def test_cancel_forgets_an_interrupted_pull(running: RunningSimulator, con
         assert (await host("list_pulls"))["transfers"] == []
 
 
+async def test_cancel_without_a_name_takes_the_pull_in_progress_first(
+    simulator: Simulator, running: RunningSimulator, connect: Connect, tmp_path: Path
+) -> None:
+    simulator.faults.add(MODEL, Stall(at=0.5), times=1)
+    for name in ("first:latest", "second:latest"):
+        await interrupt(tmp_path, running.base_url, name)
+    async with connect(state_dir=str(tmp_path)) as host:
+        assert await host.refusal("cancel_pull") == ("2 pulls are interrupted. Name one: first:latest, second:latest.")
+        await host("pull_model", model=MODEL, wait_seconds=0)
+        assert (await host("cancel_pull"))["model"] == MODEL
+        await host("cancel_pull", model="first")
+        assert (await host("cancel_pull"))["model"] == "second:latest"
+
+
 async def test_interrupted_pull_on_read_only_journal_is_not_forgotten(
     running: RunningSimulator, connect: Connect, tmp_path: Path
 ) -> None:

@@ -1,20 +1,25 @@
 """Real processes that share an Ollama server and a state folder, and die in the middle of a download."""
 
 from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
+from mcp import Client
+from mcp.types import ElicitRequestParams, ElicitResult
 
 from mcp_ollama.simulator import RunningSimulator, Simulator, Stall
-from tests.conftest import Connect
+from mcp_ollama.simulator.faults import Armed
+from tests.conftest import QUICK, Connect
 from tests.support.children import Child, child, until
-from tests.support.client import Era
-from tests.support.downloads import MODEL, downloadable
+from tests.support.client import Era, Host, built
+from tests.support.downloads import MODEL, SIZE, downloadable
 
 APP = """
-from mcp_ollama.models.all_transfers import list_transfers
 from mcp_ollama.models.app import open_app
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.settings import OllamaSettings
@@ -74,15 +79,34 @@ async def line(process: Child) -> str:
     return await anyio.to_thread.run_sync(process.line)
 
 
+@asynccontextmanager
+async def half_pulled(running: RunningSimulator, folder: Path) -> AsyncGenerator[tuple[Child, Armed]]:
+    """Start a process that pulls half of the model, until the stall is released."""
+    half = running.simulator.faults.add(MODEL, Stall(at=0.5), times=1)
+    with child(folder, pulling(running, MODEL)) as process:
+        assert await line(process) == "written"
+        await running.simulator.until(lambda: half.struck == 1)
+        yield process, half
+
+
+async def kill_half_pulled(running: RunningSimulator, folder: Path) -> None:
+    """Leave the pull of a process behind that was killed in the middle of it."""
+    async with half_pulled(running, folder) as (process, _):
+        process.kill()
+    await running.simulator.until(lambda: running.simulator.in_flight["/api/pull"] == 0)
+
+
+def install_older(simulator: Simulator) -> None:
+    """Install an older version of the model that is pulled, and another model."""
+    simulator.install(MODEL, weights="older")
+    simulator.install("other", weights="other")
+    simulator.registry.publish(MODEL, size_bytes=SIZE)
+
+
 async def test_killed_pull_is_listed_as_interrupted_and_resumes(
     simulator: Simulator, running: RunningSimulator, connect: Connect, tmp_path: Path
 ) -> None:
-    half = simulator.faults.add(MODEL, Stall(at=0.5), times=1)
-    with child(tmp_path, pulling(running, MODEL)) as first:
-        assert await line(first) == "written"
-        await simulator.until(lambda: half.struck == 1)
-        first.kill()
-    await simulator.until(lambda: simulator.in_flight["/api/pull"] == 0)
+    await kill_half_pulled(running, tmp_path)
     async with connect(state_dir=str(tmp_path)) as host:
         (listed,) = (await host("list_pulls"))["transfers"]
         assert (listed["model"], listed["state"]) == (MODEL, "interrupted")
@@ -98,11 +122,7 @@ async def test_killed_pull_is_listed_as_interrupted_and_resumes(
 async def test_killed_pull_is_resumed_at_the_next_start(
     simulator: Simulator, running: RunningSimulator, tmp_path: Path
 ) -> None:
-    half = simulator.faults.add(MODEL, Stall(at=0.5), times=1)
-    with child(tmp_path, pulling(running, MODEL)) as first:
-        assert await line(first) == "written"
-        await simulator.until(lambda: half.struck == 1)
-        first.kill()
+    await kill_half_pulled(running, tmp_path)
     with child(tmp_path, program(running, WAIT_FOR_RESUMED, resume=True)) as second:
         assert await line(second) == f"{MODEL} done"
         assert second.wait() == 0
@@ -126,11 +146,8 @@ async def test_two_processes_pull_ten_models_one_at_a_time(
 async def test_killed_owner_frees_the_turn_at_once(
     simulator: Simulator, running: RunningSimulator, tmp_path: Path
 ) -> None:
-    half = simulator.faults.add(MODEL, Stall(at=0.5), times=1)
     simulator.registry.publish("small", size_bytes=1_000)
-    with child(tmp_path, pulling(running, MODEL)) as owner:
-        assert await line(owner) == "written"
-        await simulator.until(lambda: half.struck == 1)
+    async with half_pulled(running, tmp_path) as (owner, _):
         with child(tmp_path, pulling(running, "small")) as waiting:
             assert await line(waiting) == "written"
             await until(lambda: list(tmp_path.glob("turns/*/*.ticket")))
@@ -143,21 +160,76 @@ async def test_killed_owner_frees_the_turn_at_once(
 async def test_pull_of_other_process_is_listed_and_not_cancelled(
     simulator: Simulator, running: RunningSimulator, connect: Connect, tmp_path: Path
 ) -> None:
-    half = simulator.faults.add(MODEL, Stall(at=0.5), times=1)
-    with child(tmp_path, pulling(running, MODEL)) as other:
-        assert await line(other) == "written"
-        await simulator.until(lambda: half.struck == 1)
-        async with connect(state_dir=str(tmp_path)) as host:
-            (listed,) = (await host("list_pulls"))["transfers"]
-            assert (listed["model"], listed["owner"]) == (MODEL, "another process")
-            assert await host.refusal("cancel_pull", model=MODEL) == (
+    async with half_pulled(running, tmp_path) as (other, half), connect(state_dir=str(tmp_path)) as host:
+        (listed,) = (await host("list_pulls"))["transfers"]
+        assert (listed["model"], listed["owner"]) == (MODEL, "another process")
+        for named in ({"model": MODEL}, {}):
+            assert await host.refusal("cancel_pull", **named) == (
                 "The pull of llama3.2:1b belongs to another process of this user. "
                 "Cancel it in the client that started it."
             )
-            own = await host("pull_model", model=MODEL, wait_seconds=1)
-            assert (own["state"], own["status"]) == ("queued", "waiting for another process")
-            half.release()
-            assert await line(other) == "done"
-            assert (await host("pull_model", model=MODEL))["state"] == "done"
-            assert [one.get("owner") for one in (await host("list_pulls"))["transfers"]] == [None]
+        own = await host("pull_model", model=MODEL, wait_seconds=1)
+        assert (own["state"], own["status"]) == ("queued", "waiting for another process")
+        half.release()
+        assert await line(other) == "done"
+        assert (await host("pull_model", model=MODEL))["state"] == "done"
+        assert [one.get("owner") for one in (await host("list_pulls"))["transfers"]] == [None]
     assert simulator.registry.bytes_served.total() == simulator.model(MODEL).manifest.size
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "delete_model": {"model": MODEL},
+    "copy_model": {"source": "other", "destination": MODEL, "overwrite": True},
+    "create_model": {"model": MODEL, "from_model": "other", "overwrite": True},
+}
+PULLED_ELSEWHERE = (
+    f"{MODEL} is being pulled by another process of this user. "
+    "Cancel that in the client that started it, or let it end."
+)
+
+
+@pytest.mark.parametrize("tool", CHANGES)
+async def test_model_that_another_process_pulls_is_not_replaced(
+    simulator: Simulator, running: RunningSimulator, connect: Connect, tmp_path: Path, tool: str
+) -> None:
+    install_older(simulator)
+    async with (
+        half_pulled(running, tmp_path) as (other, half),
+        connect(state_dir=str(tmp_path), confirm_delete=False) as host,
+    ):
+        assert await host.refusal(tool, **CHANGES[tool]) == PULLED_ELSEWHERE
+        planned = [one["name"] for one in (await host("plan_cleanup"))["models"]]
+        assert planned == ["other:latest"]
+        half.release()
+        # Its row in the journal is deleted a moment after the end of the pull.
+        assert (await line(other), other.wait()) == ("done", 0)
+        await host(tool, **CHANGES[tool])
+
+
+@pytest.mark.parametrize("tool", CHANGES)
+async def test_model_pulled_elsewhere_during_the_question_is_kept(
+    simulator: Simulator, running: RunningSimulator, tmp_path: Path, tool: str
+) -> None:
+    install_older(simulator)
+
+    async with AsyncExitStack() as stack:
+
+        async def agree_late(context: object, params: ElicitRequestParams) -> ElicitResult:
+            await stack.enter_async_context(half_pulled(running, tmp_path))
+            return ElicitResult(action="accept", content={"confirm": True})
+
+        server = built(QUICK, state_dir=str(tmp_path))
+        async with Client(server, elicitation_callback=agree_late) as client:
+            assert await Host(client).refusal(tool, **CHANGES[tool]) == PULLED_ELSEWHERE
+    assert not any(map(simulator.asked, ("/api/delete", "/api/copy", "/api/create")))
+
+
+async def test_only_interrupted_pull_is_forgotten_without_its_name(
+    running: RunningSimulator, connect: Connect, tmp_path: Path
+) -> None:
+    await kill_half_pulled(running, tmp_path)
+    async with connect(state_dir=str(tmp_path)) as host:
+        cancelled = await host("cancel_pull")
+        assert (cancelled["model"], cancelled["state"]) == (MODEL, "cancelled")
+        assert (await host("list_pulls"))["transfers"] == []
+        assert await host.refusal("cancel_pull") == "No pull is in progress. See list_pulls."

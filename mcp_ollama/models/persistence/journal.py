@@ -46,6 +46,7 @@ class Journal:
         self._folder = folder
         self._process = None if folder is None else ProcessLock(folder)
         self._ended: set[str] = set()
+        self._undeleted: set[str] = set()
         self._problems: dict[str, str | None] = {}
         self._logged: set[str] = set()
 
@@ -71,8 +72,14 @@ class Journal:
         return record
 
     async def write(self, record: Record, snapshot: Snapshot) -> None:
-        """Write down how a transfer of this process stands."""
-        await self._write(lambda database, process: journal_file.save(database, process, record, snapshot), None)
+        """Write down how a transfer of this process stands, unless it has ended."""
+
+        def save(database: "Connection", process: ProcessLock) -> None:
+            # Asked within the transaction: one that waited for the file may come after that of `end`.
+            if record.id not in self._ended:
+                journal_file.save(database, process, record, snapshot)
+
+        await self._write(save, None)
 
     async def follow(self, record: Record, observe: Callable[[], Snapshot]) -> None:
         """Write down how a transfer stands every `WRITE_SECONDS`, when that has changed, until cancelled.
@@ -91,6 +98,7 @@ class Journal:
     async def end(self, record: Record) -> None:
         """Delete a transfer of this process that is done, failed or cancelled."""
         self._ended.add(record.id)
+        self._undeleted.add(record.id)
         await self._write(_add_nothing, None)
 
     async def entries(self) -> list[Entry]:
@@ -113,7 +121,7 @@ class Journal:
 
     async def close(self) -> None:
         """Leave the transfers that have not ended to the next process, which finds them interrupted."""
-        if self._ended:
+        if self._undeleted:
             await self._write(_add_nothing, None)
         if self._process:
             self._process.release()
@@ -127,12 +135,12 @@ class Journal:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             process.acquire()
             # One whose deletion failed, on a file that was locked or full, would be found interrupted later.
-            ended = tuple(self._ended)
+            undeleted = tuple(self._undeleted)
             with journal_file.writing(folder / FILE_NAME) as database:
-                for transfer_id in ended:
+                for transfer_id in undeleted:
                     journal_file.delete(database, transfer_id)
                 result = work(database, process)
-            self._ended.difference_update(ended)
+            self._undeleted.difference_update(undeleted)
             return result
 
         return await self._run("write", write, default)

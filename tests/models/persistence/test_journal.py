@@ -125,6 +125,15 @@ async def test_ended_transfer_is_forgotten(tmp_path: Path) -> None:
     assert await Journal(tmp_path).entries() == []
 
 
+async def test_write_after_the_end_of_a_transfer_brings_nothing_back(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    record = await journal.begin("pull", MODEL, server=SERVER)
+    await journal.end(record)
+    await journal.write(record, HALF)
+    assert await Journal(tmp_path).entries() == []
+    assert journal.problem is None
+
+
 async def test_begin_replaces_interrupted_one_of_same_model_and_server(tmp_path: Path) -> None:
     old = await interrupted(tmp_path)
     other = await interrupted(tmp_path, "qwen3:8b")
