@@ -1,4 +1,4 @@
-"""What an operator can choose, and what is said about a wrong choice."""
+"""An operator's choices, and the messages for invalid ones."""
 
 import traceback
 from pathlib import Path

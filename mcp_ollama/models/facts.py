@@ -1,4 +1,4 @@
-"""What `/api/show` says of a model, read without I/O."""
+"""Facts about a model from the answer of `/api/show`; without I/O."""
 
 import json
 import re
