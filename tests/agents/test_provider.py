@@ -117,6 +117,7 @@ def test_the_name_comes_from_the_settings_when_none_is_given(monkeypatch: pytest
     monkeypatch.setenv("MCP_OLLAMA_MODEL", "qwen3:8b")
     assert create_ollama_model().model_name == "qwen3:8b"
     assert create_ollama_model(settings=OllamaSettings(model_name="gemma3:4b")).model_name == "gemma3:4b"
+    assert create_ollama_model("`ollama run gemma3:4b`").model_name == "gemma3:4b"
 
 
 def test_what_cannot_be_made_is_a_model_error(monkeypatch: pytest.MonkeyPatch):
