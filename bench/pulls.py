@@ -1,4 +1,4 @@
-"""What a pull costs: a flood of progress lines against a bare loop, other calls meanwhile, and a pull at Ollama's pace.
+"""Cost of a pull: a flood of progress lines against a bare loop, other calls meanwhile, and a pull at Ollama's pace.
 
 Run it alone: `python -m bench.pulls [LINES]`. Ratios within one run count; the machine decides on the rest.
 """

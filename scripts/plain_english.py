@@ -45,10 +45,11 @@ def check_python(path: str, source: str) -> Iterator[Finding]:
                 finding for finding in _search(path, token.start[0], token.string) if finding.line not in quoted
             )
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             start = BANNED_START.match(ast.get_docstring(node) or "")
             if start:
-                yield Finding(path, node.lineno, f"docstring of {node.name} begins with {start[0]!r}")
+                line, name = (1, "the module") if isinstance(node, ast.Module) else (node.lineno, node.name)
+                yield Finding(path, line, f"docstring of {name} begins with {start[0]!r}")
 
 
 def check_markdown(path: str, text: str) -> Iterator[Finding]:

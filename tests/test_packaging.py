@@ -1,4 +1,4 @@
-"""What is installed, and what importing it costs."""
+"""The installed package, and the cost of importing it."""
 
 import re
 import subprocess

@@ -51,7 +51,19 @@ def test_tour_leaves_an_installed_model_alone_in_any_spelling(ollama: RunningSim
     assert ollama.simulator.asked("/api/pull") == ollama.simulator.asked("/api/delete") == []
 
 
-def test_tour_ends_when_the_server_cannot_say_what_is_installed(ollama: RunningSimulator):
+@pytest.mark.parametrize(
+    ("status", "reason"), [(500, "Ollama answered 500"), (404, "nomic-embed-text is installed already")]
+)
+def test_tour_leaves_a_model_alone_that_cannot_be_shown(status: int, reason: str, ollama: RunningSimulator):
+    ollama.simulator.install("nomic-embed-text:latest", capabilities=("embedding",))
+    ollama.simulator.respond("/api/show", status=status, body='{"error": "model not found"}')
+    with tour(ollama.base_url, "nomic-embed-text") as wire:
+        assert wire.wait() == 1
+        assert reason in wire.errors
+    assert ollama.simulator.asked("/api/pull") == ollama.simulator.asked("/api/delete") == []
+
+
+def test_tour_ends_when_a_name_is_not_valid(ollama: RunningSimulator):
     with tour(ollama.base_url, "not a name!") as wire:
         assert wire.wait() == 1
         assert "not a name!" in wire.errors

@@ -1,4 +1,4 @@
-"""What is installed, with what `/api/show` says of each model, remembered by digest."""
+"""The installed models, each with the answer of `/api/show`, remembered by digest."""
 
 from collections.abc import Iterable
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What a pull would download, and whether it fits on the disk."""
+"""The plan of a pull: the bytes to download, and whether they fit on the disk."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""What is remembered of each model, and how long it is waited for."""
+"""The memory of the catalogue: its answers by digest, and how long each is waited for."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""What can be concluded from Ollama's answers, as tables."""
+"""Conclusions from Ollama's answers, as tables."""
 
 from typing import Any
 

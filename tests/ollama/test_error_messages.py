@@ -1,4 +1,4 @@
-"""What a server's errors mean: the sentence, the next step, and whether to try again."""
+"""The errors of a server: their sentence, their next step, and whether to retry."""
 
 import json
 import re

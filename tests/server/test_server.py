@@ -199,15 +199,26 @@ async def test_slow_call_times_out_with_a_sentence(simulator: Simulator, connect
     assert sentence == "Timed out after 0.05 s waiting for the Ollama server. Run health, then retry."
 
 
-async def test_waiting_call_exceeds_the_timeout(connect: Connect) -> None:
+async def test_waiting_call_exceeds_the_timeout(simulator: Simulator, connect: Connect) -> None:
+    waiting, timed_out = anyio.Event(), anyio.Event()
+    simulator.delay("/api/tags", 30)
+
     async def patient(call: Call) -> Nothing:
-        """Wait a little longer than other tools may."""
+        """Wait until a call that began later has timed out."""
         async with call.waiting():
-            # Longer than the timeout of the call.
-            await anyio.sleep(0.05)
+            waiting.set()
+            await timed_out.wait()
         return Nothing()
 
-    async with connect(ToolSpec(run=patient, title="Wait"), timeouts=Timeouts(call=0.01)) as host:
+    tool, timeouts = ToolSpec(run=patient, title="Wait"), Timeouts(call=0.1)
+    async with connect(tool, timeouts=timeouts) as host, anyio.create_task_group() as group:
+
+        async def time_out() -> None:
+            await waiting.wait()
+            assert "Timed out" in await host.refusal("list_models")
+            timed_out.set()
+
+        group.start_soon(time_out)
         assert await host("patient") == {"said": "nothing"}
 
 

@@ -1,4 +1,4 @@
-"""What no recording shows of the endpoints."""
+"""Behaviour of the endpoints that no recording shows."""
 
 from typing import Any
 

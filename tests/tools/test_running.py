@@ -1,6 +1,7 @@
-"""What is in memory: listed, loaded and unloaded, in both protocol eras."""
+"""Models in memory: listed, loaded and unloaded, in both protocol eras."""
 
 from collections.abc import Iterable
+from functools import partial
 
 import anyio
 import pytest
@@ -10,8 +11,9 @@ from mcp_ollama.models.keep_alive import YEAR_SECONDS
 from mcp_ollama.models.loading import Loads
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.simulator import Drop, Fail, Simulator
-from tests.support.client import Era
+from mcp_ollama.simulator import Drop, Fail, Silence, Simulator
+from mcp_ollama.simulator.faults import Armed
+from tests.support.client import Era, Host
 from tests.support.managing import GB, hosting
 
 
@@ -21,6 +23,12 @@ def furnished() -> Simulator:
     simulator.install("qwen3:8b", size_bytes=5 * GB)
     simulator.install("nomic-embed-text", size_bytes=GB, capabilities=("embedding",))
     return simulator
+
+
+async def release_once_reported(call: Host, held: Armed) -> None:
+    """Release a load when a call that waits for it has reported progress twice."""
+    await call.until_reported(len(call.reported) + 2)
+    held.release()
 
 
 def bodies(simulator: Simulator, path: str = "/api/generate") -> list[object]:
@@ -94,12 +102,13 @@ async def test_a_time_that_ollama_would_get_wrong_is_refused_before_any_request(
 
 async def test_a_load_of_minutes_goes_on_after_its_call_and_a_second_call_attaches(era: Era):
     simulator = furnished()
-    simulator.runners.load_seconds = 0.3
-    async with hosting(simulator, era) as call:
+    held = simulator.faults.add("qwen3:8b", Silence(), operation="load")
+    async with hosting(simulator, era) as call, anyio.create_task_group() as group:
         first = await call("load_model", model="qwen3:8b", wait_seconds=0)
         assert first["state"] == "loading"
         assert "call load_model again" in first["next_step"]
         assert (await call("list_running_models"))["models"] == []
+        group.start_soon(release_once_reported, call, held)
         second = await call("load_model", model="QWEN3:8b")
         assert second["state"] == "loaded"
         assert second["running"]["name"] == "qwen3:8b"
@@ -112,21 +121,26 @@ async def test_a_load_of_minutes_goes_on_after_its_call_and_a_second_call_attach
 
 async def test_the_last_wish_for_how_long_it_stays_holds(era: Era):
     simulator = furnished()
-    simulator.runners.load_seconds = 0.1
-    async with hosting(simulator, era) as call:
+    held = simulator.faults.add("qwen3:8b", Silence(), operation="load")
+    async with hosting(simulator, era) as call, anyio.create_task_group() as group:
         await call("load_model", model="qwen3:8b", keep_alive="5m", wait_seconds=0)
         await call("load_model", model="qwen3:8b", wait_seconds=0)
+        group.start_soon(release_once_reported, call, held)
         await call("load_model", model="qwen3:8b", keep_alive="-1")
     assert [body["keep_alive"] for body in bodies(simulator) if isinstance(body, dict)] == [300, -1]
 
 
 async def test_a_host_that_gives_up_does_not_abort_the_load(era: Era):
     simulator = furnished()
-    simulator.runners.load_seconds = 0.3
+    held = simulator.faults.add("qwen3:8b", Silence(), operation="load")
     async with hosting(simulator, era) as call:
-        with anyio.move_on_after(0.1):
-            await call("load_model", model="qwen3:8b")
-        assert (await call("load_model", model="qwen3:8b"))["state"] == "loaded"
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(call, "load_model", model="qwen3:8b"))
+            await simulator.until(lambda: held.struck == 1)
+            group.cancel_scope.cancel()
+        async with anyio.create_task_group() as group:
+            group.start_soon(release_once_reported, call, held)
+            assert (await call("load_model", model="qwen3:8b"))["state"] == "loaded"
     assert len(bodies(simulator)) == 1
 
 

@@ -89,8 +89,9 @@ def test_every_path_checks_host(server: Wire, path: str):
     assert (answer.status_code, "location" in answer.headers) == (421, False)
 
 
-def test_endpoint_with_a_slash_answers_without_a_redirect(server: Wire):
-    assert discover(server, "/mcp/").status_code == 200
+@pytest.mark.parametrize(("path", "status"), [("/mcp/", 200), ("/mcp//", 404)])
+def test_endpoint_with_a_slash_answers_without_a_redirect(server: Wire, path: str, status: int):
+    assert discover(server, path).status_code == status
 
 
 @pytest.mark.parametrize("accept", [None, "*/*"])
@@ -115,8 +116,8 @@ def test_log_holds_no_token_confirmation_or_body_at_debug(server: Wire):
     secret = "s3cret-in-a-body"
     opened = http.post(url_of(server), json=initialize(), headers=ACCEPT | bearer())
     session = ACCEPT | bearer() | {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
-    answer = http.post(url_of(server), json=call(1, "show_model", model=secret), headers=session)
-    assert answer.status_code == 200
+    answer = http.post(url_of(server), json=call(1, "list_models", **{secret: 1}), headers=session)
+    assert (answer.status_code, secret in answer.text) == (200, True)
     http.post(url_of(server), json={"jsonrpc": "2.0", "method": secret, "params": {"x": secret}}, headers=session)
     assert "DEBUG" in server.errors
     assert secret not in server.errors

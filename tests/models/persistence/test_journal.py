@@ -21,7 +21,7 @@ journal = Journal(FOLDER)
 record = await journal.begin("pull", {MODEL!r}, server={SERVER!r}, host="desk", insecure=True)
 await journal.write(record, Snapshot("retrying", 500, 1_000, "Nothing answers."))
 say(os.getpid())
-await anyio.sleep(60)
+await anyio.sleep_forever()
 """
 WRITES = f"""
 journal = Journal(FOLDER)
