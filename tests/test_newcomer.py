@@ -1,4 +1,4 @@
-"""What somebody on a fresh machine needs is where they need it (faults D33 and D38)."""
+"""Pages and hints for somebody on a fresh machine: each is where it is needed (faults D33 and D38)."""
 
 import re
 import tomllib
