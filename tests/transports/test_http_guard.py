@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -116,7 +117,8 @@ def test_log_holds_no_token_confirmation_or_body_at_debug(server: Wire):
     secret = "s3cret-in-a-body"
     opened = http.post(url_of(server), json=initialize(), headers=ACCEPT | bearer())
     session = ACCEPT | bearer() | {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
-    answer = http.post(url_of(server), json=call(1, "list_models", **{secret: 1}), headers=session)
+    arguments: dict[str, Any] = {secret: 1}
+    answer = http.post(url_of(server), json=call(1, "list_models", **arguments), headers=session)
     assert (answer.status_code, secret in answer.text) == (200, True)
     http.post(url_of(server), json={"jsonrpc": "2.0", "method": secret, "params": {"x": secret}}, headers=session)
     assert "DEBUG" in server.errors
