@@ -1,6 +1,7 @@
 """The Pydantic AI functions of the library: what they find, what they make, what they ask and what they never do."""
 
 import asyncio
+import re
 import sys
 from dataclasses import asdict
 from typing import Any, cast
@@ -27,6 +28,7 @@ from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, Ollam
 from mcp_ollama.simulator import Fail, RunningSimulator, Simulator
 from tests.support.raw_server import answering, http
 
+EXTRA = "pip install 'pydantic-ai-slim[openai]>=2.30,<3'"
 CHAT, TOOLS = ("completion",), ("completion", "tools")
 
 
@@ -115,6 +117,7 @@ def test_the_name_comes_from_the_settings_when_none_is_given(monkeypatch: pytest
     monkeypatch.setenv("MCP_OLLAMA_MODEL", "qwen3:8b")
     assert create_ollama_model().model_name == "qwen3:8b"
     assert create_ollama_model(settings=OllamaSettings(model_name="gemma3:4b")).model_name == "gemma3:4b"
+    assert create_ollama_model("`ollama run gemma3:4b`").model_name == "gemma3:4b"
 
 
 def test_what_cannot_be_made_is_a_model_error(monkeypatch: pytest.MonkeyPatch):
@@ -178,9 +181,9 @@ async def test_a_model_that_no_agent_can_use_is_a_model_error(simulator: Simulat
 
 def test_without_the_extra_the_command_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "pydantic_ai.providers.ollama", None)
-    with pytest.raises(ImportError, match=r"pip install 'mcp-ollama-manager\[pydantic-ai\]'"):
+    with pytest.raises(ImportError, match=re.escape(EXTRA)):
         create_ollama_model("m")
-    with pytest.raises(ImportError, match=r"pip install 'mcp-ollama-manager\[pydantic-ai\]'"):
+    with pytest.raises(ImportError, match=re.escape(EXTRA)):
         agent_from_config(document("http://h"))
 
 

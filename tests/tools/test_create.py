@@ -51,6 +51,14 @@ async def test_a_name_that_ollama_could_not_find_again_is_refused(
     assert not simulator.asked("/api/create")
 
 
+@pytest.mark.parametrize("name", ["`mine`", "ollama run mine", "\u201cmine\u201d"])
+async def test_pasted_form_of_a_new_name_is_read(name: str, connect: Connect):
+    async with connect() as host:
+        assert (await host("copy_model", source="`llama3.2:3b`", destination=name))["model"] == "mine:latest"
+        made = await host("create_model", model=name.replace("mine", "more"), from_model="ollama run llama3.2:3b")
+    assert made["model"] == "more:latest"
+
+
 async def test_a_copy_onto_itself_or_of_nothing_is_refused(simulator: Simulator, connect: Connect):
     async with connect() as host:
         assert "has that name" in await host.refusal("copy_model", source="llama3.2:3b", destination="LLAMA3.2:3b")
