@@ -66,7 +66,7 @@ async def echo(text: str) -> str:
 
 
 def release(_signum: int, _frame: FrameType | None) -> None:
-    """Let the calls of `held` answer."""
+    """Set the event that calls of `held` wait for."""
     released.set()
 
 
