@@ -1,4 +1,4 @@
-"""Pages and hints for somebody on a fresh machine: each is where it is needed (faults D33 and D38)."""
+"""Pages of the package that a newcomer on a fresh machine needs (faults D33 and D38)."""
 
 import re
 import tomllib
