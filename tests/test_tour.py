@@ -113,6 +113,17 @@ def test_tour_formats_values_for_people(name: str, value: Any, text: str):
     assert runpy.run_path(str(TOUR))["format_value"](name, value) == text
 
 
+@pytest.mark.parametrize(("size", "remote", "shown"), [(0, True, "in the cloud"), (1_321_082_688, False, "1.3 GB")])
+def test_tour_shows_a_model_as_one_line(size: int, remote: bool, shown: str):
+    model = {"name": "a:1", "size_bytes": size, "remote": remote, "capabilities": ["completion", "tools"]}
+    assert runpy.run_path(str(TOUR))["row"](model).split(maxsplit=1) == ["a:1", f"{shown}   completion, tools"]
+
+
+def test_tour_leaves_out_what_says_nothing():
+    card = {"name": "a:1", "size_bytes": 512, "parameters": {}, "shared_with": [], "digest": "0" * 64, "loaded": False}
+    assert runpy.run_path(str(TOUR))["format_fields"](card) == "  name: a:1\n  size: 1 KB\n  loaded: no"
+
+
 def test_picture_of_the_tour_is_small_and_shows_its_calls():
     drawn = {text.text for text in ET.parse(PICTURE).iter("{http://www.w3.org/2000/svg}text")}
     model = "llama3.2:1b"
@@ -122,4 +133,4 @@ def test_picture_of_the_tour_is_small_and_shows_its_calls():
 
 def test_picture_of_the_tour_shows_no_python_values():
     picture = PICTURE.read_text(encoding="utf-8")
-    assert not re.search(r"\['|&#x27;\]|: (False|True|None|\{\})<|_bytes|0\.00 GB", picture)
+    assert not re.search(r"\['|&#x27;\]|: (False|True|None|\{\})<|_bytes|0\.00 GB|\d,\d{3} MB", picture)

@@ -19,6 +19,7 @@ from mcp_ollama.models.parameters import check_parameters
 from mcp_ollama.models.rows import ModelRow, model_row
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName, split_source
+from mcp_ollama.ollama.pasted_names import unwrap
 from mcp_ollama.ollama.schemas import InstalledModel
 from mcp_ollama.tools.arguments import Confirm
 from mcp_ollama.tools.spec import Call, DestructiveAction, Reason, ToolSpec
@@ -115,7 +116,7 @@ async def create_model(
 
 def _new_name(text: str) -> ModelName:
     """Read the name of what is made; Ollama would take some that it could then not find again."""
-    base, source = split_source(text)
+    base, source = split_source(unwrap(text))
     if source:
         raise RefusedError(
             f"A model on this server cannot be named :{source}.", f"Choose a name such as {base[:60]}:mine."

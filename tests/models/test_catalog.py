@@ -38,7 +38,7 @@ async def test_a_model_is_found_with_all_others(simulator: Simulator, running: R
         ([], "No model is installed yet: pull one with pull_model."),
     ],
 )
-async def test_a_model_that_is_not_there_is_told_with_advice(
+async def test_missing_model_is_reported_with_advice(
     installed: list[str], advice: str, simulator: Simulator, running: RunningSimulator
 ) -> None:
     for name in installed:

@@ -148,7 +148,7 @@ def test_a_model_is_found_as_ollama_finds_it(name: str, found: str | None) -> No
     assert (model and model.name) == found
 
 
-def test_a_name_that_nobody_would_accept_still_has_a_key() -> None:
+def test_name_that_no_parser_accepts_still_has_a_key() -> None:
     assert key_of("What Is This?") == "what is this?"
     assert key_of("Llama3.2") == "registry.ollama.ai/library/llama3.2:latest"
 

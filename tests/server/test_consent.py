@@ -75,8 +75,8 @@ async def test_consent_given_deletes_after_one_question_with_name_and_bytes(simu
     assert answer["deleted"]
     assert not simulator.is_installed(MODEL)
     assert user.questions == [f"Delete llama3.2:3b ({digest[:12]}), which frees 2.0 GB? This cannot be undone."]
-    assert list(user.forms[0]["properties"]) == ["confirm"]
-    assert user.forms[0]["properties"]["confirm"]["type"] == "boolean"
+    field = {"type": "boolean", "title": "Yes, do it", "description": "Without it, nothing is changed."}
+    assert user.forms == [{"type": "object", "properties": {"confirm": field}, "required": ["confirm"]}]
 
 
 @pytest.mark.parametrize(

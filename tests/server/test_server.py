@@ -236,13 +236,13 @@ async def test_secrets_reach_only_the_ollama_server(
     if server == "echoing":
         # Hugging Face, which this simulator is too, cannot echo what it never receives.
         address["search"] = "off"
-    heard: list[str] = []
+    answers: list[str] = []
     async with connect(api_key=KEY, headers=json.dumps({"X-Key": HEADER}), stall_seconds=0.5, **address) as host:
         for tool, arguments in (await needed(host)).items():
-            heard.append((await host.result(tool, **arguments)).model_dump_json())
-        heard.append((await host.client.list_tools()).model_dump_json())
+            answers.append((await host.result(tool, **arguments)).model_dump_json())
+        answers.append((await host.client.list_tools()).model_dump_json())
     for secret in (KEY, HEADER):
-        assert secret not in " ".join(heard)
+        assert secret not in " ".join(answers)
         assert secret not in caplog.text
     others = ("/v2", "/content/", "/api/models", "/ollama.com")
     sent = [request.headers for request in simulator.requests if not request.path.startswith(others)]

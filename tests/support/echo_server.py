@@ -131,10 +131,10 @@ async def signal_elsewhere() -> str:
 async def signal_otherwise() -> str:
     """Get a signal that is none of the transport's."""
 
-    def heed(_signum: int, _frame: FrameType | None) -> None:
+    def report(_signum: int, _frame: FrameType | None) -> None:
         report_event("SIGUSR1")
 
-    signal.signal(signal.SIGUSR1, heed)
+    signal.signal(signal.SIGUSR1, report)
     signal.raise_signal(signal.SIGUSR1)
     return "still there"
 

@@ -18,7 +18,7 @@ SHOWN = {
     "license": f"licence {HIDDEN}{LONG}",
     "requires": f"0.1{HIDDEN}{LONG}",
     # Ollama prints texts with Go's escapes, which are those of JSON.
-    "parameters": f"stop {json.dumps(HIDDEN)}\nstop {json.dumps(LONG)}",
+    "parameters": f"stop {json.dumps(HIDDEN)}\nstop {json.dumps(LONG[:300])}",
     "details": {**WORDS, "parent_model": f"m{HIDDEN}{LONG}"},
     "capabilities": ["completion", f"tools{HIDDEN}"],
 }
