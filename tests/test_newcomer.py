@@ -1,4 +1,4 @@
-"""What somebody on a fresh machine needs is where they need it (faults D33 and D38)."""
+"""Pages of the package that a newcomer on a fresh machine needs (faults D33 and D38)."""
 
 import re
 import tomllib
