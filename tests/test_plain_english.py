@@ -12,6 +12,8 @@ from scripts.plain_english import check_markdown, check_python
         "x = 1  # nobody reads it",
         'x = "made anew"',
         'x = f"{x} was heard"',
+        "told = 1",
+        "def test_pull_is_switched_off(): ...",
         'def f():\n    """Give the size."""',
         'class C:\n    """What is left."""',
     ],
@@ -25,7 +27,7 @@ def test_check_python_banned_word_is_found(source: str):
     "source",
     [
         '"""Return the size of what is shared."""',
-        "told = 1",
+        "retold = 1",
         'x = "nobody"  # plain: quoted',
         'def f():\n    """Return what is told apart."""\n'.replace("told", "kept"),
     ],

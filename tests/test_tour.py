@@ -133,4 +133,4 @@ def test_picture_of_the_tour_is_small_and_shows_its_calls():
 
 def test_picture_of_the_tour_shows_no_python_values():
     picture = PICTURE.read_text(encoding="utf-8")
-    assert not re.search(r"\['|&#x27;\]|: (False|True|None|\{\})<|_bytes|0\.00 GB", picture)
+    assert not re.search(r"\['|&#x27;\]|: (False|True|None|\{\})<|_bytes|0\.00 GB|\d,\d{3} MB", picture)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mcp_ollama.models.all_transfers import resume_transfers
 from mcp_ollama.models.attempts import Attempts
@@ -11,6 +11,7 @@ from mcp_ollama.models.catalog import Catalog
 from mcp_ollama.models.events import Changes, Publish
 from mcp_ollama.models.holds import Holds
 from mcp_ollama.models.loading import Loads
+from mcp_ollama.models.locality import Locality
 from mcp_ollama.models.persistence.shared_state import SharedState, open_shared_state
 from mcp_ollama.models.search.clients import SearchClients
 from mcp_ollama.models.transfer_times import TransferTimes
@@ -70,6 +71,7 @@ class App:
     changes: Changes
     holds: Holds
     search_clients: SearchClients
+    locality: Locality = field(default_factory=Locality)
 
 
 def build_client(settings: OllamaSettings, *, base_url: str | None = None, limit: float = math.inf) -> OllamaClient:

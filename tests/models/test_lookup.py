@@ -234,7 +234,7 @@ def test_case_twins_are_found_in_the_spelling_asked_for() -> None:
         (["what is this?"], None),
     ],
 )
-def test_a_name_that_differs_in_letter_case_alone_is_found(listed: list[str], found: str | None) -> None:
+def test_name_that_differs_only_in_case_is_found(listed: list[str], found: str | None) -> None:
     models = [InstalledModel(name=name) for name in listed]
     other = find_case_variant(ModelName.parse("tiny"), models)
     assert (other.name if other else None) == found

@@ -115,19 +115,21 @@ def test_requests_of_both_eras_before_the_end_of_input_are_answered(host: Wire) 
         notification("notifications/initialized"),
         call("old", "echo", text="old"),
         call("new", "echo", text="new", modern=True),
-        call(7, "soon"),
-        call("7", "soon", modern=True),
+        call(7, "held"),
+        call("7", "held", modern=True),
         request("stream", "subscriptions/listen", {"notifications": {"toolsListChanged": True}}, modern=True),
     )
     host.send_bytes(json.dumps(call("unended", "echo", text="unended")).encode())
+    host.hear("held\nheld\n")
     host.close_input()
+    host.signal(signal.SIGUSR1)
     answers = {frame["id"]: frame for frame in host.rest() if "id" in frame}
     assert host.wait() == 0
     assert answers["discover"]["result"]["supportedVersions"] == ["2026-07-28"]
     assert answers["first"]["result"]["protocolVersion"] == "2025-06-18"
     assert answers["second"]["result"]["protocolVersion"] == "2025-11-25"
     texts = {key: text_of(answers[key]) for key in ("old", "new", 7, "7", "unended")}
-    assert texts == {"old": "old", "new": "new", 7: "soon", "7": "soon", "unended": "unended"}
+    assert texts == {"old": "old", "new": "new", 7: "released", "7": "released", "unended": "unended"}
     assert answers["stream"]["result"]["resultType"] == "complete"
     assert len(answers) == 9
     assert host.errors.endswith("cleaning\ncleaned\n")
