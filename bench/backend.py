@@ -59,8 +59,11 @@ def answers(models: int) -> dict[bytes, bytes]:
         b"ps": {"models": []},
         b"version": {"version": "0.33.0"},
         b"show": show(),
+        b"status": {"cloud": {"disabled": False}},
     }
-    return {b"/api/" + name: answer(json.dumps(document).encode()) for name, document in documents.items()}
+    paths = {b"/api/" + name: document for name, document in documents.items()}
+    paths[b"/v1/models"] = {"object": "list", "data": []}
+    return {path: answer(json.dumps(document).encode()) for path, document in paths.items()}
 
 
 Reply = Callable[[bytes], Iterable[bytes]]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mcp_ollama.models.all_transfers import resume_transfers
 from mcp_ollama.models.attempts import Attempts
@@ -11,6 +11,7 @@ from mcp_ollama.models.catalog import Catalog
 from mcp_ollama.models.events import Changes, Publish
 from mcp_ollama.models.holds import Holds
 from mcp_ollama.models.loading import Loads
+from mcp_ollama.models.locality import Locality
 from mcp_ollama.models.persistence.shared_state import SharedState, open_shared_state
 from mcp_ollama.models.search.clients import SearchClients
 from mcp_ollama.models.transfer_times import TransferTimes
@@ -26,6 +27,7 @@ class Timeouts(TransferTimes):
 
     Args:
         call: Limit for a tool call that does not wait for a transfer or a load; clients time out after 60.
+        hint: What an error looks up for its sentence, such as the other hosts that have a model.
         check: One request of `health`; four of them and `health_extra` stay under `call`.
         health_extra: All further checks of `health`, side by side.
         unload: Until a model that is to be deleted has left memory.
@@ -41,6 +43,7 @@ class Timeouts(TransferTimes):
     """
 
     call: float = 40
+    hint: float = 2
     check: float = 7
     health_extra: float = 5
     unload: float = 10
@@ -70,6 +73,7 @@ class App:
     changes: Changes
     holds: Holds
     search_clients: SearchClients
+    locality: Locality = field(default_factory=Locality)
 
 
 def build_client(settings: OllamaSettings, *, base_url: str | None = None, limit: float = math.inf) -> OllamaClient:

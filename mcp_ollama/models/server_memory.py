@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import anyio
 
 from mcp_ollama.models.app import App
-from mcp_ollama.models.locality import is_own_address, locate_ollama
+from mcp_ollama.models.locality import is_own_address
 from mcp_ollama.models.machine import Memory, Origin, parse_memory, read_memory, run_probe
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.schemas import InstalledModel
@@ -57,17 +57,14 @@ async def read_local_model(app: App, models: list[InstalledModel]) -> LocalModel
 
 
 async def locate_server(app: App, local: LocalModel | None) -> Origin | None:
-    """Find out whether the Ollama server runs on this machine, see `locate_ollama`; no request is sent.
+    """Find out whether the Ollama server runs on this machine, see `Locality`; no request is sent.
 
     Args:
         app: The application.
         local: An installed model, see `read_local_model`.
     """
-    base_url = app.settings.base_url
     modelfile, size_bytes = (local.modelfile, local.size_bytes) if local else (None, None)
-    # A copy of the same models on this machine proves nothing about a server at another address.
-    is_own = await run_probe(lambda: is_own_address(base_url))
-    return await locate_ollama(base_url, modelfile=modelfile, model_bytes=size_bytes) if is_own else None
+    return await app.locality.find(app.settings.base_url, modelfile, size_bytes)
 
 
 async def read_server_memory(app: App, origin: Origin | None) -> ServerMemory:

@@ -16,7 +16,7 @@ from mcp_ollama.models.facts import Facts, effective_context
 from mcp_ollama.models.formatting import format_bytes, format_digest
 from mcp_ollama.models.lookup import find_model, identity, key_of
 from mcp_ollama.models.parameters import check_parameters
-from mcp_ollama.models.views import ModelRow, model_row
+from mcp_ollama.models.rows import ModelRow, model_row
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName, split_source
 from mcp_ollama.ollama.pasted_names import unwrap
