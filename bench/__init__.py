@@ -1,1 +1,1 @@
-"""What the server costs, as ratios in one run, and whether it lasts."""
+"""Cost of the server, as ratios in one run, and its endurance."""

@@ -59,8 +59,11 @@ def answers(models: int) -> dict[bytes, bytes]:
         b"ps": {"models": []},
         b"version": {"version": "0.33.0"},
         b"show": show(),
+        b"status": {"cloud": {"disabled": False}},
     }
-    return {b"/api/" + name: answer(json.dumps(document).encode()) for name, document in documents.items()}
+    paths = {b"/api/" + name: document for name, document in documents.items()}
+    paths[b"/v1/models"] = {"object": "list", "data": []}
+    return {path: answer(json.dumps(document).encode()) for path, document in paths.items()}
 
 
 Reply = Callable[[bytes], Iterable[bytes]]
@@ -103,7 +106,7 @@ def backend(models: int) -> Generator[str]:
             process.kill()
 
 
-def serve_for_ever(
+def serve_forever(
     reply: Reply, announce: Callable[[str], object], connected: Callable[[], object] = lambda: None
 ) -> None:
     """Serve until killed; `announce` receives the address, `connected` is called for each connection."""
@@ -138,7 +141,7 @@ def main() -> None:
     def reply(path: bytes) -> list[bytes]:
         return [answer(b"%d" % total)] if path == CONNECTIONS else [known.get(path, unknown)]
 
-    serve_for_ever(reply, lambda url: print(url, flush=True), connected)
+    serve_forever(reply, lambda url: print(url, flush=True), connected)
 
 
 if __name__ == "__main__":

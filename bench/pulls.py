@@ -1,4 +1,4 @@
-"""What a pull costs: a flood of progress lines against a bare loop, other calls meanwhile, and a pull at Ollama's pace.
+"""Cost of a pull: a flood of progress lines against a bare loop, other calls meanwhile, and a pull at Ollama's pace.
 
 Run it alone: `python -m bench.pulls [LINES]`. Ratios within one run count; the machine decides on the rest.
 """
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import anyio
 from mcp import Client
 
-from bench.backend import answer, serve_for_ever
+from bench.backend import answer, serve_forever
 from mcp_ollama import OllamaSettings, build_server
 from mcp_ollama.sources.registry import Registry
 
@@ -85,7 +85,7 @@ def stand_in(pipe: Connection, body: Callable[[], Iterator[bytes]]) -> None:
         else:
             yield answer(known[path]) if path in known else answer(b"", b"404 Not Found")
 
-    serve_for_ever(reply, pipe.send)
+    serve_forever(reply, pipe.send)
 
 
 @contextmanager

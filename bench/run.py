@@ -1,4 +1,4 @@
-"""What the server costs beside what people would use instead; writes `bench/RESULTS.md`.
+"""Cost of the server beside that of its alternatives; writes `bench/RESULTS.md`.
 
 The others: a bare SDK server (`bench.bare`), a server of the least code on the SDK and httpx (`bench.least`), and the
 most used peer, npm's `ollama-mcp`. All take turns in one run, and medians count.

@@ -13,10 +13,10 @@ def run() -> int:
     """Serve; on SIGUSR1 the number of tasks goes into the file, after the process id."""
     report = Path(sys.argv[1])
 
-    def tell(*_: object) -> None:
+    def write_tasks(*_: object) -> None:
         report.write_text(f"{os.getpid()} {len(asyncio.all_tasks())}", encoding="ascii")
 
-    signal.signal(signal.SIGUSR1, tell)
+    signal.signal(signal.SIGUSR1, write_tasks)
     report.write_text(f"{os.getpid()} -", encoding="ascii")
     return main(sys.argv[2:])
 

@@ -7,6 +7,7 @@ one by default), stops when the server says that it is installed, and deletes on
 import os
 import shutil
 import sys
+from collections.abc import Collection
 from typing import Any
 
 import anyio
@@ -59,14 +60,15 @@ def text_of(result: CallToolResult) -> str:
     return "\n".join(part.text for part in result.content if isinstance(part, TextContent))
 
 
-async def is_installed(client: Client, model: str) -> bool:
+async def is_installed(client: Client, model: str, listed: Collection[str]) -> bool:
     """Ask the server, because one model has several spellings; an answer that is not clear ends the tour."""
     result = await client.call_tool("show_model", {"model": model})
     if not result.is_error:
         return True
-    if (result.meta or {}).get(ERROR, {}).get("kind") != "ModelNotFoundError":
+    error = (result.meta or {}).get(ERROR, {})
+    if error.get("kind") != "ModelNotFoundError":
         sys.exit(text_of(result))
-    return False
+    return error["model"] in listed  # a damaged model is listed and cannot be shown
 
 
 async def installed_names(client: Client) -> dict[str, str]:
@@ -124,7 +126,7 @@ async def main() -> None:
         print_heading("list_models")
         before = await installed_names(client)
         print("\n".join(before.values()) or "  none yet")
-        if await is_installed(client, MODEL):
+        if await is_installed(client, MODEL, before):
             sys.exit(f"{MODEL} is installed already: the tour deletes what it pulls. Set DEMO_MODEL to another model.")
 
         print_heading(f"pull_model {MODEL}")
@@ -137,8 +139,6 @@ async def main() -> None:
         card = await call(client, "show_model", model=MODEL)
         print(format_fields(card))
 
-        if card["name"] in before:
-            sys.exit(f"{card['name']} was installed before, so the tour does not delete it.")
         await delete(client, card["name"])
 
 

@@ -38,7 +38,12 @@ Access = Literal["full", "no-delete", "read-only"]
 _HEADERS = TypeAdapter(dict[str, str])
 _KEY = re.compile(r"[\x21-\x7e]+")
 _KEY_LOOKS_LIKE = "must be one word of printable ASCII characters"
-_PLACEHOLDER = re.compile(r"\$\{[^}]*\}|\{\{.*?\}\}")
+_PLACEHOLDER = re.compile(
+    r"\$\{[^}]*\}|\$\(\w+\)|\{\{.*?\}\}|\{(?:env|file):[^}]+\}"
+    # Only whole words without digits: a key or password may contain the other marks.
+    r'|(?<![^\s"])(?:\$(?:env:)?[A-Z_]{3,}|%[A-Z_]{3,}%|<[A-Za-z_-]+>)(?![^\s"/\\])'
+)
+_UNEXPANDED = "is a placeholder without its value: set the value, or remove the variable"
 _PLAIN = "http://"
 _HOST = re.compile(r"[a-z0-9_][a-z0-9_.:-]{0,349}")
 _REGISTRIES_EXPECTED = "must be hosts, separated by commas, such as registry.example.com,http://localhost:5000"
@@ -90,7 +95,7 @@ def _check_placeholder(value: object) -> object:
     """Check that a host has expanded its placeholders; an unexpanded one would be sent as a key or used as a path."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     if isinstance(text, str) and _PLACEHOLDER.search(text):
-        raise ValueError("is a placeholder without its value: set the value, or remove the variable")
+        raise ValueError(_UNEXPANDED)
     return value
 
 
@@ -198,7 +203,9 @@ class OllamaSettings(BaseSettings):
     def _check_shared_key(self) -> Self:
         # The other key was checked with its field.
         key = self.plain_api_key() or "none"
-        if not _KEY.fullmatch(key) or _PLACEHOLDER.search(key):
+        if _PLACEHOLDER.search(key):
+            raise ValueError(f"{SHARED_API_KEY_VARIABLE}: {_UNEXPANDED}")
+        if not _KEY.fullmatch(key):
             raise ValueError(f"{SHARED_API_KEY_VARIABLE}: {_KEY_LOOKS_LIKE}")
         return self
 

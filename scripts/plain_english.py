@@ -1,4 +1,4 @@
-"""Check the language of docstrings, comments, string literals and Markdown against the word list of CONTRIBUTING.md.
+"""Check the language of names, docstrings, comments, strings and Markdown against the word list of CONTRIBUTING.md.
 
 Exits with status 1 when one is found. Recorded and generated texts, and released changelog entries, are left out. A
 line that quotes a banned word on purpose ends in the comment `plain: quoted`.
@@ -23,6 +23,7 @@ WORDS = (
 FIRST_WORDS = ("Give", "Tell", "Say", "Have", "Let", "Make sure", "Note", "What", "Whoever", "Who", "That", "Work out")
 BANNED = re.compile(rf"\b(?:{'|'.join(WORDS)})\b", re.IGNORECASE)
 BANNED_START = re.compile(rf"(?:{'|'.join(FIRST_WORDS)})s?\b")
+CHECKED = (tokenize.COMMENT, tokenize.STRING, tokenize.NAME, getattr(tokenize, "FSTRING_MIDDLE", -1))
 MARK = "plain: quoted"
 EXEMPT = ("scripts/plain_english.py", "tests/test_plain_english.py", "CONTRIBUTING.md")
 """Files that have to quote the words."""
@@ -37,18 +38,18 @@ class Finding(NamedTuple):
 
 
 def check_python(path: str, source: str) -> Iterator[Finding]:
-    """Yield the banned words of a module's comments and strings, and banned first words of its docstrings."""
+    """Yield the banned words of a module's names, comments and strings, and banned first words of its docstrings."""
     quoted = {number for number, line in enumerate(source.splitlines(), 1) if MARK in line}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type in (tokenize.COMMENT, tokenize.STRING) or token.type == getattr(tokenize, "FSTRING_MIDDLE", -1):
-            yield from (
-                finding for finding in _search(path, token.start[0], token.string) if finding.line not in quoted
-            )
+        if token.type in CHECKED:
+            text = token.string.replace("_", " ") if token.type == tokenize.NAME else token.string
+            yield from (finding for finding in _search(path, token.start[0], text) if finding.line not in quoted)
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             start = BANNED_START.match(ast.get_docstring(node) or "")
             if start:
-                yield Finding(path, node.lineno, f"docstring of {node.name} begins with {start[0]!r}")
+                line, name = (1, "the module") if isinstance(node, ast.Module) else (node.lineno, node.name)
+                yield Finding(path, line, f"docstring of {name} begins with {start[0]!r}")
 
 
 def check_markdown(path: str, text: str) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""What all tests share: an empty environment, and a server over a simulated Ollama."""
+"""Fixtures of all tests: an empty environment, and a server over a simulated Ollama."""
 
 import gc
 import json

@@ -85,9 +85,7 @@ def ways_in() -> list[Start]:
     return [*host_snippets().values(), *install_links(CLIENTS).values()]
 
 
-def test_each_snippet_and_link_starts_a_server_that_answers_the_first_question(
-    running: RunningSimulator, path_of_a_host: str
-):
+def test_each_snippet_and_link_starts_a_server_that_answers(running: RunningSimulator, path_of_a_host: str):
     running.simulator.install("llama3.2:3b", capabilities=("completion",))
     # They differ in their variables alone, which the next test reads; `make dist-check` starts them all.
     (command,) = {start.command for start in ways_in()}
@@ -103,7 +101,7 @@ def test_each_snippet_and_link_starts_a_server_that_answers_the_first_question(
     assert [one["name"] for one in models["result"]["structuredContent"]["models"]] == ["llama3.2:3b"]
 
 
-def test_the_variables_of_each_snippet_and_link_are_settings_as_they_are_meant(monkeypatch: pytest.MonkeyPatch):
+def test_variables_of_each_snippet_and_link_are_valid_settings(monkeypatch: pytest.MonkeyPatch):
     waits = {app.wait_seconds for app in HOSTS.values()}
     for start in ways_in():
         with monkeypatch.context() as environment:

@@ -119,13 +119,13 @@ async def test_all_models_are_listed_and_each_can_be_shown_in_two_kilobytes(era:
                 assert len(card.content[0].text) < 2048 or card.is_error
 
 
-async def test_a_missing_model_is_told_in_a_sentence(era: Era):
+async def test_missing_model_is_reported_in_a_sentence(era: Era):
     async with host(era) as call:
         assert "is not installed" in await call.refusal("show_model", model="surely-not/installed:here")
 
 
 @needs_model
-async def test_a_model_is_pulled_with_rising_progress_shown_and_deleted_after_confirmation(era: Era):
+async def test_model_is_pulled_shown_and_deleted_after_confirmation(era: Era):
     async with removed_at_the_end(MODEL), host(era) as call:
         pull = await call("pull_model", model=MODEL, wait_seconds=SECONDS, insecure=INSECURE)
         assert pull["state"] == "done"

@@ -31,7 +31,7 @@ def make_environment(folder: Path, python: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_a_python_that_is_too_old_is_told_before_an_environment_is_made_of_it(tmp_path: Path):
+def test_python_that_is_too_old_is_refused_before_an_environment_is_made(tmp_path: Path):
     pretending = "import sys; sys.version_info = (3, 10, 9); exec(sys.argv[2])"
     done = make_environment(tmp_path, f'exec "{sys.executable}" -c "{pretending}" "$@"')
     assert done.returncode == 2
@@ -41,7 +41,7 @@ def test_a_python_that_is_too_old_is_told_before_an_environment_is_made_of_it(tm
     assert not (tmp_path / ".venv").exists()
 
 
-def test_an_environment_that_was_left_half_made_is_made_anew(tmp_path: Path):
+def test_environment_that_was_left_half_made_is_made_again(tmp_path: Path):
     # As without a network: Python is there, a link to a file that is older, and pip cannot be brought up to date.
     check = f'[ "$2" = venv ] || exec "{sys.executable}" "$@"'
     link = f'{check}; mkdir -p .venv/bin && ln -s "{{}}" .venv/bin/python'

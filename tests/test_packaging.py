@@ -1,4 +1,4 @@
-"""What is installed, and what importing it costs."""
+"""The installed package, and the cost of importing it."""
 
 import re
 import subprocess
@@ -33,7 +33,7 @@ def test_a_command_has_the_name_of_the_project(project: dict[str, Any]) -> None:
     assert callable(command.load())
 
 
-def test_type_checkers_are_told_of_our_types() -> None:
+def test_package_has_the_marker_for_type_checkers() -> None:
     assert (files("mcp_ollama") / "py.typed").is_file()
 
 

@@ -8,10 +8,12 @@ from scripts.plain_english import check_markdown, check_python
 @pytest.mark.parametrize(
     "source",
     [
-        '"""Who is told."""',
+        '"""A client that is told."""',
         "x = 1  # nobody reads it",
         'x = "made anew"',
         'x = f"{x} was heard"',
+        "told = 1",
+        "def test_pull_is_switched_off(): ...",
         'def f():\n    """Give the size."""',
         'class C:\n    """What is left."""',
     ],
@@ -25,13 +27,18 @@ def test_check_python_banned_word_is_found(source: str):
     "source",
     [
         '"""Return the size of what is shared."""',
-        "told = 1",
+        "retold = 1",
         'x = "nobody"  # plain: quoted',
         'def f():\n    """Return what is told apart."""\n'.replace("told", "kept"),
     ],
 )
 def test_check_python_plain_text_is_accepted(source: str):
     assert list(check_python("a.py", source)) == []
+
+
+def test_check_python_banned_start_of_a_module_is_found():
+    (finding,) = check_python("a.py", '"""What is left."""\n')
+    assert finding == ("a.py", 1, "docstring of the module begins with 'What'")
 
 
 def test_check_markdown_finding_names_its_line():

@@ -36,7 +36,7 @@ def test_the_readme_lists_every_setting_with_its_default():
     assert listed == variables()
 
 
-def test_the_commands_of_the_readme_are_make_targets_or_ways_into_our_command():
+def test_commands_of_the_readme_are_make_targets_or_our_command():
     for words in commands(TEXT, "Install"):
         if words[0] == "make":
             assert re.search(rf"^{words[1]}:", MAKEFILE, re.MULTILINE)

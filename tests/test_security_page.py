@@ -7,7 +7,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "security.md").read_text()
 
 
-def test_the_page_is_short_and_each_of_its_claims_names_a_test_that_there_is():
+def test_page_is_short_and_each_of_its_claims_names_a_test():
     assert len(PAGE.splitlines()) <= 160
     claims = re.findall(r"^- (.*?)(?=\n- |\n\n|\Z)", PAGE, re.MULTILINE | re.DOTALL)
     assert len(claims) > 12

@@ -50,7 +50,7 @@ def test_the_readme_and_the_image_prove_whose_the_registry_name_is():
     )
 
 
-def test_server_json_offers_every_setting_with_its_default_and_marks_the_secrets():
+def test_server_json_has_every_setting_with_default_and_secret_mark():
     (package,) = SERVER["packages"]
     offered = {one["name"]: one for one in package["environmentVariables"]}
     expected = {name: default for name, default in variables().items() if name not in HTTP_ONLY}

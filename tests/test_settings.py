@@ -1,4 +1,4 @@
-"""What an operator can choose, and what is said about a wrong choice."""
+"""An operator's choices, and the messages for invalid ones."""
 
 import traceback
 from pathlib import Path
@@ -213,6 +213,15 @@ def test_all_invalid_values_are_named_at_once(export: pytest.MonkeyPatch) -> Non
 PLACEHOLDER = "is a placeholder without its value"
 HEADERS = "must be a JSON object of header names and texts"
 KEY = "must be one word of printable ASCII characters"
+UNEXPANDED = (
+    "%OLLAMA_API_KEY%",
+    "$OLLAMA_API_KEY",
+    "$env:KEY",
+    "$(KEY)",
+    "{env:KEY}",
+    "{file:~/key}",
+    "<your-api-key>",
+)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +244,10 @@ KEY = "must be one word of printable ASCII characters"
         ("MCP_OLLAMA_HEADERS", '{"Authorization": "Bearer ${TOKEN}"}', PLACEHOLDER),
         ("HF_TOKEN", "${HF_TOKEN}", PLACEHOLDER),
         ("MCP_OLLAMA_STATE_DIR", "${HOME}/state", PLACEHOLDER),
-        ("OLLAMA_API_KEY", "${OLLAMA_API_KEY}", KEY),
+        ("OLLAMA_API_KEY", "${OLLAMA_API_KEY}", PLACEHOLDER),
+        *(("MCP_OLLAMA_API_KEY", text, PLACEHOLDER) for text in UNEXPANDED),
+        ("MCP_OLLAMA_HEADERS", '{"Authorization": "Bearer $TOKEN"}', PLACEHOLDER),
+        ("MCP_OLLAMA_STATE_DIR", "$HOME/state", PLACEHOLDER),
         ("MCP_OLLAMA_BASE_URL", f"http://user:{SECRET}@h", "An Ollama address carries no user name or password"),
         ("OLLAMA_HOST", f"http://user:{SECRET}@h", "An Ollama address carries no user name or password"),
     ],
@@ -247,6 +259,13 @@ def test_invalid_secret_is_not_in_the_traceback(
     error = refusal()
     assert str(error).startswith(f"{variable}: {said}")
     assert SECRET not in "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize(
+    "key", ["$2b$12$Qw", "$ecret", "$X9KEY", "%41%42", "a$KEY", "$KEY$", "{x}", "<a8>", "Zm9v/+=="]
+)
+def test_key_with_marks_of_placeholders_is_accepted(key: str) -> None:
+    assert OllamaSettings.load(api_key=key).plain_api_key() == key
 
 
 def test_secret_is_not_in_the_repr() -> None:

@@ -51,7 +51,19 @@ def test_tour_leaves_an_installed_model_alone_in_any_spelling(ollama: RunningSim
     assert ollama.simulator.asked("/api/pull") == ollama.simulator.asked("/api/delete") == []
 
 
-def test_tour_ends_when_the_server_cannot_say_what_is_installed(ollama: RunningSimulator):
+@pytest.mark.parametrize(
+    ("status", "reason"), [(500, "Ollama answered 500"), (404, "nomic-embed-text is installed already")]
+)
+def test_tour_leaves_a_model_alone_that_cannot_be_shown(status: int, reason: str, ollama: RunningSimulator):
+    ollama.simulator.install("nomic-embed-text:latest", capabilities=("embedding",))
+    ollama.simulator.respond("/api/show", status=status, body='{"error": "model not found"}')
+    with tour(ollama.base_url, "nomic-embed-text") as wire:
+        assert wire.wait() == 1
+        assert reason in wire.errors
+    assert ollama.simulator.asked("/api/pull") == ollama.simulator.asked("/api/delete") == []
+
+
+def test_tour_ends_when_a_name_is_not_valid(ollama: RunningSimulator):
     with tour(ollama.base_url, "not a name!") as wire:
         assert wire.wait() == 1
         assert "not a name!" in wire.errors
@@ -101,6 +113,17 @@ def test_tour_formats_values_for_people(name: str, value: Any, text: str):
     assert runpy.run_path(str(TOUR))["format_value"](name, value) == text
 
 
+@pytest.mark.parametrize(("size", "remote", "shown"), [(0, True, "in the cloud"), (1_321_082_688, False, "1.3 GB")])
+def test_tour_shows_a_model_as_one_line(size: int, remote: bool, shown: str):
+    model = {"name": "a:1", "size_bytes": size, "remote": remote, "capabilities": ["completion", "tools"]}
+    assert runpy.run_path(str(TOUR))["row"](model).split(maxsplit=1) == ["a:1", f"{shown}   completion, tools"]
+
+
+def test_tour_leaves_out_what_says_nothing():
+    card = {"name": "a:1", "size_bytes": 512, "parameters": {}, "shared_with": [], "digest": "0" * 64, "loaded": False}
+    assert runpy.run_path(str(TOUR))["format_fields"](card) == "  name: a:1\n  size: 1 KB\n  loaded: no"
+
+
 def test_picture_of_the_tour_is_small_and_shows_its_calls():
     drawn = {text.text for text in ET.parse(PICTURE).iter("{http://www.w3.org/2000/svg}text")}
     model = "llama3.2:1b"
@@ -110,4 +133,4 @@ def test_picture_of_the_tour_is_small_and_shows_its_calls():
 
 def test_picture_of_the_tour_shows_no_python_values():
     picture = PICTURE.read_text(encoding="utf-8")
-    assert not re.search(r"\['|&#x27;\]|: (False|True|None|\{\})<|_bytes|0\.00 GB", picture)
+    assert not re.search(r"\['|&#x27;\]|: (False|True|None|\{\})<|_bytes|0\.00 GB|\d,\d{3} MB", picture)

@@ -25,13 +25,15 @@ from mcp_ollama.ollama.errors import (
     OllamaStatusError,
 )
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.pasted_names import unwrap
 from mcp_ollama.settings import OllamaSettings
 
 if TYPE_CHECKING:
     from pydantic_ai import Agent
     from pydantic_ai.models.ollama import OllamaModel
 
-INSTALL = "pip install 'mcp-ollama-manager[pydantic-ai]'"
+INSTALL = "pip install 'pydantic-ai-slim[openai]>=2.30,<3'"
+"""What the extra installs, by its own name: this package is installed, and may not be on PyPI."""
 
 HEALTH_SECONDS = 10
 """Limit of one request of the health check, whatever the settings allow."""
@@ -282,7 +284,7 @@ def _model(name: str, base_url: str, profile: Mapping[str, Any], settings: Ollam
     with _model_errors(name, base_url):
         http = new_agent_client(base_url, headers)
     client = AsyncOpenAI(base_url=openai_base_url(base_url), api_key=key, http_client=http)
-    return OllamaChatModel(name, provider=OllamaProvider(openai_client=client), profile=cast("Any", profile))
+    return OllamaChatModel(unwrap(name), provider=OllamaProvider(openai_client=client), profile=cast("Any", profile))
 
 
 @contextmanager

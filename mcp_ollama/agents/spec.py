@@ -89,14 +89,21 @@ def describe(
     """
     if "completion" not in info.capabilities:
         raise _no_chat_model(model, info)
+    described = _description(model, info, running, settings, why)
+    # Small models often miss the output tool at first, hence two retries.
+    return {"model": f"ollama:{model.name}", "name": "ollama", "retries": 2, "metadata": {"ollama": described}}
+
+
+def _description(
+    model: InstalledModel, info: ModelInfo, running: Iterable[RunningModel], settings: OllamaSettings, why: str
+) -> dict[str, Any]:
     base_url = openai_base_url(settings.base_url)
     cloud = is_cloud(model.name, model.remote_host or info.remote_host, settings.base_url)
     capable = {name: name in info.capabilities for name in ("tools", "vision", "thinking", "embedding")}
     modes = ["tool"] * capable["tools"] + ["native"] * (not cloud) + ["prompted"]
     lengths = _context_lengths(model, info, running)
     window = _context_window(lengths, cloud=cloud)
-    warnings = [*_context_warnings(model.name, lengths, window), *_place_warnings(model.name, settings, cloud=cloud)]
-    described = {
+    return {
         "base_url": base_url,
         "env": {"OLLAMA_BASE_URL": base_url},
         "model": model.name,
@@ -107,11 +114,10 @@ def describe(
         "profile": _profile(capable, modes[0], window, cloud=cloud),
         "warnings": [
             *_tools_warnings(model.name, window or lengths.get("trained"), has_tools=capable["tools"]),
-            *warnings,
+            *_context_warnings(model.name, lengths, window),
+            *_place_warnings(model.name, settings, cloud=cloud),
         ],
     }
-    # Small models often miss the output tool at first, hence two retries.
-    return {"model": f"ollama:{model.name}", "name": "ollama", "retries": 2, "metadata": {"ollama": described}}
 
 
 def _tools_warnings(model: str, window: int | None, *, has_tools: bool) -> Iterable[str]:

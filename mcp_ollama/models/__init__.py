@@ -1,1 +1,1 @@
-"""What is known about models and done with them."""
+"""Models of Ollama servers: listing, transfers, memory and search, without MCP or HTTP."""

@@ -198,7 +198,7 @@ async def _forget(journal: Journal, entry: Entry) -> Transfer:
 
 def _nothing(transfers: Transfers, kind: Kind, name: ModelName) -> RefusedError:
     other: Kind = "push" if kind == "pull" else "pull"
-    found = transfers.is_under_way(other, name)
+    found = transfers.is_in_progress(other, name)
     next_step = f"There is a {other}: call again with kind {other}." if found else "list_pulls shows what is."
     return RefusedError(f"No {kind} of {name} is in progress.", next_step)
 

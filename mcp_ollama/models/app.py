@@ -3,7 +3,7 @@
 import math
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from mcp_ollama.models.all_transfers import resume_transfers
 from mcp_ollama.models.attempts import Attempts
@@ -11,7 +11,7 @@ from mcp_ollama.models.catalog import Catalog
 from mcp_ollama.models.events import Changes, Publish
 from mcp_ollama.models.holds import Holds
 from mcp_ollama.models.loading import Loads
-from mcp_ollama.models.outage import POLL_SECONDS, UNTOUCHED_SECONDS
+from mcp_ollama.models.locality import Locality
 from mcp_ollama.models.persistence.shared_state import SharedState, open_shared_state
 from mcp_ollama.models.search.clients import SearchClients
 from mcp_ollama.models.transfer_times import TransferTimes
@@ -22,8 +22,8 @@ from mcp_ollama.sources.registry import Registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """Limits of time, in seconds.
+class Timeouts(TransferTimes):
+    """Limits of time of the application, in seconds, beside those of a transfer.
 
     Args:
         call: Limit for a tool call that does not wait for a transfer or a load; clients time out after 60.
@@ -35,11 +35,6 @@ class Timeouts:
         elicitation: Limit for the user to answer a question; not part of `call`.
         progress_interval: Between two progress notifications while bytes move (four a second at most).
         progress_keepalive: The same while none move; some clients give up on a call that reports nothing.
-        retry: Before the second attempt of a transfer; further pauses grow from it.
-        untouched_outage: Longest time without an answer of the server before the first byte of a transfer.
-        outage_poll: Between two requests that ask whether the server answers again.
-        quiet: After this long without a line of a transfer, the server is asked whether it still answers.
-        undecided: Longest wait for a stream whose end would crash Ollama.
         load: Until a model is in memory; Ollama gives up sooner.
         updates: All registry lookups of `check_updates` together.
         memory: The head of a weights file, and beside it the memory of the server.
@@ -55,11 +50,6 @@ class Timeouts:
     elicitation: float = 120
     progress_interval: float = 0.34
     progress_keepalive: float = 5
-    retry: float = 1
-    untouched_outage: float = UNTOUCHED_SECONDS
-    outage_poll: float = POLL_SECONDS
-    quiet: float = 5
-    undecided: float = 30
     load: float = 3600
     updates: float = 35
     memory: float = 8
@@ -81,6 +71,7 @@ class App:
     changes: Changes
     holds: Holds
     search_clients: SearchClients
+    locality: Locality = field(default_factory=Locality)
 
 
 def build_client(settings: OllamaSettings, *, base_url: str | None = None, limit: float = math.inf) -> OllamaClient:
@@ -123,6 +114,7 @@ async def open_app(
     ollama = build_client(settings)
     registry = registry or Registry((*REGISTRIES, *settings.registry_hosts), settings.plain_http_registries)
     timeouts = timeouts or Timeouts()
+    times = replace(timeouts, stall=settings.stall_seconds, outage=settings.outage_seconds)
     changes = Changes(publish)
     async with AsyncExitStack() as stack:
         # Closed last: what the journal still holds then is what the next process finds interrupted.
@@ -130,7 +122,7 @@ async def open_app(
         stack.push_async_callback(registry.aclose)
         stack.push_async_callback(ollama.aclose)
         holds = Holds()
-        attempts = Attempts(ollama, registry, shared.journal, _transfer_times(settings, timeouts))
+        attempts = Attempts(ollama, registry, shared.journal, times)
         transfers = Transfers(attempts, turns=shared.turns, holds=holds, host=host, changed=changes.transfer_changed)
         loads = Loads(ollama, longest=timeouts.load, changed=changes.running_changed, holds=holds)
         search_clients = SearchClients(settings, ollama, registry)
@@ -152,15 +144,3 @@ async def open_app(
             holds=holds,
             search_clients=search_clients,
         )
-
-
-def _transfer_times(settings: OllamaSettings, timeouts: Timeouts) -> TransferTimes:
-    return TransferTimes(
-        stall=settings.stall_seconds,
-        retry=timeouts.retry,
-        outage=settings.outage_seconds,
-        untouched_outage=timeouts.untouched_outage,
-        poll=timeouts.outage_poll,
-        quiet=timeouts.quiet,
-        undecided=timeouts.undecided,
-    )

@@ -6,7 +6,13 @@ import anyio
 
 from mcp_ollama.models.app import App
 from mcp_ollama.models.fit import free_bytes
-from mcp_ollama.models.server_memory import ServerMemory, read_local_model, read_server_memory, stated_memory
+from mcp_ollama.models.server_memory import (
+    ServerMemory,
+    locate_server,
+    read_local_model,
+    read_server_memory,
+    stated_memory,
+)
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.schemas import InstalledModel
 
@@ -21,6 +27,7 @@ async def read_available_memory(app: App, seconds: float = READ_SECONDS) -> int 
         models: list[InstalledModel] = []
         with suppress(OllamaError):
             models = await app.ollama.list_models()
-        server = await read_server_memory(app, await read_local_model(app, models))
+        origin = await locate_server(app, await read_local_model(app, models))
+        server = await read_server_memory(app, origin)
     free = free_bytes(server.memory, server.evictable_bytes) if server.memory else None
     return sum(free) if free else None

@@ -1,4 +1,4 @@
-"""What is installed, with what `/api/show` says of each model, remembered by digest."""
+"""The installed models, each with the answer of `/api/show`, remembered by digest."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -11,6 +11,7 @@ from mcp_ollama.models.concurrency import for_each, side_by_side
 from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.facts import Facts, facts_of, needs_show
 from mcp_ollama.models.lookup import find_all, find_model, listed_name, nearest_names
+from mcp_ollama.models.rows import Rows
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
@@ -41,10 +42,14 @@ class Catalog:
 
     ollama: OllamaClient
     most: int = 2000
+    rows: Rows = field(init=False)
     _facts: dict[str, Facts] = field(default_factory=dict[str, Facts])
     _infos: dict[str, ModelInfo] = field(default_factory=dict[str, ModelInfo])
     _asking: anyio.Lock = field(default_factory=lambda: anyio.Lock(fast_acquire=True))
     _loaded: dict[str, None] = field(default_factory=dict[str, None])
+
+    def __post_init__(self) -> None:
+        self.rows = Rows(self.most)
 
     async def find(self, model: ModelName | str) -> tuple[InstalledModel, list[InstalledModel]]:
         """Find an installed model by name; gives all the others, too.

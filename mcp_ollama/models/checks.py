@@ -28,6 +28,8 @@ SHORT_CONTEXT = 4096
 """What Ollama gives a model on a machine with little video memory: an agent's instructions alone may fill it."""
 MAX_NEW = 8
 """Models not looked at yet that one call asks about: health costs a handful of requests."""
+RECENT_SECONDS = 60
+"""How long an answer of the registry is proof that it can be reached."""
 _OFF = "Transfers are not written down (MCP_OLLAMA_STATE_DIR=off): the end of this process ends them."
 _ASKED_FOR = ModelName.parse("llama3.2")
 
@@ -77,7 +79,8 @@ def _too_slow(name: str) -> Check:
 async def _registry(app: App) -> Check:
     host = _ASKED_FOR.host
     try:
-        await app.registry.get_manifest(_ASKED_FOR)
+        if not app.registry.has_answered(host, within=RECENT_SECONDS):
+            await app.registry.get_manifest(_ASKED_FOR)
     except OllamaConnectionError as error:
         return Check(
             name="registry",

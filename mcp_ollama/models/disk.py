@@ -1,4 +1,4 @@
-"""What deleting models frees on the disk; without I/O."""
+"""Disk space that deleting models frees; without I/O."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

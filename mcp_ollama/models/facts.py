@@ -1,10 +1,11 @@
-"""What `/api/show` says of a model, read without I/O."""
+"""Facts about a model from the answer of `/api/show`; without I/O."""
 
 import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from mcp_ollama.ollama.sanitizing import clean_text, truncate
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
 
 _FROM = re.compile(r"^FROM (\S.*?)\s*$", re.MULTILINE)
@@ -15,6 +16,7 @@ _WHOLE = re.compile(r"[0-9]{1,15}|[0-9](\.[0-9]{1,15})?e\+[0-9]{2}")  # Go write
 _PARAMETER = re.compile(r"^(\S+)\s+(.*)$")
 _MAX_LICENSE_NAME = 80
 _MAX_TITLE = 200
+_MAX_VALUE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def license_name(info: ModelInfo) -> str | None:
 def parse_parameters(text: str) -> dict[str, str | list[str]]:
     """Parse the `parameters` text of `/api/show`: a name and a value per line; repeated names become a list.
 
-    The values stay texts, as Ollama prints them, without the quotes and escapes of strings.
+    The values stay texts of at most 200 characters, as Ollama prints them, without the quotes and escapes of strings.
     """
     found: dict[str, str | list[str]] = {}
     for name, value in sorted(_parameter_lines(text)):
@@ -120,7 +122,8 @@ def parse_parameters(text: str) -> dict[str, str | list[str]]:
 def _parameter_lines(text: str) -> Iterable[tuple[str, str]]:
     for line in text.splitlines():
         if match := _PARAMETER.match(line.strip()):
-            yield match[1], _unquote(match[2])
+            # Cleaned again, since its quotes escape what was cleaned from the whole.
+            yield match[1], truncate(clean_text(_unquote(match[2])), _MAX_VALUE)
 
 
 def _unquote(value: str) -> str:

@@ -3,7 +3,7 @@
 from mcp_ollama.models.app import App
 from mcp_ollama.models.formatting import format_memory
 from mcp_ollama.models.machine import Memory, Origin
-from mcp_ollama.models.server_memory import read_local_model, read_server_memory
+from mcp_ollama.models.server_memory import locate_server, read_local_model, read_server_memory
 from mcp_ollama.ollama.schemas import InstalledModel
 
 _UNKNOWN = "How much memory is free is unknown: Ollama is not proved to run here, and MCP_OLLAMA_MEMORY is not set."
@@ -16,7 +16,8 @@ _ORIGINS: dict[Origin, str] = {
 
 async def describe_free_memory(app: App, models: list[InstalledModel]) -> str:
     """Describe the free memory of the Ollama server, in units of 1024³ bytes."""
-    server = await read_server_memory(app, await read_local_model(app, models))
+    origin = await locate_server(app, await read_local_model(app, models))
+    server = await read_server_memory(app, origin)
     return _describe(server.memory) if server.memory else _UNKNOWN
 
 

@@ -51,7 +51,8 @@ async def examine(app: App) -> Health:
         report.checks += await _unreachable(app, error)
     else:
         report.latency_ms = round(1000 * (time.perf_counter() - started), 1)
-        report.checks.append(Check(name="reachable", status="ok", detail=f"It answers in {report.latency_ms} ms."))
+        answered = f"It answers in {max(1, round(report.latency_ms)):,} ms."
+        report.checks.append(Check(name="reachable", status="ok", detail=answered))
         report.checks.append(Check(name="is_ollama", status="ok", detail="It is an Ollama server."))
         report.checks.append(_version(report.version))
         await _contents(app, report)

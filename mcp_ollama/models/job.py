@@ -93,7 +93,7 @@ class Job(BackgroundTask):
         self.times = times or TransferTimes()
         self._undecided_seconds = self.times.undecided
         self._said: str = ""
-        self._deadline = self._heard_at = self._asked_at = time.monotonic()
+        self._deadline = self._received_at = self._asked_at = time.monotonic()
         self._loss: OllamaConnectionError | None = None
         self._decided = _set_event()
 
@@ -166,7 +166,7 @@ class Job(BackgroundTask):
         self.attempts += 1
         self._decided, self._loss = _set_event(), None
         self._touch("manifest", "connecting")
-        self._heard_at = time.monotonic()
+        self._received_at = time.monotonic()
         closed = True
         problem: OllamaError | None = None
         # The watch lives as long as its stream does, so that it can never close the next one.
@@ -215,17 +215,17 @@ class Job(BackgroundTask):
     def _next_look(self) -> float:
         if self.state == "verifying":
             return self._deadline
-        return min(self._deadline, max(self._heard_at, self._asked_at) + self.times.quiet)
+        return min(self._deadline, max(self._received_at, self._asked_at) + self.times.quiet)
 
     def _is_quiet(self) -> bool:
         # Ollama sends a line every 60 ms, except while it waits for the registry or hashes.
         return not self._must_close() and self.state != "verifying" and time.monotonic() >= self._next_look()
 
     async def _is_lost(self, is_answering: Callable[[], Awaitable[bool]]) -> bool:
-        heard_at = self._heard_at
+        received_at = self._received_at
         is_there = await is_answering()
         self._asked_at = time.monotonic()
-        if is_there or self._heard_at != heard_at:
+        if is_there or self._received_at != received_at:
             return False
         self._loss = OllamaConnectionError(
             f"The server no longer answers, {self.times.quiet:g} s after the last line about {self.name}.",
@@ -253,13 +253,13 @@ class Job(BackgroundTask):
         )
 
     def _note(self, progress: Progress) -> None:
-        self._heard_at = time.monotonic()
+        self._received_at = time.monotonic()
         if progress.total or not progress.digest:
             self._decided.set()
         elif self._decided.is_set():
             self._decided = anyio.Event()
         before = self.meter.completed_bytes
-        phase = self.meter.update(progress, self._heard_at)
+        phase = self.meter.update(progress, self._received_at)
         now = self.meter.completed_bytes
         if now > before:
             # Bytes that were there before are not progress.

@@ -1,10 +1,12 @@
 """Whether an Ollama server runs on this machine, so that this machine's memory is its memory."""
 
 import ipaddress
+import math
 import os
 import re
 import socket
 import stat
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +25,29 @@ _LISTENING = "0A"
 _OLLAMA = frozenset({"ollama"})
 _TUNNELS = frozenset({"ssh", "autossh", "kubectl", "socat", "cloudflared", "chisel"})
 """Programs that forward a port of this machine to another one, whose models may lie at the same paths."""
+
+
+REMEMBERED_SECONDS = 30
+"""How long it is remembered where a server runs: to look takes some milliseconds on a machine of many sockets."""
+
+
+class Locality:
+    """Where one Ollama server runs."""
+
+    def __init__(self) -> None:
+        self._found: tuple[float, object, Origin | None] = -math.inf, None, None
+
+    async def find(self, base_url: str, modelfile: str | None, model_bytes: int | None) -> Origin | None:
+        """Find out whether it runs on this machine, at most every `REMEMBERED_SECONDS`; as `locate_ollama`."""
+        asked = base_url, modelfile, model_bytes
+        found_at, question, origin = self._found
+        if question == asked and time.monotonic() - found_at < REMEMBERED_SECONDS:
+            return origin
+        # A copy of the same models on this machine proves nothing about a server at another address.
+        is_own = await run_probe(lambda: is_own_address(base_url))
+        origin = await locate_ollama(base_url, modelfile=modelfile, model_bytes=model_bytes) if is_own else None
+        self._found = time.monotonic(), asked, origin
+        return origin
 
 
 async def locate_ollama(
@@ -49,13 +74,14 @@ async def locate_ollama(
     system = system or System()
     environment = os.environ if environment is None else environment
     port = _loopback_port(base_url)
-    if port is not None and await run_probe(lambda: _is_listening(port, system, _TUNNELS)):
+    listening = [] if port is None else await run_probe(lambda: read_listening_programs(port, system)) or []
+    if _are_all(listening, _TUNNELS):
         return None
     if modelfile and model_bytes and await run_probe(lambda: has_blobs(modelfile, model_bytes)):
         return "machine"
     if port is None or await run_probe(lambda: is_contained(environment, system)) is not False:
         return None
-    return "machine_assumed" if await run_probe(lambda: is_ollama_listening(port, system)) else None
+    return "machine_assumed" if _are_all(listening, _OLLAMA) else None
 
 
 def is_own_address(base_url: str) -> bool:
@@ -94,25 +120,26 @@ def is_contained(environment: Mapping[str, str], system: System) -> bool:
     return False
 
 
-def is_ollama_listening(port: int, system: System) -> bool:
-    """Check that the process that listens on a port is `ollama`, and not a tunnel or a container's proxy.
+def read_listening_programs(port: int, system: System) -> list[set[str]]:
+    """Return, for each socket that listens on a port, the commands of the known programs that may own it.
+
+    Known are `ollama` and the usual tunnels; of another program's socket the set is empty.
 
     Raises:
         OSError: The system's tables are not readable.
     """
-    return _is_listening(port, system, _OLLAMA)
-
-
-def _is_listening(port: int, system: System, commands: Collection[str]) -> bool:
-    """Check that something listens on a port, and that all of it are these programs."""
     if system.platform == "darwin":
         printed = system.run("lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fc") or ""
-        found = {line[1:].lower() for line in printed.splitlines() if line.startswith("c")}
-        return bool(found) and found <= set(commands)
+        return [{line[1:].lower()} for line in printed.splitlines() if line.startswith("c")]
     if system.platform != "linux":
-        return False
+        return []
     listeners = list(_read_listeners(port, system))
-    return bool(listeners) and all(_is_owned_by(commands, system, owner, inode) for owner, inode in listeners)
+    known = list(_read_known_processes(system)) if listeners else []
+    return [{command for command, process in known if _has_socket(process, owner, inode)} for owner, inode in listeners]
+
+
+def _are_all(listening: Collection[set[str]], commands: Collection[str]) -> bool:
+    return bool(listening) and all(found.intersection(commands) for found in listening)
 
 
 def _loopback_port(base_url: str) -> int | None:
@@ -132,20 +159,19 @@ def _is_blob_path(path: str) -> bool:
 
 def _read_listeners(port: int, system: System) -> Iterator[tuple[int, str]]:
     """Yield owner and inode of each socket that listens on a port."""
+    # The tables have a line for each connection of the machine, of which only these are split.
+    row = re.compile(rf"^ *\d+: \w+:{port:04X} \w+:\w+ {_LISTENING} .*", re.MULTILINE)
     for table in ("proc/net/tcp", "proc/net/tcp6"):
         with suppress(FileNotFoundError):
-            for line in system.read(table).splitlines()[1:]:
+            for line in row.findall(system.read(table)):
                 fields = line.split()
-                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
-                    yield int(fields[7]), fields[9]
+                yield int(fields[7]), fields[9]
 
 
-def _is_owned_by(commands: Collection[str], system: System, owner: int, inode: str) -> bool:
-    return any(
-        _has_socket(process, owner, inode)
-        for process in (system.root / "proc").glob("[0-9]*")
-        if _read_command(process) in commands
-    )
+def _read_known_processes(system: System) -> Iterator[tuple[str, Path]]:
+    for process in (system.root / "proc").glob("[0-9]*"):
+        if (command := _read_command(process)) in _OLLAMA | _TUNNELS:
+            yield command, process
 
 
 def _read_command(process: Path) -> str:

@@ -4,7 +4,7 @@ Formulas: llama.cpp's source for the KV cache and the recurrent state, which are
 engine for the compute buffer. `docs/memory.md` has the figures.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -97,10 +97,7 @@ def estimate_memory(
         UnknownArchitecture: The metadata do not suffice; only the weights are known.
         ValueError: An argument is out of its range.
     """
-    if context_length < 1 or parallel < 1 or (micro_batch is not None and micro_batch < 1):
-        raise ValueError("A context length, a number of slots and a micro-batch are at least 1. Correct the argument.")
-    if kv_type not in _KV_TYPES:
-        raise ValueError(f"{kv_type!r} is not a type of KV cache. Use one of {', '.join(_KV_TYPES)}.")
+    _check_arguments(context_length, parallel, micro_batch, kv_type)
     shape = read_shape(metadata)
     batch = micro_batch or _choose_micro_batch(shape, context_length)
     cells = _round_up(_round_up(context_length) // parallel) if parallel > 1 else _round_up(context_length)
@@ -120,6 +117,13 @@ def estimate_memory(
         has_sliding_layers=any(layer.slides for layer in shape.layers),
         predicts_tokens=shape.predicts_tokens,
     )
+
+
+def _check_arguments(context_length: int, parallel: int, micro_batch: int | None, kv_type: str) -> None:
+    if context_length < 1 or parallel < 1 or (micro_batch is not None and micro_batch < 1):
+        raise ValueError("A context length, a number of slots and a micro-batch are at least 1. Correct the argument.")
+    if kv_type not in _KV_TYPES:
+        raise ValueError(f"{kv_type!r} is not a type of KV cache. Use one of {', '.join(_KV_TYPES)}.")
 
 
 def fits_entirely(estimate: MemoryEstimate, free_bytes: Sequence[int]) -> bool:
@@ -182,11 +186,16 @@ def largest_context(
 
     trained = read_shape(metadata).context_length or _LONGEST_CONTEXT
     # Memory never falls as the context grows, also where the micro-batch jumps: bisection finds the boundary.
-    low, high = 0, max(1, trained * parallel // STEP)
+    return _bisect(fits, max(1, trained * parallel // STEP)) * STEP or None
+
+
+def _bisect(fits: Callable[[int], bool], most: int) -> int:
+    """Return the largest number that fits, at most `most`; 0 when none does. Below one that fits, all fit."""
+    low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low * STEP or None
+    return low
 
 
 def _choose_micro_batch(shape: Shape, context_length: int) -> int:

@@ -11,7 +11,8 @@ from mcp_ollama.models.facts import configured_context, facts_of, parse_paramete
 from mcp_ollama.models.fit import Fit, Measured, MemoryReport, report_memory
 from mcp_ollama.models.layers import UnknownArchitecture, read_shape
 from mcp_ollama.models.lookup import find_running
-from mcp_ollama.models.server_memory import LocalModel, ServerMemory, read_server_memory
+from mcp_ollama.models.machine import Origin
+from mcp_ollama.models.server_memory import LocalModel, ServerMemory, locate_server, read_server_memory
 from mcp_ollama.models.weights import Weights, read_weights, weights_only_reason
 from mcp_ollama.ollama.errors import InvalidModelName, OllamaError
 from mcp_ollama.ollama.names import ModelName
@@ -39,7 +40,7 @@ async def report_planned(
     manifest: Manifest,
     *,
     context_length: int | None = None,
-    local: LocalModel | None = None,
+    origin: Origin | None = None,
     measured: Measured | None = None,
 ) -> MemoryReport:
     """Report the memory of a model in a registry, from its manifest and the head of its weights file.
@@ -49,7 +50,7 @@ async def report_planned(
         name: The model.
         manifest: Its manifest.
         context_length: Tokens per slot; None takes the server's default.
-        local: An installed model, which can prove that Ollama runs on this machine.
+        origin: Whether the server runs on this machine, see `locate_server`.
         measured: The figure of `/api/ps`, when this very model is loaded.
     """
     if name.is_cloud:
@@ -62,7 +63,7 @@ async def report_planned(
 
     async def read_memory() -> None:
         nonlocal server
-        server = await read_server_memory(app, local)
+        server = await read_server_memory(app, origin)
 
     async with anyio.create_task_group() as group:
         group.start_soon(read_source)
@@ -90,7 +91,8 @@ async def report_installed(
     if model.remote_host:
         return REMOTE
     source = await _read_installed(app, model, info)
-    server = await read_server_memory(app, LocalModel(model.size, facts_of(info).sources))
+    origin = await locate_server(app, LocalModel(model.size, facts_of(info).sources))
+    server = await read_server_memory(app, origin)
     context_length = context_length or configured_context(parse_parameters(info.parameters))
     return _report(source, server, context_length, measured)
 

@@ -1,4 +1,4 @@
-"""What a pull would download, and whether it fits on the disk."""
+"""The plan of a pull: the bytes to download, and whether they fit on the disk."""
 
 import re
 import shutil
@@ -11,8 +11,9 @@ from mcp_ollama.models.app import App
 from mcp_ollama.models.fit import Measured, MemoryReport
 from mcp_ollama.models.formatting import format_bytes
 from mcp_ollama.models.lookup import find_model
+from mcp_ollama.models.machine import Origin, run_probe
 from mcp_ollama.models.memory_answer import find_measured, report_planned
-from mcp_ollama.models.server_memory import LocalModel, read_local_model
+from mcp_ollama.models.server_memory import LocalModel, locate_server, read_local_model
 from mcp_ollama.ollama.addresses import is_loopback
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError
@@ -50,7 +51,7 @@ class PullPlan(BaseModel):
 
 
 async def plan_pull(app: App, name: ModelName, context_length: int | None = None) -> PullPlan:
-    """Compare the registry's manifest with what the server has (`HEAD /api/blobs/<digest>`), and estimate the memory.
+    """Compare the registry's manifest with what the server has, and estimate the memory.
 
     Args:
         app: The application.
@@ -72,18 +73,19 @@ async def plan_pull(app: App, name: ModelName, context_length: int | None = None
         return plan
     plan.up_to_date = found.digest == manifest.digest if found else None
     plan.total_bytes = manifest.total_bytes
-    present = set(manifest.blobs) if plan.up_to_date else await present_blobs(app.ollama, manifest)
+    local = await read_local_model(app, models)
+    origin = await locate_server(app, local)
+    present = set(manifest.blobs) if plan.up_to_date else await _read_present(app, manifest, local, origin)
     _note_layers(plan, manifest, present)
     if name.is_cloud:
         plan.warnings.append("It runs on ollama.com: what is fetched is only a reference to it.")
-    local = await read_local_model(app, models)
     _note_disk(app, plan, local)
     plan.memory = await report_planned(
         app,
         name,
         manifest,
         context_length=context_length,
-        local=local,
+        origin=origin,
         measured=await _read_measured(app, found) if found and plan.up_to_date else None,
     )
     return plan
@@ -92,6 +94,17 @@ async def plan_pull(app: App, name: ModelName, context_length: int | None = None
 def bytes_of(manifest: Manifest, digests: set[str]) -> int:
     """Sum the sizes of some blobs of a manifest."""
     return sum(layer.size for digest, layer in manifest.blobs.items() if digest in digests)
+
+
+async def _read_present(
+    app: App, manifest: Manifest, local: LocalModel | None, origin: Origin | None
+) -> set[str] | None:
+    """Find the blobs that the server has: on this disk when it is the server's, else by `HEAD /api/blobs/<digest>`."""
+    blob = _find_blob(local)
+    present = None
+    if blob and origin == "machine":
+        present = await run_probe(lambda: {digest for digest in manifest.blobs if _path_beside(blob, digest).is_file()})
+    return await present_blobs(app.ollama, manifest) if present is None else present
 
 
 def _note_layers(plan: PullPlan, manifest: Manifest, present: set[str] | None) -> None:
@@ -135,10 +148,16 @@ def _free_bytes(app: App, local: LocalModel | None) -> int | None:
 
     An address of this machine may well lead into a container or a tunnel.
     """
-    if local is None or not is_loopback(app.settings.base_url):
-        return None
-    blob = next((source for source in local.sources if _BLOB.fullmatch(source)), None)
-    return _free_beside(Path(blob)) if blob else None
+    blob = _find_blob(local)
+    return _free_beside(blob) if blob and is_loopback(app.settings.base_url) else None
+
+
+def _find_blob(local: LocalModel | None) -> Path | None:
+    return next((Path(source) for source in local.sources if _BLOB.fullmatch(source)), None) if local else None
+
+
+def _path_beside(blob: Path, digest: str) -> Path:
+    return blob.with_name(digest.replace(":", "-"))
 
 
 def _free_beside(blob: Path) -> int | None:

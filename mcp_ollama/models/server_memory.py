@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import anyio
 
 from mcp_ollama.models.app import App
-from mcp_ollama.models.locality import is_own_address, locate_ollama
+from mcp_ollama.models.locality import is_own_address
 from mcp_ollama.models.machine import Memory, Origin, parse_memory, read_memory, run_probe
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.schemas import InstalledModel
@@ -56,17 +56,28 @@ async def read_local_model(app: App, models: list[InstalledModel]) -> LocalModel
     return LocalModel(local.size, facts.sources) if facts else None
 
 
-async def read_server_memory(app: App, local: LocalModel | None) -> ServerMemory:
+async def locate_server(app: App, local: LocalModel | None) -> Origin | None:
+    """Find out whether the Ollama server runs on this machine, see `Locality`; no request is sent.
+
+    Args:
+        app: The application.
+        local: An installed model, see `read_local_model`.
+    """
+    modelfile, size_bytes = (local.modelfile, local.size_bytes) if local else (None, None)
+    return await app.locality.find(app.settings.base_url, modelfile, size_bytes)
+
+
+async def read_server_memory(app: App, origin: Origin | None) -> ServerMemory:
     """Read the memory of the Ollama server, within `Timeouts.memory`.
 
     The loaded models count (`GET /api/ps`) where the free memory of GPUs is seen; an operator's figure is a total.
 
     Args:
         app: The application.
-        local: An installed model, see `read_local_model`.
+        origin: Whether the server runs on this machine, see `locate_server`.
     """
     with anyio.move_on_after(app.timeouts.memory):
-        memory = await _read_memory(app, local)
+        memory = await _read_memory(app, origin)
         if memory is None or memory.origin == "operator" or not memory.gpus:
             return ServerMemory(memory)
         with suppress(OllamaError):
@@ -76,20 +87,12 @@ async def read_server_memory(app: App, local: LocalModel | None) -> ServerMemory
     return ServerMemory(stated_memory(app))
 
 
-async def _read_memory(app: App, local: LocalModel | None) -> Memory | None:
-    stated, origin = stated_memory(app), await _locate(app, local)
+async def _read_memory(app: App, origin: Origin | None) -> Memory | None:
+    stated = stated_memory(app)
     if origin is None or (stated and origin == "machine_assumed"):
         return stated
     seen = await read_memory(origin)
     return seen if seen.gpus is not None else stated or seen
-
-
-async def _locate(app: App, local: LocalModel | None) -> Origin | None:
-    base_url = app.settings.base_url
-    modelfile, size_bytes = (local.modelfile, local.size_bytes) if local else (None, None)
-    # A copy of the same models on this machine proves nothing about a server at another address.
-    is_own = await run_probe(lambda: is_own_address(base_url))
-    return await locate_ollama(base_url, modelfile=modelfile, model_bytes=size_bytes) if is_own else None
 
 
 def stated_memory(app: App) -> Memory | None:

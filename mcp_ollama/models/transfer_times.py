@@ -10,11 +10,11 @@ class TransferTimes:
     """Limits of time of a transfer, in seconds.
 
     Args:
-        stall: No new bytes for this long is a stall.
+        stall: No new bytes for this long is a stall; `MCP_OLLAMA_STALL_SECONDS`.
         retry: Before the second attempt; further pauses grow from it.
-        outage: Longest time without any answer of the server, after the first byte.
+        outage: Longest time without any answer of the server, after the first byte; `MCP_OLLAMA_OUTAGE_SECONDS`.
         untouched_outage: The same before the first byte.
-        poll: Between two requests that ask whether the server answers again.
+        outage_poll: Between two requests that ask whether the server answers again.
         quiet: After this long without a line, the server is asked whether it still answers.
         undecided: Longest wait for a stream that must not be closed yet (ollama#17370).
     """
@@ -23,6 +23,6 @@ class TransferTimes:
     retry: float = 1
     outage: float = 900
     untouched_outage: float = UNTOUCHED_SECONDS
-    poll: float = POLL_SECONDS
+    outage_poll: float = POLL_SECONDS
     quiet: float = 5
     undecided: float = 30

@@ -135,13 +135,13 @@ class Transfers:
         job = self.find(kind, name)
         return job if job and job.is_current else None
 
-    def is_under_way(self, kind: Kind, name: ModelName) -> bool:
+    def is_in_progress(self, kind: Kind, name: ModelName) -> bool:
         """Return whether a transfer of a model has not ended: a cancelled one may take 30 s, with a new one queued."""
         return any(job.is_for(kind, name) and not job.finished.is_set() for job in self._jobs)
 
     def is_busy(self, name: ModelName) -> bool:
         """Return whether any transfer of a model has not ended."""
-        return any(self.is_under_way(kind, name) for kind in get_args(Kind))
+        return any(self.is_in_progress(kind, name) for kind in get_args(Kind))
 
     def only_open(self, kind: Kind) -> ModelName | None:
         """Return the only model in transfer; None when there is none.
@@ -163,7 +163,7 @@ class Transfers:
             RefusedError: It is being pulled or pushed.
         """
         for kind in get_args(Kind):
-            if self.is_under_way(kind, name):
+            if self.is_in_progress(kind, name):
                 which = "" if kind == "pull" else f" (kind {kind})"
                 raise RefusedError(
                     f"{name} is being {kind}ed.", f"Stop that with cancel_pull{which} first, or let it end."

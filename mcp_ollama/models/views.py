@@ -1,7 +1,7 @@
 """Installed models as tools and resources show them: a row of a list, and a card of one model."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,9 +20,10 @@ from mcp_ollama.models.facts import (
     parse_parameters,
 )
 from mcp_ollama.models.fit import MemoryReport
-from mcp_ollama.models.formatting import format_timestamp, join_limited
+from mcp_ollama.models.formatting import join_limited
 from mcp_ollama.models.lookup import find_running
 from mcp_ollama.models.pages import fit_rows
+from mcp_ollama.models.rows import ModelRow, bounded_word, model_row
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
@@ -33,27 +34,9 @@ MAX_TEXT = 8_000
 """Characters of a model's own text (licence, template, …) in one answer."""
 MAX_PARAMETERS = 1_000
 """Characters of a model's parameters in one answer; real ones have a few hundred."""
-MAX_WORD = 80
-"""Characters of a field that holds a word or two in real models, but anything in a hostile one."""
 
 Text = Literal["modelfile", "template", "system", "license", "messages", "model_info"]
 Order = Literal["modified", "size", "name"]
-
-
-class ModelRow(BaseModel):
-    """An installed model. `context_length` is what it was trained for, in tokens."""
-
-    name: str
-    size_bytes: int
-    modified_at: str | None = None
-    digest: str
-    family: str | None = None
-    parameter_size: str | None = None
-    quantization: str | None = None
-    context_length: int | None = None
-    capabilities: list[str]
-    loaded: bool | None = None
-    remote: bool
 
 
 class ModelList(BaseModel):
@@ -124,7 +107,7 @@ class Selection:
         """
         page = self.matched[offset : offset + limit]
         facts = self.facts or await self.catalog.facts(page)
-        rows = [model_row(model, facts.get(model.digest), self.running) for model in page]
+        rows = [self.catalog.rows.row(model, facts.get(model.digest), self.running) for model in page]
         if limit <= DEFAULT_LIMIT and not is_whole:
             rows = fit_rows(rows)
         end = offset + len(rows)
@@ -182,29 +165,6 @@ def _no_match_note(capability: str, models: list[InstalledModel], facts: Mapping
     return sanitize(f"None has the capability {capability[:40]!r}. There are: {', '.join(known) or 'none'}.")
 
 
-def model_row(model: InstalledModel, facts: Facts | None, running: Collection[RunningModel] | None) -> ModelRow:
-    """Build the row of a model.
-
-    Args:
-        model: Its row of `/api/tags`.
-        facts: What `/api/show` said; None where it could not be read.
-        running: The loaded models; None where `/api/ps` could not be read.
-    """
-    return ModelRow(
-        name=model.name,
-        size_bytes=model.size,
-        modified_at=format_timestamp(model.modified_at),
-        digest=model.digest[:12],
-        family=_word(model.details.family),
-        parameter_size=_word(model.details.parameter_size),
-        quantization=_word(model.details.quantization_level),
-        context_length=(facts.context_length if facts else None) or model.details.context_length or None,
-        capabilities=capabilities_of(model, facts),
-        loaded=None if running is None else bool(find_running(model, running)),
-        remote=bool(model.remote_host),
-    )
-
-
 async def show_model(catalog: Catalog, name: ModelName | str) -> ShownModel:
     """Read all that the server says of an installed model, or of a cloud model that needs no pull.
 
@@ -233,9 +193,9 @@ def model_card(shown: ShownModel, texts: Mapping[str, str] | None = None) -> Mod
         loaded_context_length=loaded.context_length or None if loaded else None,
         parameters=_bounded(parameters),
         license_name=license_name(info),
-        requires=_word(info.requires),
-        parent_model=_word(info.details.parent_model),
-        remote_host=_word(info.remote_host or model.remote_host),
+        requires=bounded_word(info.requires),
+        parent_model=bounded_word(info.details.parent_model),
+        remote_host=bounded_word(info.remote_host or model.remote_host),
         texts=dict(texts) if texts else None,
     )
 
@@ -253,10 +213,6 @@ def quote_text(name: Text, info: ModelInfo) -> str:
         case _:
             text = getattr(info, name)
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}\n[cut here: {len(text):,} characters in all]"
-
-
-def _word(text: str) -> str | None:
-    return text[:MAX_WORD] or None
 
 
 def _bounded(parameters: Mapping[str, str | list[str]]) -> dict[str, str | list[str]]:

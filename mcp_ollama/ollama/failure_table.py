@@ -63,7 +63,7 @@ DISK_FAILURES = (
         "Set OLLAMA_MODELS on the server to a directory, restart Ollama, then call again.",
     ),
     _failure(
-        r"input/output error|data error \(cyclic redundancy check\)",
+        r"input/output error|data error \(cyclic redundancy check\)|structure needs cleaning|disk structure is corrupt",
         "The disk of the Ollama server reports a read or write error.",
         "Check the disk and its cable or mount, or move OLLAMA_MODELS to another disk, then call again.",
     ),

@@ -114,21 +114,21 @@ class _Head:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self._size = len(data)
         self._at = 0
         self._items_left = MAX_ITEMS
         self._text_left = MAX_KEPT_TEXT
 
     @property
     def remaining(self) -> int:
-        return len(self._data) - self._at
+        return self._size - self._at
 
     def take(self, size: int) -> bytes:
-        start = self._at
-        self._skip(size)
+        start = self._skip(size)
         return self._data[start : self._at]
 
     def read_number(self, number: struct.Struct) -> int:
-        return number.unpack(self.take(number.size))[0]
+        return number.unpack_from(self._data, self._skip(number.size))[0]
 
     def read_string(self, limit: int) -> str:
         size = self.read_number(_U64)
@@ -143,10 +143,13 @@ class _Head:
             return self._read_array()
         return self.read_number(_scalar(kind))
 
-    def _skip(self, size: int) -> None:
-        if size > self.remaining:
+    def _skip(self, size: int) -> int:
+        """Move on by a number of bytes; return where they begin."""
+        start = self._at
+        if size > self._size - start:
             raise NeedMoreData
-        self._at += size
+        self._at = start + size
+        return start
 
     def _read_long_string(self) -> object:
         size = self.read_number(_U64)
@@ -172,15 +175,30 @@ class _Head:
         return [item for (item,) in number.iter_unpack(self.take(number.size * count))]
 
     def _read_strings(self, count: int) -> object:
-        # Strings can be skipped one by one only: each has a length of its own.
         if count > self._items_left:
             raise _invalid(f"its arrays have more than {MAX_ITEMS:,} items")
         self._items_left -= count
-        if count > MAX_KEPT_ITEMS:
-            for _ in range(count):
-                self._skip(self.read_number(_U64))
-            return _SKIPPED
-        return [self.read_string(MAX_KEPT_STRING_BYTES) for _ in range(count)]
+        is_kept = count <= MAX_KEPT_ITEMS
+        texts = self._split_strings(count, MAX_KEPT_STRING_BYTES if is_kept else MAX_STRING_BYTES)
+        return [text.decode(errors="replace") for text in texts] if is_kept else _SKIPPED
+
+    def _split_strings(self, count: int, limit: int) -> list[bytes]:
+        # In one loop: strings can be passed one by one only, and a hostile head of 1 MiB has thousands of them.
+        data, size, at = self._data, self._size, self._at
+        texts: list[bytes] = []
+        for _ in range(count):
+            start = at + _U64.size
+            if start > size:
+                raise NeedMoreData
+            (length,) = _U64.unpack_from(data, at)
+            if length > limit:
+                raise _invalid(f"a text in it is longer than {limit:,} bytes")
+            at = start + length
+            if at > size:
+                raise NeedMoreData
+            texts.append(data[start:at])
+        self._at = at
+        return texts
 
 
 def _scalar(kind: int) -> struct.Struct:

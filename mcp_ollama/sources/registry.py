@@ -1,6 +1,8 @@
 """Client of model registries: manifests, without credentials."""
 
 import hashlib
+import math
+import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -73,10 +75,12 @@ class Registry:
         self._http: httpx.AsyncClient | None = None
         self._heads: WeightsHeads | None = None
         self._slots = anyio.Semaphore(MAX_CONNECTIONS)
+        self._answered: dict[str, float] = {}
 
     async def aclose(self) -> None:
         """Close all connections."""
         http, self._http, self._heads = self._http, None, None
+        self._answered.clear()
         if http is not None:
             await http.aclose()
 
@@ -131,6 +135,10 @@ class Registry:
             ) from error
         return manifest.model_copy(update={"digest": hashlib.sha256(content).hexdigest()})
 
+    def has_answered(self, host: str, within: float) -> bool:
+        """Return whether a registry has answered anything in the last `within` seconds."""
+        return time.monotonic() - self._answered.get(host, -math.inf) <= within
+
     def _allowed_url(self, name: ModelName, *, insecure: bool = False) -> str:
         host = name.host.lower()
         if host not in self._hosts:
@@ -150,6 +158,7 @@ class Registry:
         try:
             for _ in range(_MAX_HOPS):
                 async with self._slots, self._connected().stream("GET", url, headers={"Accept": ACCEPT}) as response:
+                    self._answered[name.host] = time.monotonic()
                     check_encoding(response)
                     if not response.is_redirect:
                         return await _read(response, name)

@@ -139,13 +139,14 @@ class _Blob:
         self._size = size_bytes
         self._check = check
         self._content = bytearray()
+        self._metadata: Mapping[str, object] | None = None
 
     async def read_metadata(self) -> Mapping[str, object]:
         length = FIRST_BYTES
         while True:
             await self._extend(min(length, self._size))
             with suppress(NeedMoreData):
-                return read_metadata(bytes(self._content))
+                return self._metadata or read_metadata(bytes(self._content))
             if len(self._content) >= min(MAX_BYTES, self._size):
                 raise OllamaResponseError("The head of the weights file is incomplete within 1 MiB.", _NEXT_STEP)
             length = min(MAX_BYTES, 2 * max(length, len(self._content)))
@@ -200,11 +201,9 @@ class _Blob:
         length = len(self._content)
         if length < FIRST_BYTES or length.bit_length() == (length - latest).bit_length():
             return False
-        try:
-            read_metadata(bytes(self._content))
-        except NeedMoreData:
-            return False
-        return True
+        with suppress(NeedMoreData):
+            self._metadata = read_metadata(bytes(self._content))
+        return self._metadata is not None
 
     def _check_response(self, response: "httpx.Response") -> None:
         status = response.status_code

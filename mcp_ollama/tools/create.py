@@ -12,13 +12,14 @@ from pydantic import BaseModel, Field
 from mcp_ollama.models.all_transfers import ensure_idle
 from mcp_ollama.models.app import App
 from mcp_ollama.models.errors import RefusedError
-from mcp_ollama.models.facts import effective_context
+from mcp_ollama.models.facts import Facts, effective_context
 from mcp_ollama.models.formatting import format_bytes, format_digest
 from mcp_ollama.models.lookup import find_model, identity, key_of
 from mcp_ollama.models.parameters import check_parameters
-from mcp_ollama.models.views import ModelRow, model_row
+from mcp_ollama.models.rows import ModelRow, model_row
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName, split_source
+from mcp_ollama.ollama.pasted_names import unwrap
 from mcp_ollama.ollama.schemas import InstalledModel
 from mcp_ollama.tools.arguments import Confirm
 from mcp_ollama.tools.spec import Call, DestructiveAction, Reason, ToolSpec
@@ -62,10 +63,10 @@ async def copy_model(
     await ensure_idle(app.transfers, name)
     if existing is None or existing.digest == found.digest:
         await _make_new(app, name, found, copy, existing)
-        return await _created(app, name)
+        return await _created(call, name)
     _check_overwriting(app, existing, overwrite=overwrite)
     action = _overwriting("copy_model", name, existing, found.digest)
-    return await _overwrite(call, found, existing, action, copy, confirm) or await _created(app, name)
+    return await _overwrite(call, found, existing, action, copy, confirm) or await _created(call, name)
 
 
 async def create_model(
@@ -106,16 +107,16 @@ async def create_model(
     existing = find_model(name, [found, *others])
     if existing is None:
         await _make_new(app, name, found, create)
-        return await _created_with(app, name, checked)
+        return await _created_with(call, name, checked)
     _check_overwriting(app, existing, overwrite=overwrite)
     replacement = (found.digest, system, template, json.dumps(checked, sort_keys=True))
     action = _overwriting("create_model", name, existing, *replacement)
-    return await _overwrite(call, found, existing, action, create, confirm) or await _created_with(app, name, checked)
+    return await _overwrite(call, found, existing, action, create, confirm) or await _created_with(call, name, checked)
 
 
 def _new_name(text: str) -> ModelName:
     """Read the name of what is made; Ollama would take some that it could then not find again."""
-    base, source = split_source(text)
+    base, source = split_source(unwrap(text))
     if source:
         raise RefusedError(
             f"A model on this server cannot be named :{source}.", f"Choose a name such as {base[:60]}:mine."
@@ -185,21 +186,22 @@ async def _overwrite(
     return None
 
 
-async def _created(app: App, name: ModelName) -> CreateResult:
+async def _created(call: Call, name: ModelName) -> CreateResult:
     """Return the model that was made. An error or a timeout here would make the caller create it again."""
-    made = None
-    with suppress(OllamaError), anyio.move_on_after(app.timeouts.health_extra):
-        made, _ = await app.catalog.find(name)
+    app, made, facts = call.app, None, dict[str, Facts | None]()
+    async with call.waiting():
+        with suppress(OllamaError), anyio.move_on_after(app.timeouts.health_extra):
+            made, _ = await app.catalog.find(name)
+            facts = await app.catalog.facts([made])
     await app.changes.model_changed(ModelName.parse(made.name) if made else name)
     if not made:
         return CreateResult(model=name.short, created=True)
-    facts = await app.catalog.facts([made])
-    return CreateResult(model=made.name, created=True, details=model_row(made, facts[made.digest], ()))
+    return CreateResult(model=made.name, created=True, details=model_row(made, facts.get(made.digest), ()))
 
 
-async def _created_with(app: App, name: ModelName, parameters: Mapping[str, object]) -> CreateResult:
+async def _created_with(call: Call, name: ModelName, parameters: Mapping[str, object]) -> CreateResult:
     """Return the model that was made, with the context length that Ollama will use."""
-    result = await _created(app, name)
+    result = await _created(call, name)
     wanted = parameters.get("num_ctx")
     if not isinstance(wanted, int):
         return result

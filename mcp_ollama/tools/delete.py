@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+import anyio
 from pydantic import BaseModel, Field
 
 from mcp_ollama.models.all_transfers import ensure_idle
@@ -82,8 +83,10 @@ async def delete_model(
             result.reason, result.confirmation = consent.reason, consent.confirmation
             result.next_step = consent.next_step
             return result
-        for target in targets:
-            await _delete_or_explain(app, target, alone=not models)
+        if models:
+            await _delete_each(call, targets)
+        else:
+            await _delete(app, targets[0])
     return _result(targets, freed, several=bool(models))
 
 
@@ -111,14 +114,20 @@ async def _find(app: App, names: Sequence[ModelName]) -> tuple[list[_Target], Fr
     return targets, freed_with([one for _, one in found.values()])
 
 
-async def _delete_or_explain(app: App, target: _Target, *, alone: bool) -> None:
-    """Delete a model; of several, an error of one is reported in its row, since others may be deleted already."""
-    try:
-        await _delete(app, target)
-    except OllamaError as error:
-        if alone:
-            raise
-        target.result.next_step = str(error)
+async def _delete_each(call: Call, targets: Sequence[_Target]) -> None:
+    """Delete several models; an error of one is reported in its row, since others may be deleted already."""
+    # Outside the timeout of the call, which would end it without a word on those that are deleted.
+    async with call.waiting():
+        with anyio.move_on_after(call.app.timeouts.call) as limit:
+            for target in targets:
+                try:
+                    await _delete(call.app, target)
+                except OllamaError as error:
+                    target.result.next_step = str(error)
+    if limit.cancelled_caught:
+        for row in (target.result for target in targets):
+            if not (row.deleted or row.reason or row.next_step):
+                row.next_step = "There was no time left for it. See list_models, then call again."
 
 
 async def _delete(app: App, target: _Target) -> None:

@@ -43,7 +43,7 @@ async def measure_model(
     """Measure how fast a model is on this server, in tokens per second; loads it first, then takes some 10 s."""
     deadline = time.monotonic() + wait_seconds
     app = call.app
-    found, _ = await app.catalog.find(model)
+    found = await app.catalog.find_usable(model, await app.ollama.list_models())
     await check_measurable(app.catalog, found)
     result = Measurement(model=found.name)
     loaded = await find_loaded(app.catalog, found, context_length)

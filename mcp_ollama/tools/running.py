@@ -1,4 +1,4 @@
-"""What is in memory: list, load and unload models."""
+"""Models in memory: list, load and unload them."""
 
 from contextlib import suppress
 from typing import Annotated, Literal

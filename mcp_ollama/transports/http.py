@@ -23,6 +23,7 @@ from mcp.server.lowlevel import Server
 from mcp.server.subscriptions import ListenHandler
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AnyHttpUrl, SecretStr
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
@@ -74,18 +75,7 @@ def serve(
         if token is None and not ip_address(host).is_loopback:
             raise ValueError(f"MCP_OLLAMA_HTTP_TOKEN: must be set to let other machines in at {address.host}")
         url = f"http://{in_url(host)}:{port}"
-        app = server.streamable_http_app(
-            streamable_http_path=PATH,
-            max_request_body_size=_BODY_LIMIT_BYTES,
-            max_sessions=SESSION_LIMIT,
-            # `Guard` checks all paths, and ports too.
-            transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
-            # No tokens are issued here: the SDK requires the URL and shows it nowhere.
-            auth=AuthSettings(issuer_url=AnyHttpUrl(url), resource_server_url=None) if token else None,
-            token_verifier=_OneToken(token) if token else None,
-        )
-        app.router.routes.append(Route("/", _dashboard, methods=["GET"]))
-        app.router.redirect_slashes = False  # a redirect would repeat a Host that nothing has checked
+        app = _build_app(server, url, token)
         guarded = Guard(SessionEviction(app, server), (address.host, host), port, names)
         runner = _Uvicorn(_configured(guarded), server)
         logging.getLogger("uvicorn.error").addFilter(_is_news)
@@ -93,6 +83,23 @@ def serve(
             os.write(2, f"Serving on {url}{PATH}\nDashboard at {url}/\n".encode())
         startup.freeze()
         return anyio.run(runner.run_until_signal, listener)
+
+
+def _build_app(server: Server[Any], url: str, token: SecretStr | None) -> Starlette:
+    """Build the SDK's app with the page of the dashboard."""
+    app = server.streamable_http_app(
+        streamable_http_path=PATH,
+        max_request_body_size=_BODY_LIMIT_BYTES,
+        max_sessions=SESSION_LIMIT,
+        # `Guard` checks all paths, and ports too.
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+        # No tokens are issued here: the SDK requires the URL and shows it nowhere.
+        auth=AuthSettings(issuer_url=AnyHttpUrl(url), resource_server_url=None) if token else None,
+        token_verifier=_OneToken(token) if token else None,
+    )
+    app.router.routes.append(Route("/", _dashboard, methods=["GET"]))
+    app.router.redirect_slashes = False  # a redirect would repeat a Host that nothing has checked
+    return app
 
 
 async def _dashboard(_: Request) -> HTMLResponse:

@@ -1,4 +1,4 @@
-"""Checks of each HTTP request before it reaches the SDK: its Host, its Origin, the size of its body.
+"""Checks of each HTTP request before it reaches the SDK: its Host, its Origin, the message in its body.
 
 A web page can send requests to this machine, also under a name of its own that it points here (DNS rebinding). So Host
 has to be a name of this server, and Origin the same place as Host. All paths are checked, not only the endpoint.
@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_ollama.transports.jsonrpc import STRUCTURE_LIMIT, count_structure
+from mcp_ollama.transports.jsonrpc import LINE_LIMIT_BYTES, STRUCTURE_LIMIT, InvalidLineError, count_structure, decode
 
 PATH = "/mcp"
 _ACCEPTED = "application/json, text/event-stream"
@@ -61,8 +61,10 @@ class Guard:
             # One request starts per turn of the event loop: hundreds at once would block it for seconds.
             async with self._turn:
                 await anyio.lowlevel.checkpoint()
-            body = _Body(receive, send)
-            scope, receive, send = _normalize(scope), body.receive, body.send
+            scope = _normalize(scope)
+            if scope["method"] == "POST":
+                body = _Body(receive, send)
+                receive, send = body.receive, body.send
         await self._app(scope, receive, send)
 
     def _refusal(self, headers: Headers) -> Response | None:
@@ -122,31 +124,48 @@ def _normalize(scope: Scope) -> Scope:
 
 
 class _Body:
-    """A request body that is cut short when it has too many values: parsed, 4 MB of `[]` take 90 MB."""
+    """A message in a request body, decoded as over stdio, so that no request waits for an answer in vain.
+
+    The SDK would take a request whose id is 5.0 for a notification, and refuse half a surrogate pair. It would also
+    parse a body with any number of values: 4 MB of `[]` take 90 MB.
+    """
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
-        self._count = 0
-        self._answered = False
+        self._refusal: Response | None = None
+        self._is_read = False
 
     async def receive(self) -> Message:
-        message = await self._receive()
-        self._count += count_structure(message.get("body", b""))
-        return {"type": "http.request", "body": b"", "more_body": False} if self._is_too_complex else message
+        """Receive the whole message, or nothing where it is refused; the SDK refuses one that is too long."""
+        if self._is_read:
+            return await self._receive()
+        self._is_read = True
+        content, more = bytearray(), True
+        while more and len(content) <= LINE_LIMIT_BYTES:
+            message = await self._receive()
+            content += message.get("body", b"")
+            more = message.get("more_body", False)
+        body = bytes(content) if len(content) > LINE_LIMIT_BYTES else self._decode(content)
+        return {"type": "http.request", "body": body, "more_body": more}
+
+    def _decode(self, content: bytearray) -> bytes:
+        if count_structure(content) > STRUCTURE_LIMIT:
+            self._refusal = PlainTextResponse("Request body with too many values", 413)
+            return b""
+        try:
+            return decode(content).model_dump_json(by_alias=True, exclude_unset=True).encode()
+        except InvalidLineError as invalid:
+            answer = invalid.answer.model_dump_json(by_alias=True, exclude_unset=True)
+            self._refusal = Response(answer, 400, media_type="application/json")
+            return b""
 
     async def send(self, message: Message) -> None:
-        if not self._is_too_complex:
+        """Send a part of the answer, in place of which a refusal is sent once."""
+        if self._refusal is None:
             await self._send(message)
-        elif not self._answered:
-            # What the application answers to a body that was cut short is not the reason.
-            self._answered = True
-            refusal = PlainTextResponse("Request body with too many values", 413)
-            await refusal({"type": "http"}, self._receive, self._send)
-
-    @property
-    def _is_too_complex(self) -> bool:
-        return self._count > STRUCTURE_LIMIT
+        elif message["type"] == "http.response.start":
+            await self._refusal({"type": "http"}, self._receive, self._send)
 
 
 def _names_of_this_machine() -> set[str]:

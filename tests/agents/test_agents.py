@@ -101,7 +101,9 @@ async def test_thinking_goes_out_as_an_effort(
 
 
 @pytest.mark.parametrize("model", ["llama3.2:3b", "deepseek-r1:8b", "magistral:24b", "command-a-reasoning:111b"])
-async def test_a_model_that_cannot_think_is_not_told_to(simulator: Simulator, running: RunningSimulator, model: str):
+async def test_model_without_thinking_is_not_asked_to_think(
+    simulator: Simulator, running: RunningSimulator, model: str
+):
     simulator.install(model, size_bytes=1000, capabilities=TOOLS)
     simulator.script.say("Done")
     agent = agent_from_config(await described(running))
@@ -214,10 +216,10 @@ async def test_an_agent_uses_the_server_and_sees_its_progress(
     assert result.output == "Pulled"
     assert simulator.is_installed(tiny)
     assert steps[-1] == (size, size)
-    heard = [message["content"] for message in wire(simulator)["messages"] if message["role"] == "tool"]
-    assert json.loads(heard[0])["models"][0]["name"] == "m:latest"
-    assert json.loads(heard[1])["state"] == "done"
-    assert "The model nope:latest is not installed." in heard[2]
+    contents = [message["content"] for message in wire(simulator)["messages"] if message["role"] == "tool"]
+    assert json.loads(contents[0])["models"][0]["name"] == "m:latest"
+    assert json.loads(contents[1])["state"] == "done"
+    assert "The model nope:latest is not installed." in contents[2]
 
 
 @pytest.fixture
@@ -234,7 +236,7 @@ def example(monkeypatch: pytest.MonkeyPatch, running: RunningSimulator) -> Modul
     return module
 
 
-async def test_the_example_moves_to_another_model_and_goes_on_with_the_conversation(
+async def test_example_continues_the_conversation_on_another_model(
     simulator: Simulator, running: RunningSimulator, example: ModuleType, capfd: pytest.CaptureFixture[str]
 ):
     better = example.MODEL

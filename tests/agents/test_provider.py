@@ -1,6 +1,7 @@
 """The Pydantic AI functions of the library: what they find, what they make, what they ask and what they never do."""
 
 import asyncio
+import re
 import sys
 from dataclasses import asdict
 from typing import Any, cast
@@ -27,6 +28,7 @@ from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, Ollam
 from mcp_ollama.simulator import Fail, RunningSimulator, Simulator
 from tests.support.raw_server import answering, http
 
+EXTRA = "pip install 'pydantic-ai-slim[openai]>=2.30,<3'"
 CHAT, TOOLS = ("completion",), ("completion", "tools")
 
 
@@ -43,9 +45,7 @@ def profile_of(model: OllamaModel) -> dict[str, Any]:
     return cast("dict[str, Any]", model.profile)
 
 
-async def test_the_newest_chat_model_is_detected_without_a_look_at_the_openai_api(
-    simulator: Simulator, running: RunningSimulator
-):
+async def test_newest_chat_model_is_detected_without_the_openai_api(simulator: Simulator, running: RunningSimulator):
     simulator.install("old", size_bytes=1000, capabilities=CHAT, modified_at=1_000)
     simulator.install("b", size_bytes=1000, capabilities=CHAT, modified_at=2_000)
     simulator.install("a", size_bytes=1000, capabilities=CHAT, modified_at=2_000.5)
@@ -117,6 +117,7 @@ def test_the_name_comes_from_the_settings_when_none_is_given(monkeypatch: pytest
     monkeypatch.setenv("MCP_OLLAMA_MODEL", "qwen3:8b")
     assert create_ollama_model().model_name == "qwen3:8b"
     assert create_ollama_model(settings=OllamaSettings(model_name="gemma3:4b")).model_name == "gemma3:4b"
+    assert create_ollama_model("`ollama run gemma3:4b`").model_name == "gemma3:4b"
 
 
 def test_what_cannot_be_made_is_a_model_error(monkeypatch: pytest.MonkeyPatch):
@@ -180,9 +181,9 @@ async def test_a_model_that_no_agent_can_use_is_a_model_error(simulator: Simulat
 
 def test_without_the_extra_the_command_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "pydantic_ai.providers.ollama", None)
-    with pytest.raises(ImportError, match=r"pip install 'mcp-ollama-manager\[pydantic-ai\]'"):
+    with pytest.raises(ImportError, match=re.escape(EXTRA)):
         create_ollama_model("m")
-    with pytest.raises(ImportError, match=r"pip install 'mcp-ollama-manager\[pydantic-ai\]'"):
+    with pytest.raises(ImportError, match=re.escape(EXTRA)):
         agent_from_config(document("http://h"))
 
 
@@ -228,7 +229,7 @@ async def test_a_silent_server_is_not_connected(simulator: Simulator, running: R
     assert "did not answer within 0.05 s" in (status.error or "")
 
 
-async def test_another_server_is_told_from_ollama(simulator: Simulator, settings: OllamaSettings):
+async def test_another_server_is_distinguished_from_ollama(simulator: Simulator, settings: OllamaSettings):
     simulator.lack("/api/version")
     status = await ollama_health_check(settings)
     assert (status.connected, status.model_detected, status.provider_type) == (True, False, "openai-compatible")
@@ -246,10 +247,10 @@ async def test_a_wrong_setting_is_an_answer_too(monkeypatch: pytest.MonkeyPatch)
     assert "ftp://" in (status.error or "")
 
 
-def document(base_url: str, **told: Any) -> dict[str, Any]:
+def document(base_url: str, **more: Any) -> dict[str, Any]:
     return {
         "model": "ollama:m",
-        "metadata": {"ollama": {"model": "m", "base_url": f"{base_url}/v1", "profile": {}} | told},
+        "metadata": {"ollama": {"model": "m", "base_url": f"{base_url}/v1", "profile": {}} | more},
     }
 
 

@@ -60,10 +60,10 @@ def trained(length: int) -> dict[str, Any]:
 
 
 def test_what_a_model_can_do_decides_the_profile_and_the_output_modes():
-    told = described("tools", "vision", "thinking")
-    assert told["capabilities"] == {"tools": True, "vision": True, "thinking": True, "embedding": False}
-    assert told["output_modes"] == ["tool", "native", "prompted"]
-    assert told["profile"] == {
+    metadata = described("tools", "vision", "thinking")
+    assert metadata["capabilities"] == {"tools": True, "vision": True, "thinking": True, "embedding": False}
+    assert metadata["output_modes"] == ["tool", "native", "prompted"]
+    assert metadata["profile"] == {
         "supports_tools": True,
         "supports_image_input": True,
         "supports_thinking": True,
@@ -77,11 +77,11 @@ def test_what_a_model_can_do_decides_the_profile_and_the_output_modes():
 
 
 def test_a_model_that_can_only_chat_gets_native_output_and_a_warning():
-    told = described()
-    assert told["output_modes"] == ["native", "prompted"]
-    assert told["profile"]["default_structured_output_mode"] == "native"
-    assert told["profile"]["supports_thinking"] is told["profile"]["thinking_always_enabled"] is False
-    assert told["warnings"][0] == (
+    metadata = described()
+    assert metadata["output_modes"] == ["native", "prompted"]
+    assert metadata["profile"]["default_structured_output_mode"] == "native"
+    assert metadata["profile"]["supports_thinking"] is metadata["profile"]["thinking_always_enabled"] is False
+    assert metadata["warnings"][0] == (
         "m:1 cannot call tools: Ollama refuses requests with tools (400). Give the agent no tools or toolsets, "
         "or use a model that list_models shows with the capability tools."
     )
@@ -97,12 +97,12 @@ def test_a_model_that_can_only_chat_gets_native_output_and_a_warning():
     ],
 )
 def test_json_schemas_are_not_promised_in_the_cloud(where: Any):
-    told = described("tools", model_info=trained(8192), **where)
-    assert told["output_modes"] == ["tool", "prompted"]
-    assert told["profile"]["supports_json_schema_output"] is False
-    assert told["profile"]["context_window"] == 8192
-    assert len(told["warnings"]) == 1
-    assert "prompts leave the server" in told["warnings"][0]
+    metadata = described("tools", model_info=trained(8192), **where)
+    assert metadata["output_modes"] == ["tool", "prompted"]
+    assert metadata["profile"]["supports_json_schema_output"] is False
+    assert metadata["profile"]["context_window"] == 8192
+    assert len(metadata["warnings"]) == 1
+    assert "prompts leave the server" in metadata["warnings"][0]
 
 
 def test_a_name_that_only_ends_like_the_clouds_address_is_none_of_it():
@@ -110,7 +110,7 @@ def test_a_name_that_only_ends_like_the_clouds_address_is_none_of_it():
 
 
 @pytest.mark.parametrize(("name", "cloud"), [("a b:cloud", False), ("a:cloud", True), ("a:8b-CLOUD", True)])
-def test_the_tag_of_a_name_tells_of_the_cloud_where_ollama_would_take_it(name: str, cloud: bool):
+def test_cloud_tag_counts_only_in_a_name_that_ollama_accepts(name: str, cloud: bool):
     assert is_cloud(name, "", "http://127.0.0.1:11434") is cloud
 
 
@@ -168,12 +168,12 @@ def loaded(length: int) -> list[RunningModel]:
     ],
 )
 def test_context_window_is_only_a_known_one(facts: Any, lengths: Any, window: int | None, warning: str | None):
-    told = described("tools", **facts)
-    assert told["context_length"] == lengths
-    assert told["profile"].get("context_window") == window
+    metadata = described("tools", **facts)
+    assert metadata["context_length"] == lengths
+    assert metadata["profile"].get("context_window") == window
     largest = window or lengths["trained"]
     tools = [TOO_SMALL.format(largest)] if largest < 6000 else []
-    assert told["warnings"] == tools + ([warning] if warning else [])
+    assert metadata["warnings"] == tools + ([warning] if warning else [])
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ async def test_what_is_not_there_is_not_found_with_what_to_do(simulator: Simulat
         assert "is not a model name that Ollama accepts" in (await refusal(host, "no name!"))[1]
 
 
-async def test_a_server_that_is_down_is_told_as_such(connect: Connect, nowhere: str):
+async def test_document_of_an_unreachable_server_is_an_error(connect: Connect, nowhere: str):
     async with connect(base_url=nowhere) as host:
         code, sentence = await refusal(host)
     assert code == -32603

@@ -1,5 +1,6 @@
 """`--check`: the report, its exit status, and the next step."""
 
+import re
 import signal
 import socket
 import sys
@@ -83,6 +84,7 @@ def test_check_of_a_healthy_server_names_every_client(ollama: RunningSimulator, 
     assert main(["--check", "--base-url", f"{ollama.base_url}/v1"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith(f"ok: Ollama at {ollama.base_url}\n")
+    assert re.search(r"It answers in [1-9]\d* ms\.\n", shown)
     assert all(host in shown.splitlines()[-1] for host in HOSTS)
 
 

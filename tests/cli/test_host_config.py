@@ -38,7 +38,7 @@ def test_a_snippet_sets_the_address_and_what_the_host_tolerates(host: str):
     }
 
 
-def test_a_snippet_repeats_what_the_operator_chose_and_the_server_reads_it_back():
+def test_snippet_repeats_the_settings_and_the_server_reads_them_back():
     chosen = {
         "base_url": "https://ollama.example:443",
         "model_name": "qwen3:8b",
@@ -129,7 +129,7 @@ def test_under_uvx_the_command_is_uvx_and_not_its_cache(
     assert start_command() == (shutil.which("uvx"), *words, COMMAND)
 
 
-def test_print_config_prints_the_snippet_alone_and_says_beside_it_where_it_goes(capfd: pytest.CaptureFixture[str]):
+def test_print_config_prints_only_the_snippet_and_its_place_on_stderr(capfd: pytest.CaptureFixture[str]):
     assert main(["--print-config", "claude-desktop", "--access", "read-only"]) == 0
     shown = capfd.readouterr()
     start = decoded("claude-desktop", shown.out)

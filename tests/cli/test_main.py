@@ -11,6 +11,7 @@ import pytest
 
 from mcp_ollama.cli.main import OPTIONS, main, variable_of
 from mcp_ollama.settings import OllamaSettings
+from mcp_ollama.simulator import PULLABLE
 from tests.support.wire import Wire, call, request
 
 COMMAND = [sys.executable, "-m", "mcp_ollama"]
@@ -133,8 +134,11 @@ def test_demo_serves_a_few_models_without_an_ollama_server():
         assert plan["structuredContent"]["memory"]["kv_bytes"] > 0
         assert "pull_model" in {tool["name"] for tool in tools["result"]["tools"]}
         assert len(models["result"]["structuredContent"]["models"]) >= 5
+        instructions = wire.ask(request("words", "server/discover", modern=True))["result"]["instructions"]
         wire.close_input()
         assert wire.wait() == 0
+        for words in (instructions, wire.errors):
+            assert all(name in words.partition("it can pull ")[2] for name in PULLABLE)
 
 
 def test_unknown_variable_is_named_in_a_warning(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):

@@ -1,4 +1,4 @@
-"""What the SDK's own server leaves open, in both eras: hints for caches, and errors of prompts."""
+"""Points that the SDK's own server leaves open, in both eras: hints for caches, and errors of prompts."""
 
 from typing import Annotated
 

@@ -15,7 +15,7 @@ import anyio.lowlevel
 import pytest
 
 from mcp_ollama.models.persistence.journal import Journal, Snapshot
-from mcp_ollama.models.persistence.turns import POLL_SECONDS, Turns
+from mcp_ollama.models.persistence.turns import Turns
 from mcp_ollama.models.transfer_state import Kind
 from mcp_ollama.simulator import RunningSimulator, Simulator, Stall
 from tests.conftest import Connect
@@ -305,6 +305,12 @@ async def test_damaged_journal_fails_no_start_pull_or_list(
 # Cancelled before it began
 
 
+def looked_at(folder: Path) -> int:
+    """Return when the only waiting process last looked, in nanoseconds."""
+    (ticket,) = folder.glob("turns/*/*.ticket")
+    return ticket.stat().st_mtime_ns
+
+
 async def test_pull_cancelled_while_another_process_has_the_turn_never_begins(
     simulator: Simulator, running: RunningSimulator, connect: Connect, tmp_path: Path
 ) -> None:
@@ -314,8 +320,9 @@ async def test_pull_cancelled_while_another_process_has_the_turn_never_begins(
             waiting = await host("pull_model", model=MODEL, wait_seconds=1)
             assert (waiting["state"], waiting["status"]) == ("queued", "waiting for another process")
             assert (await host("cancel_pull", model=MODEL))["state"] == "cancelled"
-            # One more look, with an empty queue.
-            await anyio.sleep(1.2 * POLL_SECONDS)
+            # One more look, with an empty queue: each look touches the ticket.
+            looked = looked_at(tmp_path)
+            await until(lambda: looked_at(tmp_path) > looked)
         # The turn comes to a queue that is empty by then, and is given back.
         await until(lambda: not list(tmp_path.glob("turns/*/*.ticket")))
         assert (await host("pull_model", model="small"))["state"] == "done"

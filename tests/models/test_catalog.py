@@ -1,4 +1,4 @@
-"""What is remembered of each model, and how long it is waited for."""
+"""The memory of the catalogue: its answers by digest, and how long each is waited for."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -38,7 +38,7 @@ async def test_a_model_is_found_with_all_others(simulator: Simulator, running: R
         ([], "No model is installed yet: pull one with pull_model."),
     ],
 )
-async def test_a_model_that_is_not_there_is_told_with_advice(
+async def test_missing_model_is_reported_with_advice(
     installed: list[str], advice: str, simulator: Simulator, running: RunningSimulator
 ) -> None:
     for name in installed:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mcp_ollama.models import locality
 from mcp_ollama.models.hardware import System
-from mcp_ollama.models.locality import is_own_address, locate_ollama
+from mcp_ollama.models.locality import Locality, is_own_address, locate_ollama
 
 DIGEST = f"sha256-{'a' * 64}"
 ADDRESS = "http://127.0.0.1:11434"
@@ -232,3 +233,19 @@ async def test_listener_of_this_very_process_is_not_ollama() -> None:
         port = server.getsockname()[1]
 
         assert await locate_ollama(f"http://127.0.0.1:{port}") is None
+
+
+async def test_place_is_remembered_for_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blob = tmp_path / DIGEST
+    blob.write_bytes(bytes(10_000))
+    question = "http://127.0.0.1:1", f"FROM {blob}", 10_200
+    place = Locality()
+    assert await place.find(*question) == "machine"
+    blob.unlink()
+    assert await place.find(*question) == "machine"
+    assert await place.find(*question[:2], 10_201) is None
+    assert await place.find(*question) is None
+    blob.write_bytes(bytes(10_000))
+    assert await place.find(*question) is None
+    monkeypatch.setattr(locality, "REMEMBERED_SECONDS", 0)
+    assert await place.find(*question) == "machine"

@@ -1,4 +1,4 @@
-"""What can be concluded from Ollama's answers, as tables."""
+"""Conclusions from Ollama's answers, as tables."""
 
 from typing import Any
 
@@ -148,7 +148,7 @@ def test_a_model_is_found_as_ollama_finds_it(name: str, found: str | None) -> No
     assert (model and model.name) == found
 
 
-def test_a_name_that_nobody_would_accept_still_has_a_key() -> None:
+def test_name_that_no_parser_accepts_still_has_a_key() -> None:
     assert key_of("What Is This?") == "what is this?"
     assert key_of("Llama3.2") == "registry.ollama.ai/library/llama3.2:latest"
 
@@ -234,7 +234,7 @@ def test_case_twins_are_found_in_the_spelling_asked_for() -> None:
         (["what is this?"], None),
     ],
 )
-def test_a_name_that_differs_in_letter_case_alone_is_found(listed: list[str], found: str | None) -> None:
+def test_name_that_differs_only_in_case_is_found(listed: list[str], found: str | None) -> None:
     models = [InstalledModel(name=name) for name in listed]
     other = find_case_variant(ModelName.parse("tiny"), models)
     assert (other.name if other else None) == found

@@ -137,12 +137,12 @@ def test_a_blob_that_a_manifest_names_twice_is_counted_once() -> None:
     assert reading(meter_after([], plan=manifest((A, 900), (A, 900), config=A, config_size=900))) == (0, 900, 0.0)
 
 
-def test_all_tensors_are_told_of_in_one() -> None:
+def test_all_tensors_are_reported_as_one() -> None:
     lines = [line(ALL_TENSORS, 100, 400), line(ALL_TENSORS, 200, 400)]
     assert reading(meter_after(lines, plan=manifest((A, 200), (B, 199)))) == (200, 400, 50.0)
 
 
-def test_tensors_that_are_missing_after_a_reconnect_are_a_part_of_the_whole() -> None:
+def test_tensors_missing_after_a_reconnect_are_a_part_of_the_whole() -> None:
     lines = [line(ALL_TENSORS, 300, 400), said("pulling manifest"), line(ALL_TENSORS, 50, 100)]
     assert reading(meter_after(lines)) == (350, 400, 87.5)
 
@@ -270,7 +270,9 @@ GB = 1_000_000_000
         ("downloading", [line(A, GB, 2 * GB), line(A, GB, 2 * GB)], True, "llama3.2:3b 1.0 of 2.0 GB"),
     ],
 )
-def test_a_line_tells_how_a_transfer_stands(state: str, lines: list[Progress], planned: bool, expected: str) -> None:
+def test_progress_line_shows_the_state_of_a_transfer(
+    state: str, lines: list[Progress], planned: bool, expected: str
+) -> None:
     meter = meter_after(lines, plan=manifest((A, 2 * GB), config_size=0) if planned else None)
     assert describe("llama3.2:3b", state, meter) == expected
 

@@ -47,7 +47,7 @@ def test_then_what_runs_here_can_call_tools_and_is_newest(models: Any, options: 
     assert choose(models, **options)[0] == chosen
 
 
-def test_why_is_told_in_words():
+def test_reason_of_the_choice_is_a_sentence():
     assert choose({"one:1": TOOLS})[1] == "It is the only chat model that is installed."
     both = {"a-cloud:cloud": CHAT, "b-cloud:cloud": CHAT}
     assert "because it is the newest." not in choose(both, cloud="a-cloud:cloud")[1]

@@ -52,7 +52,7 @@ async def test_all_spellings_of_a_name_are_one_pull() -> None:
     assert await transfers.start("push", ModelName.parse("llama3.2")) is not first
 
 
-async def test_those_in_line_know_their_place_and_move_up() -> None:
+async def test_queued_transfers_know_their_position_and_move_up() -> None:
     transfers = idle()
     jobs = [await transfers.start("pull", ModelName.parse(f"m{number}")) for number in range(3)]
     assert [transfers.place(job) for job in jobs] == [1, 2, 3]
@@ -63,7 +63,7 @@ async def test_those_in_line_know_their_place_and_move_up() -> None:
     assert [one.queue_position for one in transfers.snapshots()] == [1, 2, None]
 
 
-async def test_the_line_has_an_end() -> None:
+async def test_queue_is_limited() -> None:
     transfers = idle()
     for number in range(MAX_OPEN):
         await transfers.start("pull", ModelName.parse(f"m{number}"))
@@ -232,18 +232,18 @@ async def test_a_bug_in_announcing_the_end_of_a_pull_leaves_it_as_it_ended(
     assert "Could not send a change notification" in caplog.text
 
 
-async def test_every_transfer_is_told_of_as_it_comes_and_as_it_ends(
+async def test_every_transfer_is_announced_when_it_begins_and_ends(
     simulator: Simulator, running: RunningSimulator
 ) -> None:
     simulator.registry.publish("one", size_bytes=9_000_000)
     held = simulator.faults.add("one", Stall(at=0.5))
     reported: list[tuple[str, str]] = []
-    all_told = anyio.Event()
+    complete = anyio.Event()
 
     async def changed(job: Job) -> None:
         reported.append((job.name.model, job.state if job.finished.is_set() else "in progress"))
         if len(reported) == 4:
-            all_told.set()
+            complete.set()
 
     async with OllamaClient(running.base_url) as ollama:
         transfers = Transfers(Attempts(ollama, Registry(())), changed=changed)
@@ -256,7 +256,7 @@ async def test_every_transfer_is_told_of_as_it_comes_and_as_it_ends(
                 (await transfers.start("pull", OTHER)).cancel()
                 await simulator.until(lambda: len(reported) == 3)
                 held.release()
-                await all_told.wait()
+                await complete.wait()
     assert reported == [("one", "in progress"), ("other", "in progress"), ("other", "cancelled"), ("one", "done")]
 
 
@@ -311,7 +311,7 @@ async def test_pull_cancelled_while_it_is_written_down_is_not_started(
     assert len(simulator.asked("/api/pull")) == 1
 
 
-async def test_what_was_well_under_way_is_waited_for_longer(running: RunningSimulator) -> None:
+async def test_transfer_with_progress_is_waited_for_longer(running: RunningSimulator) -> None:
     attempts = Attempts(OllamaClient(running.base_url), Registry(()))
     job = Job("pull", ONE)
     assert [attempts.pause_before(job, count) for count in range(1, 5)] == [

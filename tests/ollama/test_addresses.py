@@ -121,7 +121,7 @@ def test_what_cannot_be_dialled_is_refused_with_a_printable_sentence(text: str) 
 @pytest.mark.parametrize(
     "text", ["http://me:hunter2@h", "me:hunter2@h:1", "ftp://me:hunter2@h", "http://me:hunter2/@h"]
 )
-def test_the_refusal_of_a_password_says_where_to_put_it_and_never_repeats_it(text: str) -> None:
+def test_password_in_an_address_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(InvalidAddress, match="MCP_OLLAMA_HEADERS") as caught:
         parse_host(text)
     assert "hunter2" not in str(caught.value)
@@ -182,7 +182,7 @@ def test_without_variables_the_server_is_on_this_machine() -> None:
 
 
 @pytest.mark.parametrize("variable", BASE_URL_VARIABLES)
-def test_a_bad_value_is_told_with_the_name_of_its_variable(variable: str) -> None:
+def test_invalid_address_is_reported_with_its_variable(variable: str) -> None:
     with pytest.raises(InvalidAddress, match=f"^{variable}: An Ollama address begins with"):
         address_from_environment({variable: "unix:///tmp/s"})
 

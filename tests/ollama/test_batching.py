@@ -48,10 +48,14 @@ async def test_cancelled_caller_leaves_its_request_to_the_next() -> None:
     source = Source()
     with anyio.fail_after(5):
         async with anyio.create_task_group() as group:
-            with anyio.move_on_after(0.01):
+            async with anyio.create_task_group() as first:
+                first.start_soon(source.note)
+                while not source.requests:
+                    await checkpoint()
                 group.start_soon(source.note)
                 group.start_soon(source.note)
-                await source.batch.get()
+                await checkpoint()
+                first.cancel_scope.cancel()
             source.may_answer.set()
     assert len(source.answers) == 2
 

@@ -108,7 +108,7 @@ class Received(httpcore.AsyncNetworkStream):
         return info
 
 
-async def test_each_answer_on_a_connection_is_merged_anew_and_only_progress_is_read_in_small_portions():
+async def test_each_answer_is_merged_separately_and_only_progress_in_portions():
     below = Received(
         HEAD, chunked(LINE, LINE), b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"ok", HEAD, b"5\r\nhel"
     )

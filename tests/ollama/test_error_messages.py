@@ -1,4 +1,4 @@
-"""What a server's errors mean: the sentence, the next step, and whether to try again."""
+"""The errors of a server: their sentence, their next step, and whether to retry."""
 
 import json
 import re
@@ -190,7 +190,10 @@ PERMANENT = (
     Row(
         "The disk of the Ollama server reports a read or write error.",
         "Check the disk and its cable or mount, or move OLLAMA_MODELS to another disk, then call again.",
-        ("write /mnt/models/blobs/sha256-ab-partial: input/output error",),
+        (
+            "write /mnt/models/blobs/sha256-ab-partial: input/output error",
+            "open /mnt/models/manifests: structure needs cleaning",
+        ),
     ),
     Row(
         "The Ollama server does not trust the certificate of the registry, or of a proxy before it.",

@@ -89,7 +89,7 @@ def test_only_the_tag_makes_a_model_a_cloud_model(text: str, is_cloud: bool) -> 
     assert ModelName.parse(text).is_cloud is is_cloud
 
 
-def test_a_model_whose_own_name_ends_in_cloud_stays_what_it_is_behind_a_port() -> None:
+def test_model_whose_own_name_ends_in_cloud_is_kept_behind_a_port() -> None:
     assert ModelName.for_pull("localhost:5000/user/m-cloud").short == "localhost:5000/user/m-cloud:latest"
 
 

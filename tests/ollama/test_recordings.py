@@ -226,9 +226,9 @@ def is_model_info(result: Any, exchange: Exchange) -> bool:
 def is_progress(result: Any, exchange: Exchange) -> bool:
     """Whether the lines are those of the server, at least the last one of each run."""
     said = [tuple(line.get(key, empty) for key, empty in FIELDS) for line in exchange.lines]
-    told = [(line.status, line.digest, line.total, line.completed) for line in result]
-    last = [[list(run)[-1] for _, run in groupby(lines, lambda line: line[:3])] for lines in (said, told)]
-    return last[0] == last[1] and len(told) <= len(said)
+    coalesced = [(line.status, line.digest, line.total, line.completed) for line in result]
+    last = [[list(run)[-1] for _, run in groupby(lines, lambda line: line[:3])] for lines in (said, coalesced)]
+    return last[0] == last[1] and len(coalesced) <= len(said)
 
 
 FIELDS: tuple[tuple[str, object], ...] = (("status", ""), ("digest", ""), ("total", 0), ("completed", 0))

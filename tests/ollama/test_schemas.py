@@ -1,4 +1,4 @@
-"""What a server says, from the newest to the oldest, with everything that may be missing."""
+"""Responses of servers from the newest to the oldest, with every field that may be missing."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -61,14 +61,18 @@ async def test_stream_has_no_timeout_between_lines() -> None:
         await second_line.wait()
         yield b'{"status":"success"}\n'
 
-    transport = httpx.MockTransport(lambda request: httpx.Response(200, content=lines()))
-    client = OllamaClient(BASE_URL, timeout=0.001, transport=transport)
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/api/pull":
+            await anyio.sleep_forever()
+        return httpx.Response(200, content=lines())
+
+    client = OllamaClient(BASE_URL, timeout=0.001, transport=httpx.MockTransport(answer))
     seen: list[str] = []
     with anyio.fail_after(5):
         async for line in client.pull_model("m"):
             seen.append(line.status)
-            with anyio.move_on_after(0.01):
-                await anyio.sleep_forever()
+            # A call with the same timeout ends by it between the two lines.
+            assert isinstance(await failure(client.get_version()), OllamaTimeoutError)
             second_line.set()
     assert seen == STREAMED
 

@@ -27,7 +27,7 @@ from mcp_ollama.models.app import Timeouts, open_app
 from mcp_ollama.server.consent import Consent
 from mcp_ollama.server.limits import RequestLimits
 from mcp_ollama.server.tokens import ConfirmationTokens
-from mcp_ollama.simulator import RunningSimulator, Simulator, Stall
+from mcp_ollama.simulator import RunningSimulator, Silence, Simulator, Stall
 from mcp_ollama.tools.spec import ConsentResult, DestructiveAction
 from tests.support.client import Era, Host, built
 
@@ -41,10 +41,12 @@ class User:
         self.answer = answer
         self.questions: list[str] = []
         self.forms: list[Any] = []
+        self.asked = anyio.Event()
 
     async def __call__(self, context: Any, params: ElicitRequestParams) -> ElicitResult | ErrorData:
         self.questions.append(params.message)
         self.forms.append(params.model_dump()["requested_schema"])
+        self.asked.set()
         if self.answer is None:
             await anyio.sleep_forever()
         assert self.answer is not None
@@ -73,8 +75,8 @@ async def test_consent_given_deletes_after_one_question_with_name_and_bytes(simu
     assert answer["deleted"]
     assert not simulator.is_installed(MODEL)
     assert user.questions == [f"Delete llama3.2:3b ({digest[:12]}), which frees 2.0 GB? This cannot be undone."]
-    assert list(user.forms[0]["properties"]) == ["confirm"]
-    assert user.forms[0]["properties"]["confirm"]["type"] == "boolean"
+    field = {"type": "boolean", "title": "Yes, do it", "description": "Without it, nothing is changed."}
+    assert user.forms == [{"type": "object", "properties": {"confirm": field}, "required": ["confirm"]}]
 
 
 @pytest.mark.parametrize(
@@ -159,11 +161,17 @@ async def test_answer_with_an_unknown_action_keeps_the_model(nowhere: str):
 
 async def test_unanswered_question_times_out_and_keeps_the_model(simulator: Simulator, era: Era):
     user = User(None)
-    with anyio.move_on_after(1):
-        # The newer revisions answer the call with the question: it is the host's own time that passes.
-        answer = await delete(era, user, Timeouts(elicitation=0.2))
-        assert (answer["deleted"], answer["reason"]) == (False, "timed_out")
-    assert user.questions
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            if era == "auto":
+                # The newer revisions answer the call with the question: only the host's own time passes.
+                group.start_soon(delete, era, user)
+                await user.asked.wait()
+                group.cancel_scope.cancel()
+            else:
+                answer = await delete(era, user, Timeouts(elicitation=0.2))
+                assert (answer["deleted"], answer["reason"]) == (False, "timed_out")
+    assert len(user.questions) == 1
     assert not simulator.asked("/api/delete")
     assert Timeouts().elicitation == 120
 
@@ -171,12 +179,15 @@ async def test_unanswered_question_times_out_and_keeps_the_model(simulator: Simu
 async def test_timeout_of_a_call_excludes_the_time_of_its_question(simulator: Simulator):
     class Slow(User):
         async def __call__(self, context: Any, params: ElicitRequestParams) -> ElicitResult | ErrorData:
-            await anyio.sleep(0.5)
+            # A call that began later times out before the user answers.
+            assert "Timed out" in await Host(client).refusal("show_model", model=MODEL)
             return await super().__call__(context, params)
 
+    simulator.faults.add(MODEL, Silence(), operation="show")
     user = Slow(ElicitResult(action="accept", content={"confirm": True}))
     with anyio.fail_after(5):
-        assert (await delete("legacy", user, Timeouts(call=0.4)))["deleted"]
+        async with Client(built(Timeouts(call=0.4)), mode="legacy", elicitation_callback=user) as client:
+            assert (await Host(client)("delete_model", model=MODEL))["deleted"]
 
 
 @pytest.mark.parametrize("change", ["replaced", "gone"])

@@ -199,15 +199,26 @@ async def test_slow_call_times_out_with_a_sentence(simulator: Simulator, connect
     assert sentence == "Timed out after 0.05 s waiting for the Ollama server. Run health, then retry."
 
 
-async def test_waiting_call_exceeds_the_timeout(connect: Connect) -> None:
+async def test_waiting_call_exceeds_the_timeout(simulator: Simulator, connect: Connect) -> None:
+    waiting, timed_out = anyio.Event(), anyio.Event()
+    simulator.delay("/api/tags", 30)
+
     async def patient(call: Call) -> Nothing:
-        """Wait a little longer than other tools may."""
+        """Wait until a call that began later has timed out."""
         async with call.waiting():
-            # Longer than the timeout of the call.
-            await anyio.sleep(0.05)
+            waiting.set()
+            await timed_out.wait()
         return Nothing()
 
-    async with connect(ToolSpec(run=patient, title="Wait"), timeouts=Timeouts(call=0.01)) as host:
+    tool, timeouts = ToolSpec(run=patient, title="Wait"), Timeouts(call=0.1)
+    async with connect(tool, timeouts=timeouts) as host, anyio.create_task_group() as group:
+
+        async def time_out() -> None:
+            await waiting.wait()
+            assert "Timed out" in await host.refusal("list_models")
+            timed_out.set()
+
+        group.start_soon(time_out)
         assert await host("patient") == {"said": "nothing"}
 
 
@@ -225,13 +236,13 @@ async def test_secrets_reach_only_the_ollama_server(
     if server == "echoing":
         # Hugging Face, which this simulator is too, cannot echo what it never receives.
         address["search"] = "off"
-    heard: list[str] = []
+    answers: list[str] = []
     async with connect(api_key=KEY, headers=json.dumps({"X-Key": HEADER}), stall_seconds=0.5, **address) as host:
         for tool, arguments in (await needed(host)).items():
-            heard.append((await host.result(tool, **arguments)).model_dump_json())
-        heard.append((await host.client.list_tools()).model_dump_json())
+            answers.append((await host.result(tool, **arguments)).model_dump_json())
+        answers.append((await host.client.list_tools()).model_dump_json())
     for secret in (KEY, HEADER):
-        assert secret not in " ".join(heard)
+        assert secret not in " ".join(answers)
         assert secret not in caplog.text
     others = ("/v2", "/content/", "/api/models", "/ollama.com")
     sent = [request.headers for request in simulator.requests if not request.path.startswith(others)]

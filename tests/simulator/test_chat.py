@@ -90,7 +90,7 @@ def test_only_max_tokens_caps_an_answer(simulator: Simulator, client: Client) ->
     ("model", "fields"),
     [("able", {"reasoning_effort": "none"}), ("able", {"reasoning": {"effort": "none"}}), ("plain", {})],
 )
-def test_thinking_can_be_switched_off(simulator: Simulator, client: Client, model: str, fields: Any) -> None:
+def test_thinking_can_be_disabled(simulator: Simulator, client: Client, model: str, fields: Any) -> None:
     simulator.script.say("Hello", thinking="Hm.")
     assert "reasoning" not in _chat(client, model, **fields).json()["choices"][0]["message"]
 

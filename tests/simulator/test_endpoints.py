@@ -1,4 +1,4 @@
-"""What no recording shows of the endpoints."""
+"""Behaviour of the endpoints that no recording shows."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def test_tags_are_newest_first_with_ties_in_any_order(simulator: Simulator, clie
     assert len({tuple(order) for order in orders}) > 1
 
 
-def test_tags_do_not_know_what_only_the_chat_template_tells(simulator: Simulator, client: Client) -> None:
+def test_tags_lack_capabilities_that_only_the_template_shows(simulator: Simulator, client: Client) -> None:
     able = ("completion", "tools", "thinking")
     simulator.install("jinja", capabilities=able, chat_template="{{ x }}")
     simulator.install("go", capabilities=able, template="{{ .Tools }}")
@@ -31,7 +31,7 @@ def test_tags_do_not_know_what_only_the_chat_template_tells(simulator: Simulator
     assert client.ask("/api/show", model="jinja").json()["capabilities"] == list(able)
 
 
-def test_a_stub_tells_where_its_model_runs(simulator: Simulator, client: Client) -> None:
+def test_cloud_stub_names_the_host_of_its_model(simulator: Simulator, client: Client) -> None:
     simulator.install("big:cloud", remote_host="https://ollama.com:443", remote_model="big", family="glm")
     (listed,) = client.get("/api/tags").json()["models"]
     assert (listed["remote_host"], listed["remote_model"]) == ("https://ollama.com:443", "big")
@@ -55,7 +55,7 @@ def test_a_stub_can_be_created(simulator: Simulator, client: Client) -> None:
     assert client.ask("/api/show", model="b").json()["remote_host"] == "https://ollama.example"
 
 
-def test_a_variant_keeps_the_parameters_that_are_not_given_anew(simulator: Simulator, client: Client) -> None:
+def test_variant_keeps_the_parameters_that_are_not_replaced(simulator: Simulator, client: Client) -> None:
     simulator.install("base", parameters={"temperature": 0.5, "stop": ["a"]})
     client.lines("/api/create", model="new", parameters={"stop": ["b"], "num_ctx": 64}, **{"from": "base"})
     assert simulator.model("new").manifest.parameters == {"temperature": 0.5, "stop": ["b"], "num_ctx": 64}

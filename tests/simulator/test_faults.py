@@ -38,7 +38,7 @@ def _errors(lines: list[Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("status", [401, 403, 412, 429, 500])
-def test_a_refusing_registry_is_told_in_the_stream(simulator: Simulator, client: Client, status: int) -> None:
+def test_refusing_registry_is_an_error_line_in_the_stream(simulator: Simulator, client: Client, status: int) -> None:
     simulator.faults.add("small", registry_error(status, "no"))
     assert client.pull("small") == [
         {"status": "pulling manifest"},
@@ -48,7 +48,7 @@ def test_a_refusing_registry_is_told_in_the_stream(simulator: Simulator, client:
     assert (answer.status_code, answer.json()) == (500, {"error": f"pull model manifest: {status}: no"})
 
 
-def test_a_fault_happens_as_often_as_told(simulator: Simulator, client: Client) -> None:
+def test_fault_happens_the_number_of_times_it_was_set(simulator: Simulator, client: Client) -> None:
     armed = simulator.faults.add("*", registry_error(429), times=2)
     ends = [client.pull("small")[-1] for _ in range(3)]
     assert [list(end) for end in ends] == [["error"], ["error"], ["status"]]
@@ -174,7 +174,7 @@ def test_a_second_waiter_that_leaves_too_early_kills_the_server(
     assert client.pull("small")[-1] == {"status": "success"}
 
 
-def test_when_the_first_waiter_leaves_the_second_waits_for_ever(simulator: Simulator, client: Client) -> None:
+def test_second_waiter_waits_forever_when_the_first_leaves(simulator: Simulator, client: Client) -> None:
     window = simulator.faults.add("small", HeadWindow(), times=1)
     with ExitStack() as stack:
         stack.enter_context(client.begin("small"))
@@ -188,7 +188,7 @@ def test_when_the_first_waiter_leaves_the_second_waits_for_ever(simulator: Simul
         simulator.wait_until(lambda: simulator.crashed != "")
 
 
-def test_a_single_pull_that_leaves_in_that_time_harms_nobody(simulator: Simulator, client: Client) -> None:
+def test_single_pull_that_leaves_in_that_time_crashes_nothing(simulator: Simulator, client: Client) -> None:
     window = simulator.faults.add("small", HeadWindow(), times=1)
     with client.begin("small"):
         window.wait()

@@ -120,7 +120,7 @@ def test_safetensors_have_a_line_per_read_and_no_verification(simulator: Simulat
     assert _served(simulator) == _sizes(manifest)
 
 
-def test_large_tensors_are_resumed_and_small_ones_begin_anew(simulator: Simulator, client: Client) -> None:
+def test_large_tensors_are_resumed_and_small_ones_restarted(simulator: Simulator, client: Client) -> None:
     simulator.pace.rate = 2_000_000_000
     large = simulator.registry.publish("large", size_bytes=160_000_000, safetensors=True, tensor_count=1)
     simulator.registry.publish("small", size_bytes=40_000_000, safetensors=True, tensor_count=1)

@@ -71,7 +71,7 @@ def test_a_bad_keep_alive_is_refused(client: Client, keep_alive: object, error: 
     assert (answer.status_code, answer.json()["error"]) == (400, error)
 
 
-def test_another_context_length_loads_anew(simulator: Simulator, client: Client) -> None:
+def test_another_context_length_loads_again(simulator: Simulator, client: Client) -> None:
     simulator.load("a")
     for options, wanted in (({"num_ctx": 64}, 64), (None, 4096)):
         client.ask("/api/generate", model="a", options=options)

@@ -1,4 +1,4 @@
-"""What tests read of a simulator."""
+"""State of a simulator that tests read."""
 
 import pytest
 

@@ -32,6 +32,7 @@ from mcp.server.mcpserver import Context
 from mcp_ollama.transports.stdio import serve
 
 print("planted at import", flush=True)
+released = threading.Event()
 
 
 @dataclass(slots=True)
@@ -64,15 +65,21 @@ async def echo(text: str) -> str:
     return text
 
 
+def release(_signum: int, _frame: FrameType | None) -> None:
+    """Set the event that calls of `held` wait for."""
+    released.set()
+
+
 async def repeat(text: str, times: int) -> str:
     """Return a long text."""
     return text * times
 
 
-async def soon() -> str:
-    """Answer a little later than at once."""
-    await to_thread.run_sync(threading.Event().wait, 0.1)
-    return "soon"
+async def held() -> str:
+    """Answer once the process has received SIGUSR1."""
+    report_event("held")
+    await to_thread.run_sync(released.wait)
+    return "released"
 
 
 async def hold(ctx: Context[State]) -> str:
@@ -121,6 +128,7 @@ async def signal_elsewhere() -> str:
     """Send SIGTERM to another thread, once the event loop is idle."""
 
     def deliver() -> None:
+        # Anything that the test could send as a trigger would wake the loop.
         threading.Event().wait(0.1)
         signal.raise_signal(signal.SIGTERM)
 
@@ -131,10 +139,10 @@ async def signal_elsewhere() -> str:
 async def signal_otherwise() -> str:
     """Get a signal that is none of the transport's."""
 
-    def heed(_signum: int, _frame: FrameType | None) -> None:
+    def report(_signum: int, _frame: FrameType | None) -> None:
         report_event("SIGUSR1")
 
-    signal.signal(signal.SIGUSR1, heed)
+    signal.signal(signal.SIGUSR1, report)
     signal.raise_signal(signal.SIGUSR1)
     return "still there"
 
@@ -156,11 +164,12 @@ def report_event(word: str) -> None:
 
 def main() -> int:
     """Serve."""
+    signal.signal(signal.SIGUSR1, release)
     server = MCPServer("echo", version="1", lifespan=lifespan)
     for tool in (
         echo,
         repeat,
-        soon,
+        held,
         hold,
         work,
         cancelled,

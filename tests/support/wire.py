@@ -182,8 +182,8 @@ class Wire:
     def hear(self, text: str, timeout: float = TIMEOUT_SECONDS) -> None:
         """Wait until the child has written this to stderr."""
         with self._more_errors:
-            heard = self._more_errors.wait_for(lambda: text.encode() in self._errors, timeout)
-        assert heard, f"no {text!r} in {timeout} s\n{self.errors}"
+            found = self._more_errors.wait_for(lambda: text.encode() in self._errors, timeout)
+        assert found, f"no {text!r} in {timeout} s\n{self.errors}"
 
     def _parse(self, line: bytes) -> Frame:
         """Read a message, and hold it against the schema of its revision."""

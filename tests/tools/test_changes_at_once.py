@@ -6,7 +6,8 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_ollama.simulator import HeadWindow, RunningSimulator, Simulator, Stall
+from mcp_ollama.simulator import HeadWindow, RunningSimulator, Silence, Simulator, Stall
+from mcp_ollama.simulator.faults import Armed
 from tests.conftest import Connect
 from tests.support.client import Host
 from tests.support.downloads import BUSY, MODEL, SIZE
@@ -16,12 +17,14 @@ GB = 1_000_000_000
 Work = Callable[[], Coroutine[Any, Any, Any]]
 
 
-async def at_once(simulator: Simulator, path: str, first: Work, second: Work) -> Any:
-    """Start `first`, and run `second` while the server still works on the request for `path`."""
+async def at_once(simulator: Simulator, held: Armed, first: Work, second: Work) -> Any:
+    """Start `first`, and run `second` while the server is held in the request of the first."""
     async with anyio.create_task_group() as group:
         group.start_soon(first)
-        await simulator.until(lambda: bool(simulator.asked(path)))
-        return await second()
+        await simulator.until(lambda: held.struck == 1)
+        answer = await second()
+        held.release()
+        return answer
 
 
 @pytest.mark.parametrize("other", ["pull_model", "push_model", "load_model", "copy_model", "create_model"])
@@ -30,7 +33,7 @@ async def test_a_name_that_is_being_deleted_takes_no_new_model(
 ) -> None:
     simulator.install("a")
     simulator.install("b")
-    simulator.delay("/api/delete", 0.4)
+    held = simulator.faults.add("a", Silence(), operation="delete")
     arguments = {
         "pull_model": {"model": "a"},
         "push_model": {"model": "a"},
@@ -41,7 +44,7 @@ async def test_a_name_that_is_being_deleted_takes_no_new_model(
     async with connect(confirm_delete=False, allow_push=True) as host:
         said = await at_once(
             simulator,
-            "/api/delete",
+            held,
             lambda: host("delete_model", model="a"),
             lambda: host.refusal(other, **arguments),
         )
@@ -54,11 +57,11 @@ async def test_a_name_that_is_being_deleted_takes_no_new_model(
 async def test_two_copies_to_one_new_name_make_one_model(access: str, simulator: Simulator, connect: Connect) -> None:
     first = simulator.install("first").manifest.digest
     simulator.install("second", weights="other")
-    simulator.delay("/api/copy", 0.4)
+    held = simulator.faults.add("first", Silence(), operation="copy")
     async with connect(access=access) as host:
         said = await at_once(
             simulator,
-            "/api/copy",
+            held,
             lambda: host("copy_model", source="first", destination="new"),
             lambda: host.refusal("copy_model", source="second", destination="new"),
         )
@@ -68,11 +71,11 @@ async def test_two_copies_to_one_new_name_make_one_model(access: str, simulator:
 
 async def test_a_model_that_is_being_copied_is_not_deleted(simulator: Simulator, connect: Connect) -> None:
     simulator.install("a")
-    simulator.delay("/api/copy", 0.4)
+    held = simulator.faults.add("a", Silence(), operation="copy")
     async with connect(confirm_delete=False) as host:
         said = await at_once(
             simulator,
-            "/api/copy",
+            held,
             lambda: host("copy_model", source="a", destination="b"),
             lambda: host.refusal("delete_model", model="a"),
         )

@@ -51,6 +51,14 @@ async def test_a_name_that_ollama_could_not_find_again_is_refused(
     assert not simulator.asked("/api/create")
 
 
+@pytest.mark.parametrize("name", ["`mine`", "ollama run mine", "\u201cmine\u201d"])
+async def test_pasted_form_of_a_new_name_is_read(name: str, connect: Connect):
+    async with connect() as host:
+        assert (await host("copy_model", source="`llama3.2:3b`", destination=name))["model"] == "mine:latest"
+        made = await host("create_model", model=name.replace("mine", "more"), from_model="ollama run llama3.2:3b")
+    assert made["model"] == "more:latest"
+
+
 async def test_a_copy_onto_itself_or_of_nothing_is_refused(simulator: Simulator, connect: Connect):
     async with connect() as host:
         assert "has that name" in await host.refusal("copy_model", source="llama3.2:3b", destination="LLAMA3.2:3b")
@@ -126,7 +134,7 @@ async def test_a_base_that_vanishes_is_not_pulled(simulator: Simulator, connect:
     assert "was deleted meanwhile" in text
 
 
-async def test_what_ollama_refuses_to_make_is_told(simulator: Simulator, connect: Connect):
+async def test_model_that_ollama_refuses_to_create_is_an_error(simulator: Simulator, connect: Connect):
     simulator.faults.add("mine", Fail(text="template error: unclosed action", status=400), operation="create")
     async with connect() as host:
         text = await host.refusal("create_model", model="mine", from_model="llama3.2:3b", template="{{")
@@ -141,7 +149,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("tool", WAYS)
-async def test_overwriting_needs_a_word_and_the_users_consent(tool: str, simulator: Simulator, connect: Connect):
+async def test_overwriting_needs_the_argument_and_the_users_consent(tool: str, simulator: Simulator, connect: Connect):
     old = simulator.model("qwen3:8b").manifest.digest
     simulator.load("qwen3:8b")
     async with connect() as host:
@@ -177,7 +185,7 @@ async def test_where_nothing_may_be_deleted_nothing_is_overwritten(tool: str, si
         assert "is disabled" in await host.refusal(tool, **WAYS[tool])
 
 
-async def test_a_copy_over_the_same_model_loses_nothing_and_asks_nobody(simulator: Simulator, connect: Connect):
+async def test_copy_over_the_same_model_loses_nothing_and_asks_nothing(simulator: Simulator, connect: Connect):
     simulator.copy("llama3.2:3b", "mine")
     async with connect() as host:
         assert (await host("copy_model", source="llama3.2:3b", destination="mine", overwrite=True))["created"]

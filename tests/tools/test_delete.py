@@ -151,12 +151,16 @@ async def test_advice_that_cannot_be_followed_here_says_so(simulator: Simulator,
         )
 
 
-async def test_an_operator_can_switch_the_asking_off(simulator: Simulator, connect: Connect) -> None:
+async def test_disabled_confirmation_is_stated_in_the_description(simulator: Simulator, connect: Connect) -> None:
     simulator.install("a")
     async with connect(confirm_delete=False) as host:
-        (told,) = [tool.description for tool in (await host.client.list_tools()).tools if tool.name == "delete_model"]
-        assert told is not None
-        assert told.startswith("Delete installed models from the server's disk at once, without asking the user.")
+        (description,) = [
+            tool.description for tool in (await host.client.list_tools()).tools if tool.name == "delete_model"
+        ]
+        assert description is not None
+        assert description.startswith(
+            "Delete installed models from the server's disk at once, without asking the user."
+        )
         assert (await host("delete_model", model="a", confirm="whatever"))["deleted"]
     assert not simulator.is_installed("a")
 
@@ -267,7 +271,7 @@ async def test_a_model_that_cannot_be_unloaded_is_not_deleted(way: str, simulato
     assert Timeouts().unload == 10
 
 
-async def test_a_yes_holds_until_the_deed_is_done(simulator: Simulator, connect: Connect) -> None:
+async def test_confirmation_holds_until_the_deletion_is_done(simulator: Simulator, connect: Connect) -> None:
     simulator.install("a")
     simulator.load("a")
     simulator.respond("/api/generate", body=json.dumps({"done": True}))
@@ -314,7 +318,7 @@ async def test_a_model_that_is_being_pushed_is_neither_deleted_nor_overwritten(
         assert (await host("delete_model", model="me/a"))["deleted"]
 
 
-async def test_a_push_under_way_is_waited_for_even_when_its_model_is_gone(
+async def test_push_in_progress_is_waited_for_even_when_its_model_is_gone(
     simulator: Simulator, connect: Connect
 ) -> None:
     simulator.install("me/a", size_bytes=9_000_000)
@@ -338,7 +342,7 @@ async def test_a_push_under_way_is_waited_for_even_when_its_model_is_gone(
         ("read-only", "cancel_pull", {"model": "b"}),
     ],
 )
-async def test_a_tool_that_is_switched_off_is_not_there_and_says_so(
+async def test_disabled_delete_is_not_listed_and_refused_with_its_setting(
     access: str, tool: str, arguments: dict[str, Any], simulator: Simulator, connect: Connect
 ) -> None:
     simulator.install("a")

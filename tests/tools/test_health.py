@@ -82,7 +82,7 @@ async def test_an_address_with_v1_is_as_good(simulator: Simulator, connect: Conn
     assert (report["status"], report["base_url"]) == ("ok", f"http://127.0.0.1:{own_port()}")
 
 
-async def test_nothing_there_is_told_with_how_to_start_it(nowhere: str, connect: Connect) -> None:
+async def test_no_server_is_reported_with_how_to_start_it(nowhere: str, connect: Connect) -> None:
     async with connect(base_url=nowhere) as host:
         report, checks = await examined(host)
     assert report.keys() == {"status", "base_url", "checks"}
@@ -94,7 +94,7 @@ async def test_nothing_there_is_told_with_how_to_start_it(nowhere: str, connect:
     assert "`ollama serve`" in checks["reachable"]["fix"]
 
 
-async def test_nothing_on_another_machine_is_told_with_how_to_open_it(
+async def test_no_server_on_another_machine_is_reported_with_how_to_open_it(
     nowhere: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The proxy keeps the test on this machine.
@@ -118,7 +118,7 @@ async def test_a_secret_in_clear_text_over_the_network_is_warned_of(
 
 
 @pytest.mark.parametrize("settings", [{}, {"timeout": 0.1}], ids=["health's own limit", "the operator's limit"])
-async def test_a_server_that_never_answers_is_told_in_time(
+async def test_health_of_a_silent_server_is_reported_in_time(
     settings: dict[str, Any], hung: str, connect: Connect
 ) -> None:
     async with connect(base_url=hung, timeouts=Timeouts(check=0.1 if not settings else 8), **settings) as host:
@@ -151,7 +151,7 @@ async def test_a_server_that_hangs_on_running_models_is_degraded(simulator: Simu
     ],
     ids=["web page", "other JSON", "no JSON", "empty", "404", "redirect", "403", "401", "502"],
 )
-async def test_what_is_not_a_usable_ollama_is_told_for_what_it_is(
+async def test_unusable_server_is_reported_with_its_kind(
     answer: dict[str, Any], detail: str, fix: str, simulator: Simulator, connect: Connect
 ) -> None:
     simulator.respond("*", **answer)
@@ -163,7 +163,7 @@ async def test_what_is_not_a_usable_ollama_is_told_for_what_it_is(
     assert fix in checks["is_ollama"]["fix"]
 
 
-async def test_a_wrong_path_is_told_with_the_address_that_works(simulator: Simulator, connect: Connect) -> None:
+async def test_wrong_path_is_reported_with_the_address_that_works(simulator: Simulator, connect: Connect) -> None:
     root = f"http://127.0.0.1:{own_port()}"
     async with connect(base_url=f"{root}/nonsense/v1") as host:
         report, checks = await examined(host)

@@ -75,7 +75,7 @@ async def test_each_digest_is_shown_once_and_remembered(simulator: Simulator, co
     assert len(simulator.asked("/api/show")) == asked
 
 
-async def test_an_updated_model_is_shown_anew(simulator: Simulator, connect: Connect) -> None:
+async def test_updated_model_is_shown_again(simulator: Simulator, connect: Connect) -> None:
     simulator.install("a", capabilities=("completion",))
     async with connect() as host:
         assert (await host("list_models"))["models"][0]["capabilities"] == ["completion"]
@@ -180,9 +180,7 @@ async def test_a_model_that_cannot_be_shown_is_listed_all_the_same(
     assert len(simulator.asked("/api/show")) == 2
 
 
-async def test_a_capability_that_no_model_has_is_told_with_those_there_are(
-    simulator: Simulator, connect: Connect
-) -> None:
+async def test_capability_of_no_model_is_answered_with_those_there_are(simulator: Simulator, connect: Connect) -> None:
     async with connect() as host:
         assert "There are: none." in (await host("list_models", capability="tools"))["next_step"]
         simulator.install("chat", size_bytes=1, capabilities=("completion", "tools"))
@@ -207,7 +205,7 @@ async def test_a_name_that_our_parser_refuses_is_listed_all_the_same(simulator: 
     assert not simulator.asked("/api/show")
 
 
-async def test_an_old_server_without_capabilities_and_nulls_everywhere_is_understood(
+async def test_old_server_without_capabilities_and_with_nulls_is_understood(
     simulator: Simulator, connect: Connect
 ) -> None:
     row: dict[str, Any] = {"name": "a:latest", "modified_at": None, "size": 5, "digest": None}

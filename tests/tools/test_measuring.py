@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mcp_ollama.simulator import Fail, Simulator
+from mcp_ollama.simulator import Fail, Silence, Simulator
 from tests.conftest import Connect
 from tests.support.client import Host
 from tests.support.shapes import QWEN, QWEN_BYTES, qwen
@@ -68,11 +68,12 @@ async def test_prompts_differ_so_that_none_is_cached(simulator: Simulator, conne
 
 
 async def test_load_goes_on_after_the_wait(simulator: Simulator, connect: Connect):
-    simulator.runners.load_seconds = 0.3
+    held = simulator.faults.add("qwen3:8b", Silence(), operation="load")
     async with connect() as call:
         early = await call("measure_model", model="qwen3:8b", wait_seconds=0)
         assert early == {"model": "qwen3:8b", "next_step": early["next_step"]}
         assert "call measure_model again" in early["next_step"]
+        held.release()
         assert (await call("measure_model", model="qwen3:8b"))["tokens_per_second"] == 40.0
     assert sum(not one for one in options(simulator)) == 1
 

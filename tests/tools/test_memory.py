@@ -153,12 +153,15 @@ async def test_adapter_of_an_installed_model_is_named(simulator: Simulator, conn
     assert "adapter" in (await shown(connect, "tuned:1"))["notes"][0]
 
 
-def place_blob(simulator: Simulator, folder: Path) -> None:
-    """Install a model whose blob lies on this machine, at the path that its modelfile names."""
-    blob = folder / f"sha256-{'a' * 64}"
+def place_blob(simulator: Simulator, folder: Path) -> Path:
+    """Install a model whose blob lies on this machine, at the path that its modelfile names; return the blobs."""
+    blobs = folder / "blobs"
+    blobs.mkdir()
+    blob = blobs / f"sha256-{'a' * 64}"
     blob.write_bytes(bytes(1_000_000))
     simulator.install("here:1", size_bytes=1_000_000)
     simulator.respond("/api/show", body=json.dumps({"modelfile": f"FROM {blob}\n"}))
+    return blobs
 
 
 def add_nvidia(folder: Path, monkeypatch: pytest.MonkeyPatch, row: str = "RTX 4090, 24576, 20480") -> None:
@@ -184,6 +187,29 @@ async def test_memory_of_this_machine_counts_when_ollama_is_here(
     assert memory["context_length"] == 32_768
     assert "RTX 4090: 20.0 of 24.0 GB free" in check["detail"]
     assert "seen on this machine" in check["detail"]
+
+
+async def test_plan_beside_ollama_looks_up_blobs_on_the_disk(
+    simulator: Simulator, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Without memory the requests were: tags, manifest, show, and one for each blob; it may cost two more."""
+    add_nvidia(tmp_path, monkeypatch)
+    blobs = place_blob(simulator, tmp_path)
+    manifest = simulator.registry.publish("qwen3:8b", **QWEN)
+    (blobs / manifest.config.digest.replace(":", "-")).touch()
+    async with connect() as call:
+        plan = await call("plan_pull", model="qwen3:8b")
+    assert plan["memory"]["available_from"] == "machine"
+    assert plan["present_bytes"] == manifest.config.size
+    weights = manifest.layers[0].digest
+    assert sorted(request.path for request in simulator.requests) == [
+        "/api/ps",
+        "/api/show",
+        "/api/tags",
+        f"/content/{weights}",
+        f"/v2/library/qwen3/blobs/{weights}",
+        "/v2/library/qwen3/manifests/8b",
+    ]
 
 
 async def test_gpu_without_figures_leaves_the_operators(

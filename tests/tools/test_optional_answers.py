@@ -122,11 +122,11 @@ async def test_cloud_model_that_needs_no_pull_is_usable_without_a_row(simulator:
     simulator.respond("/api/tags", body='{"models":[]}', content_type="application/json")
     async with connect() as host:
         card = await host("show_model", model="big:20b-cloud", include=["pydantic_ai"])
-        load = await host.refusal("load_model", model="big:20b-cloud")
+        loads = [await host.refusal(tool, model="big:20b-cloud") for tool in ("load_model", "measure_model")]
         missing = await host.refusal("show_model", model="other:20b-cloud")
     assert (card["remote"], card["capabilities"]) == (True, ["completion", "tools"])
     assert card["texts"]["pydantic_ai"]
-    assert "runs on https://ollama.com:443" in load
+    assert all("runs on https://ollama.com:443" in text for text in loads)
     assert "other:20b-cloud is not installed" in missing
 
 

@@ -17,7 +17,7 @@ def pulled(simulator: Simulator) -> set[str]:
     return {request.path for request in simulator.requests if request.path == "/api/pull"}
 
 
-async def test_a_plan_tells_every_byte_of_a_new_model(simulator: Simulator, connect: Connect):
+async def test_plan_of_a_new_model_counts_every_byte(simulator: Simulator, connect: Connect):
     manifest = simulator.registry.publish("llama3.2:1b", size_bytes=50 * MB, license="MIT")
     async with connect() as call:
         plan = await call("plan_pull", model="llama3.2:1b")
@@ -47,7 +47,7 @@ async def test_a_plan_leaves_out_what_the_server_has_already(simulator: Simulato
     assert plan["present_bytes"] == newer.size - plan["download_bytes"]
 
 
-async def test_a_model_that_does_not_exist_and_one_in_the_cloud_are_told(simulator: Simulator, connect: Connect):
+async def test_plan_of_unknown_and_of_cloud_model_states_it(simulator: Simulator, connect: Connect):
     simulator.registry.publish("gpt-oss:120b-cloud", remote_host="https://ollama.com:443", remote_model="gpt-oss:120b")
     async with connect() as call:
         absent = await call("plan_pull", model="nope:1")
@@ -80,7 +80,7 @@ def stored(simulator: Simulator, blob: Path) -> None:
     simulator.respond("/api/show", body=json.dumps({"modelfile": f"# made up\nFROM {blob}\nTEMPLATE x"}))
 
 
-async def test_free_disk_is_told_where_the_servers_blobs_can_be_seen(
+async def test_free_disk_is_reported_where_the_servers_blobs_can_be_seen(
     simulator: Simulator, connect: Connect, tmp_path: Path
 ):
     blob = tmp_path / "blobs" / f"sha256-{'a' * 64}"
@@ -113,7 +113,7 @@ async def test_free_disk_is_never_guessed(body: str, simulator: Simulator, conne
         assert "disk_free_bytes" not in await call("plan_pull", model="here:1")
 
 
-async def test_every_state_of_an_installed_model_is_told_without_a_download(simulator: Simulator, connect: Connect):
+async def test_every_state_of_an_installed_model_is_found_without_download(simulator: Simulator, connect: Connect):
     simulator.install("current:1", size_bytes=MB)
     simulator.install("old:1", size_bytes=MB)
     simulator.registry.publish("old:1", size_bytes=2 * MB, weights="newer")
@@ -142,9 +142,7 @@ async def test_every_state_of_an_installed_model_is_told_without_a_download(simu
     assert not pulled(simulator)
 
 
-async def test_what_was_made_of_another_model_has_updates_where_its_registry_has_it(
-    simulator: Simulator, connect: Connect
-):
+async def test_variant_has_updates_where_its_registry_has_it(simulator: Simulator, connect: Connect):
     simulator.install("base:1", size_bytes=MB)
     async with connect() as call:
         await call("create_model", model="derived:1", from_model="base:1", system="x")
@@ -154,9 +152,7 @@ async def test_what_was_made_of_another_model_has_updates_where_its_registry_has
     assert row["reason"] == "It was made from base:1: if here, a pull would replace it."
 
 
-async def test_a_variant_that_took_the_name_of_its_model_is_not_offered_to_be_replaced(
-    simulator: Simulator, connect: Connect
-):
+async def test_variant_under_the_name_of_its_model_is_not_to_be_replaced(simulator: Simulator, connect: Connect):
     simulator.install("base:1", size_bytes=MB)
     async with connect(confirm_delete=False) as call:
         await call("create_model", model="base:1", from_model="base:1", parameters={"num_ctx": 8192}, overwrite=True)
@@ -164,7 +160,7 @@ async def test_a_variant_that_took_the_name_of_its_model_is_not_offered_to_be_re
     assert row == {"model": "base:1", "state": "local_only", "reason": "Made here from base:1, whose name it took."}
 
 
-async def test_the_file_that_a_model_was_made_from_is_not_told(simulator: Simulator, connect: Connect):
+async def test_file_that_a_model_was_made_from_is_not_shown(simulator: Simulator, connect: Connect):
     parent = f"/Users/me/.ollama/models/blobs/sha256-{'ab' * 32}"
     model = {"name": "packed:1", "digest": "ab" * 32, "size": MB, "details": {"parent_model": parent}}
     simulator.respond("/api/tags", body=json.dumps({"models": [model]}))
@@ -196,7 +192,7 @@ async def test_all_models_are_listed_once_however_many_are_named(simulator: Simu
     assert len(simulator.asked("/api/tags")) == 1
 
 
-async def test_what_is_too_much_for_one_answer_is_told(simulator: Simulator, connect: Connect):
+async def test_rows_beyond_one_answer_are_counted(simulator: Simulator, connect: Connect):
     rows = [{"name": f"m{number}:cloud", "remote_host": "https://ollama.com"} for number in range(203)]
     simulator.respond("/api/tags", body=json.dumps({"models": rows}))
     async with connect() as call:
@@ -214,7 +210,7 @@ async def test_a_plan_asks_in_the_spelling_of_what_is_installed(simulator: Simul
     assert (plan["model"], plan["exists"], plan["up_to_date"]) == ("llama3.2:1b", True, True)
 
 
-async def test_a_plan_is_made_though_the_server_does_not_tell_of_its_parts(simulator: Simulator, connect: Connect):
+async def test_plan_is_made_without_the_partial_files_of_the_server(simulator: Simulator, connect: Connect):
     manifest = simulator.registry.publish("llama3.2:1b", size_bytes=MB)
     simulator.respond(f"/api/blobs/{manifest.blobs[0].digest}", status=500)
     async with connect() as call:
@@ -224,7 +220,7 @@ async def test_a_plan_is_made_though_the_server_does_not_tell_of_its_parts(simul
     assert "the server does not report which of them it has already" in plan["warnings"][0]
 
 
-async def test_updates_that_take_too_long_are_told_to_be_unknown(simulator: Simulator, connect: Connect):
+async def test_updates_that_take_too_long_are_reported_as_unknown(simulator: Simulator, connect: Connect):
     simulator.install("slow:1", size_bytes=MB)
     simulator.install("cloudy:120b-cloud", remote_host="https://ollama.com:443", remote_model="cloudy:120b")
     simulator.delay("/v2/library/slow/manifests/1", 5)

@@ -1,6 +1,7 @@
-"""What is in memory: listed, loaded and unloaded, in both protocol eras."""
+"""Models in memory: listed, loaded and unloaded, in both protocol eras."""
 
 from collections.abc import Iterable
+from functools import partial
 
 import anyio
 import pytest
@@ -10,8 +11,9 @@ from mcp_ollama.models.keep_alive import YEAR_SECONDS
 from mcp_ollama.models.loading import Loads
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.simulator import Drop, Fail, Simulator
-from tests.support.client import Era
+from mcp_ollama.simulator import Drop, Fail, Silence, Simulator
+from mcp_ollama.simulator.faults import Armed
+from tests.support.client import Era, Host
 from tests.support.managing import GB, hosting
 
 
@@ -23,11 +25,17 @@ def furnished() -> Simulator:
     return simulator
 
 
+async def release_once_reported(call: Host, held: Armed) -> None:
+    """Release a load when a call that waits for it has reported progress twice."""
+    await call.until_reported(len(call.reported) + 2)
+    held.release()
+
+
 def bodies(simulator: Simulator, path: str = "/api/generate") -> list[object]:
     return [request.body for request in simulator.asked(path, "POST")]
 
 
-async def test_running_models_are_listed_with_their_share_of_the_gpu_and_their_context(era: Era):
+async def test_running_models_are_listed_with_processor_and_context(era: Era):
     simulator = furnished()
     simulator.load("qwen3:8b")
     simulator.runners.vram_share = 0.0
@@ -41,7 +49,7 @@ async def test_running_models_are_listed_with_their_share_of_the_gpu_and_their_c
     assert models[1]["expires_at"].endswith("Z")
 
 
-async def test_where_a_model_runs_is_told_as_ollama_ps_tells_it(era: Era):
+async def test_processor_of_a_model_is_that_of_ollama_ps(era: Era):
     sizes = [(10, 10, "gpu"), (10, 4, "mixed"), (10, 0, "cpu"), (0, 0, "unknown"), (4, 9, "unknown")]
     rows = [f'{{"name":"x:1","size":{size},"size_vram":{vram}}}' for size, vram, _ in sizes]
     simulator = furnished()
@@ -51,7 +59,7 @@ async def test_where_a_model_runs_is_told_as_ollama_ps_tells_it(era: Era):
     assert [(one["size_bytes"], one["size_vram_bytes"], one["processor"]) for one in models] == sizes
 
 
-async def test_a_loaded_model_is_told_with_its_place_and_its_true_context(era: Era):
+async def test_loaded_model_is_returned_with_processor_and_context(era: Era):
     simulator = furnished()
     simulator.runners.vram_share = 0.5
     async with hosting(simulator, era) as call:
@@ -75,7 +83,7 @@ TIMES = {"5m": 300, "1h30m": 5400, "90": 90, 91: 91, "1.5": 1.5, -1: -1, "-5m": 
 NO_TIMES = ["0", 0, "abc", "5 minutes", "0.5", "1e9", "31536001", "-", "-x", "99999h", "٣", "9" * 60 + "s"]
 
 
-async def test_how_long_a_model_stays_is_told_in_seconds(era: Era):
+async def test_keep_alive_is_sent_in_seconds(era: Era):
     simulator = furnished()
     async with hosting(simulator, era) as call:
         for given in TIMES:
@@ -92,14 +100,15 @@ async def test_a_time_that_ollama_would_get_wrong_is_refused_before_any_request(
     assert not simulator.requests
 
 
-async def test_a_load_of_minutes_goes_on_after_its_call_and_a_second_call_attaches(era: Era):
+async def test_long_load_goes_on_after_its_call_and_a_second_call_joins(era: Era):
     simulator = furnished()
-    simulator.runners.load_seconds = 0.3
-    async with hosting(simulator, era) as call:
+    held = simulator.faults.add("qwen3:8b", Silence(), operation="load")
+    async with hosting(simulator, era) as call, anyio.create_task_group() as group:
         first = await call("load_model", model="qwen3:8b", wait_seconds=0)
         assert first["state"] == "loading"
         assert "call load_model again" in first["next_step"]
         assert (await call("list_running_models"))["models"] == []
+        group.start_soon(release_once_reported, call, held)
         second = await call("load_model", model="QWEN3:8b")
         assert second["state"] == "loaded"
         assert second["running"]["name"] == "qwen3:8b"
@@ -110,23 +119,28 @@ async def test_a_load_of_minutes_goes_on_after_its_call_and_a_second_call_attach
     assert "qwen3:8b loading" in (call.reported[-1][2])
 
 
-async def test_the_last_wish_for_how_long_it_stays_holds(era: Era):
+async def test_last_keep_alive_of_several_calls_holds(era: Era):
     simulator = furnished()
-    simulator.runners.load_seconds = 0.1
-    async with hosting(simulator, era) as call:
+    held = simulator.faults.add("qwen3:8b", Silence(), operation="load")
+    async with hosting(simulator, era) as call, anyio.create_task_group() as group:
         await call("load_model", model="qwen3:8b", keep_alive="5m", wait_seconds=0)
         await call("load_model", model="qwen3:8b", wait_seconds=0)
+        group.start_soon(release_once_reported, call, held)
         await call("load_model", model="qwen3:8b", keep_alive="-1")
     assert [body["keep_alive"] for body in bodies(simulator) if isinstance(body, dict)] == [300, -1]
 
 
 async def test_a_host_that_gives_up_does_not_abort_the_load(era: Era):
     simulator = furnished()
-    simulator.runners.load_seconds = 0.3
+    held = simulator.faults.add("qwen3:8b", Silence(), operation="load")
     async with hosting(simulator, era) as call:
-        with anyio.move_on_after(0.1):
-            await call("load_model", model="qwen3:8b")
-        assert (await call("load_model", model="qwen3:8b"))["state"] == "loaded"
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(call, "load_model", model="qwen3:8b"))
+            await simulator.until(lambda: held.struck == 1)
+            group.cancel_scope.cancel()
+        async with anyio.create_task_group() as group:
+            group.start_soon(release_once_reported, call, held)
+            assert (await call("load_model", model="qwen3:8b"))["state"] == "loaded"
     assert len(bodies(simulator)) == 1
 
 
@@ -138,7 +152,7 @@ async def test_a_failed_load_is_an_error(era: Era):
     assert text.startswith("qwen3:8b could not be loaded. Ollama answered 500: llama-server process has terminated")
 
 
-async def test_a_load_that_failed_while_nobody_waited_is_told_once_and_then_tried_again(era: Era):
+async def test_failed_load_without_a_waiter_is_reported_once_then_retried(era: Era):
     simulator = furnished()
     fault = simulator.faults.add("qwen3:8b", Drop(), operation="load", times=1)
     async with hosting(simulator, era) as call:
@@ -157,10 +171,10 @@ class _BrokenClient(OllamaClient):
 
 
 async def test_a_bug_in_one_load_ends_neither_the_others_nor_the_server(caplog: pytest.LogCaptureFixture):
-    told: list[str] = []
+    changes: list[str] = []
 
     async def changed(names: Iterable[str]) -> None:
-        told.extend(names)
+        changes.extend(names)
 
     loads = Loads(_BrokenClient("http://127.0.0.1:1"), changed=changed)
     with anyio.fail_after(10):
@@ -170,17 +184,18 @@ async def test_a_bug_in_one_load_ends_neither_the_others_nor_the_server(caplog: 
             await sound.finished.wait()
     assert str(broken.error) == ("An internal error ended the load of one:latest. The log of this server says more.")
     assert sound.error is None
+    assert changes == ["one:latest", "other:latest"]
     assert "Bug in the load of one:latest" in caplog.text
 
 
-async def test_a_load_that_never_ends_is_told_to_be_lost(era: Era):
+async def test_load_that_never_ends_is_reported_as_failed(era: Era):
     simulator = furnished()
     simulator.runners.load_seconds = 5
     async with hosting(simulator, era, timeouts=Timeouts(load=0.05)) as call:
         assert "was not loaded within" in await call.refusal("load_model", model="qwen3:8b")
 
 
-async def test_a_model_that_left_memory_at_once_is_told_so(era: Era):
+async def test_model_that_left_memory_at_once_is_reported_so(era: Era):
     simulator = furnished()
     simulator.respond("/api/ps", body='{"models":[]}')
     async with hosting(simulator, era) as call:
@@ -189,7 +204,7 @@ async def test_a_model_that_left_memory_at_once_is_told_so(era: Era):
     assert "left memory already" in loaded["next_step"]
 
 
-async def test_a_slow_server_does_not_hold_up_the_word_that_a_model_is_loaded(era: Era):
+async def test_slow_server_does_not_delay_the_answer_that_a_model_is_loaded(era: Era):
     simulator = furnished()
     simulator.delay("/api/ps", 30)
     async with hosting(simulator, era, timeouts=Timeouts(health_extra=0.1)) as call:
@@ -213,7 +228,7 @@ async def test_a_missing_model_is_not_loaded_and_the_nearest_is_named(era: Era):
     assert not bodies(simulator)
 
 
-async def test_no_more_than_four_loads_are_under_way(era: Era):
+async def test_at_most_four_loads_are_in_progress(era: Era):
     simulator = furnished()
     for number in range(5):
         simulator.install(f"m{number}:1", size_bytes=GB)
@@ -255,7 +270,7 @@ async def test_all_models_are_unloaded_at_once(era: Era):
         assert (await call("unload_model", all=True)) == {"unloaded": [], "still_loaded": []}
 
 
-async def test_a_model_in_use_is_told_to_be_still_loaded(era: Era):
+async def test_model_in_use_is_reported_as_still_loaded(era: Era):
     simulator = furnished()
     simulator.respond("/api/ps", body='{"models":[{"name":"qwen3:8b"},{"name":"a b"},{"name":"deleted:1"}]}')
     async with hosting(simulator, era, timeouts=Timeouts(unload=0.2)) as call:
@@ -303,7 +318,7 @@ async def test_either_a_model_or_all_is_unloaded(era: Era):
         assert "exactly one" in await call.refusal("unload_model", model="qwen3:8b", all=True)
 
 
-async def test_a_load_under_way_is_stopped_by_unloading(era: Era):
+async def test_load_in_progress_is_stopped_by_unloading(era: Era):
     simulator = furnished()
     simulator.runners.load_seconds = 5
     async with hosting(simulator, era) as call:

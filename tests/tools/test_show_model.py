@@ -28,7 +28,7 @@ JULY = 1_783_000_000.75
         ),
     ],
 )
-async def test_a_model_that_is_listed_and_cannot_be_found_is_told_for_what_it_is(
+async def test_listed_model_without_files_is_reported_as_damaged_or_unknown(
     remote: str, sentence: str, simulator: Simulator, connect: Connect
 ) -> None:
     simulator.install("bad", remote_host=remote)
@@ -110,7 +110,7 @@ async def test_a_model_is_found_in_every_spelling_that_ollama_knows(
 
 
 @pytest.mark.parametrize("tool", ["show_model", "delete_model"])
-async def test_a_missing_model_is_told_with_the_nearest_names(
+async def test_missing_model_is_reported_with_the_nearest_names(
     tool: str, simulator: Simulator, connect: Connect
 ) -> None:
     for name in ("llama3.2:3b", "llama3.2:1b", "qwen3:8b"):
@@ -123,8 +123,8 @@ async def test_a_missing_model_is_told_with_the_nearest_names(
         "See list_models, or pull it with pull_model."
     )
     assert result.meta is not None
-    told = {"kind": "ModelNotFoundError", "status_code": 404, "model": "llama3.2:latest"}
-    assert result.meta["io.github.mcp-ollama-manager/error"] == told
+    expected = {"kind": "ModelNotFoundError", "status_code": 404, "model": "llama3.2:latest"}
+    assert result.meta["io.github.mcp-ollama-manager/error"] == expected
 
 
 @pytest.mark.parametrize("tool", ["show_model", "delete_model", "pull_model", "cancel_pull"])

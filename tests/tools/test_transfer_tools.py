@@ -41,9 +41,9 @@ async def test_a_pull_reports_bytes_that_rise_to_the_exact_end(simulator: Simula
         await host("list_pulls")
         assert host.reported == reported
     size = simulator.model(MODEL).manifest.size
-    told = [progress for progress, _, _ in reported]
-    assert told == sorted(set(told))
-    assert len(told) > 3
+    steps = [progress for progress, _, _ in reported]
+    assert steps == sorted(set(steps))
+    assert len(steps) > 3
     assert reported[-1] == (size, size, "llama3.2:1b done")
     assert all(total in (None, size) for _, total, _ in reported)
     assert all(len(line) < 120 for _, _, line in reported)
@@ -117,7 +117,7 @@ async def test_a_call_that_is_given_up_leaves_the_pull_alone(simulator: Simulato
     assert simulator.registry.bytes_served.total() == simulator.model(MODEL).manifest.size
 
 
-async def test_a_second_pull_waits_in_line(simulator: Simulator, connect: Connect) -> None:
+async def test_second_pull_is_queued(simulator: Simulator, connect: Connect) -> None:
     held = simulator.faults.add(MODEL, Stall(at=0.5))
     simulator.registry.publish("other", size_bytes=1000)
     async with connect() as host:

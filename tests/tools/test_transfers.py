@@ -18,7 +18,7 @@ SMALL = 20_000_000
 KEY = "io.github.mcp-ollama-manager"
 
 
-async def under_way(host: Host) -> dict[str, Any]:
+async def only_transfer(host: Host) -> dict[str, Any]:
     """Read the one download as soon as it has a percentage."""
     while True:
         (transfer,) = (await host("list_pulls"))["transfers"]
@@ -76,7 +76,7 @@ async def test_a_second_caller_waits_for_the_same_download(simulator: Simulator,
         group.start_soon(pull, host, "a")
         await to_thread.run_sync(half_way.wait)
         group.start_soon(pull, host, "library/A:latest")
-        assert (await under_way(host))["model"] == "a:latest"
+        assert (await only_transfer(host))["model"] == "a:latest"
         half_way.release()
     assert states == ["done", "done"]
     assert len(simulator.asked("/api/pull")) == 1
@@ -98,7 +98,7 @@ async def test_a_pull_outlives_the_wait_and_says_how_to_go_on(
             "cancel_pull stops it."
         )
         await to_thread.run_sync(half_way.wait)
-        listed = await under_way(host)
+        listed = await only_transfer(host)
         assert (listed["state"], "next_step" in listed) == ("downloading", False)
         assert listed["percent"] < 60
         half_way.release()
@@ -185,9 +185,7 @@ async def test_a_failed_pull_is_an_error_with_the_transfer_beside_it(
     assert listed == transfer
 
 
-async def test_a_failure_that_nobody_waited_for_is_told_to_the_next_caller(
-    simulator: Simulator, connect: Connect
-) -> None:
+async def test_failure_without_a_waiter_is_reported_to_the_next_caller(simulator: Simulator, connect: Connect) -> None:
     simulator.registry.publish("a", size_bytes=SMALL)
     failing = simulator.faults.add("a", no_space(), times=2)
     async with connect() as host:
@@ -213,7 +211,7 @@ async def test_a_failure_that_nobody_waited_for_is_told_to_the_next_caller(
         ({"model": "hf.co/a/b", "insecure": True}, "Plain http to hf.co is not allowed."),
     ],
 )
-async def test_a_foreign_registry_and_plain_http_are_refused_before_anything_is_sent(
+async def test_foreign_registry_and_plain_http_are_refused_before_a_request(
     arguments: dict[str, object], said: str, simulator: Simulator, connect: Connect
 ) -> None:
     async with connect(registries="models.example:5000") as host:

@@ -232,7 +232,7 @@ def test_an_address_for_others_takes_a_token(capfd: pytest.CaptureFixture[str]):
     assert capfd.readouterr().err == f"mcp-ollama-manager: {complaint}\n"
 
 
-def test_an_address_in_use_is_told_in_one_line(capfd: pytest.CaptureFixture[str]):
+def test_address_in_use_is_reported_in_one_line(capfd: pytest.CaptureFixture[str]):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SystemExit, match="2"):
@@ -304,7 +304,7 @@ def test_a_call_that_is_cut_off_by_a_signal_leaves_no_traceback(ollama: RunningS
     assert "Traceback" not in busy.errors
 
 
-def test_a_signal_closes_streams_and_downloads_cleanly_and_is_the_exit_status(ollama: RunningSimulator, local: Wire):
+def test_signal_closes_streams_and_downloads_and_is_the_exit_status(ollama: RunningSimulator, local: Wire):
     with pull(local, "small", ollama, wait=0) as answer:
         assert "continues by itself" in answer.read().decode()
     ollama.simulator.wait_until(lambda: ollama.simulator.in_flight["/api/pull"] == 1, timeout=5)

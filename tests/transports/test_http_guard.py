@@ -1,9 +1,10 @@
 """Which requests over HTTP are refused, and what is accepted from clients that are not exact."""
 
+import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import httpx
 import pytest
@@ -89,8 +90,9 @@ def test_every_path_checks_host(server: Wire, path: str):
     assert (answer.status_code, "location" in answer.headers) == (421, False)
 
 
-def test_endpoint_with_a_slash_answers_without_a_redirect(server: Wire):
-    assert discover(server, "/mcp/").status_code == 200
+@pytest.mark.parametrize(("path", "status"), [("/mcp/", 200), ("/mcp//", 404)])
+def test_endpoint_with_a_slash_answers_without_a_redirect(server: Wire, path: str, status: int):
+    assert discover(server, path).status_code == status
 
 
 @pytest.mark.parametrize("accept", [None, "*/*"])
@@ -105,18 +107,49 @@ def test_request_without_accept_is_answered(server: Wire, accept: str | None, mo
     assert http.send(sent).status_code == 200
 
 
+def post(server: Wire, content: bytes | Iterable[bytes]) -> httpx.Response:
+    return http.post(url_of(server), content=content, headers=ACCEPT | bearer() | {"Content-Type": "application/json"})
+
+
 def test_body_with_too_many_values_is_refused(server: Wire):
     body = b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":[' + b",".join([b"[]"] * 300_000) + b"]}}"
-    headers = ACCEPT | bearer() | {"Content-Type": "application/json"}
-    assert http.post(url_of(server), content=body, headers=headers).status_code == 413
+    assert post(server, body).status_code == 413
+
+
+def test_body_without_a_length_is_refused_at_4_megabytes(server: Wire):
+    assert post(server, (b"x" * 2**20 for _ in range(5))).status_code == 413
+
+
+@pytest.mark.parametrize("name", [b"\xff", b"\\ud83d"])
+def test_text_that_is_not_unicode_is_replaced_in_a_body(server: Wire, name: bytes):
+    client = {"name": "NAME", "version": "1"}
+    frame = initialize() | {"params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client}}
+    body = b"\xef\xbb\xbf" + json.dumps(frame).encode().replace(b"NAME", name)
+    assert post(server, body).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "answered"),
+    [
+        (b'{"jsonrpc":"2.0","id":5.0,"method":"ping"}', 5),
+        (b'{"jsonrpc":"2.0","id":6,"method":"ping","params":{"a":NaN}}', 6),
+        (b'{"jsonrpc":"2.0","id":7,"meth', 7),
+        (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', None),
+        (b"", None),
+    ],
+)
+def test_body_that_is_not_a_message_is_refused_with_its_id(server: Wire, body: bytes, answered: int | None):
+    refusal = post(server, body)
+    assert (refusal.status_code, refusal.json().get("id")) == (400, answered)
+    assert refusal.json()["error"]["message"]
 
 
 def test_log_holds_no_token_confirmation_or_body_at_debug(server: Wire):
     secret = "s3cret-in-a-body"
     opened = http.post(url_of(server), json=initialize(), headers=ACCEPT | bearer())
     session = ACCEPT | bearer() | {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
-    answer = http.post(url_of(server), json=call(1, "show_model", model=secret), headers=session)
-    assert answer.status_code == 200
+    answer = http.post(url_of(server), json=call(1, "list_models", **{secret: True}), headers=session)
+    assert (answer.status_code, secret in answer.text) == (200, True)
     http.post(url_of(server), json={"jsonrpc": "2.0", "method": secret, "params": {"x": secret}}, headers=session)
     assert "DEBUG" in server.errors
     assert secret not in server.errors

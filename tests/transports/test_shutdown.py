@@ -4,13 +4,13 @@ import subprocess
 import sys
 
 CLOSED = """
-import os, signal, time
+import os, signal
 from mcp_ollama.transports.shutdown import Shutdown
 def closed():
     raise RuntimeError("Event loop is closed")
 Shutdown(closed, 10.0)
 os.kill(os.getpid(), signal.SIGTERM)
-time.sleep(10)
+signal.pause()
 """
 
 

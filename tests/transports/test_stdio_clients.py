@@ -63,7 +63,7 @@ async def test_a_host_lists_pulls_shows_and_deletes_and_sees_the_health(
             assert [model["name"] for model in (await use("list_models"))["models"]] == ["llama3.2:3b"]
 
 
-def test_both_eras_are_answered_in_one_process_and_nothing_else_reaches_stdout(ollama: RunningSimulator):
+def test_both_eras_are_answered_and_nothing_else_reaches_stdout(ollama: RunningSimulator):
     with Wire(COMMAND, env=environment(ollama) | {"MCP_OLLAMA_LOG_LEVEL": "DEBUG"}) as wire:
         assert wire.ask(request("d", "server/discover", modern=True))["result"]["supportedVersions"]
         assert wire.shake_hands()["serverInfo"]["name"] == "ollama"
@@ -74,7 +74,7 @@ def test_both_eras_are_answered_in_one_process_and_nothing_else_reaches_stdout(o
         assert wire.wait() == 0
 
 
-def test_a_download_under_way_is_closed_cleanly_at_the_end_of_input(ollama: RunningSimulator):
+def test_download_in_progress_is_closed_cleanly_at_the_end_of_input(ollama: RunningSimulator):
     tiny = f"{ollama.base_url.removeprefix('http://')}/library/tiny"
     ollama.simulator.faults.add(f"{tiny}:latest", Stall(at=0.5))
     with Wire(COMMAND, forked=True, env=environment(ollama)) as wire:

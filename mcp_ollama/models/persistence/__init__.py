@@ -1,1 +1,1 @@
-"""What outlives a process: the journal of transfers, and locks between processes."""
+"""State that outlives a process: the journal of transfers, and locks between processes."""

@@ -1,4 +1,4 @@
-"""What the processes of a user share: the journal of transfers, and turns at the Ollama servers."""
+"""State that the processes of a user share: the journal of transfers, and turns at the Ollama servers."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

@@ -21,7 +21,7 @@ journal = Journal(FOLDER)
 record = await journal.begin("pull", {MODEL!r}, server={SERVER!r}, host="desk", insecure=True)
 await journal.write(record, Snapshot("retrying", 500, 1_000, "Nothing answers."))
 say(os.getpid())
-await anyio.sleep(60)
+await anyio.sleep_forever()
 """
 WRITES = f"""
 journal = Journal(FOLDER)
@@ -207,7 +207,7 @@ async def test_two_processes_writing_at_once_lose_nothing(tmp_path: Path) -> Non
     assert {entry.state for entry in await Journal(tmp_path).entries()} == {"interrupted"}
 
 
-async def test_journal_switched_off_writes_and_lists_nothing() -> None:
+async def test_disabled_journal_writes_and_lists_nothing() -> None:
     journal = Journal(None)
     record = await journal.begin("pull", MODEL, server=SERVER)
     await journal.write(record, HALF)

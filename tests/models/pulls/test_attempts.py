@@ -116,7 +116,7 @@ async def test_a_pull_survives_a_restart_of_ollama(
     assert_rising(host)
 
 
-async def test_numbers_that_fall_back_are_never_told(simulator: Simulator, connect: Connect) -> None:
+async def test_numbers_that_fall_back_are_not_reported(simulator: Simulator, connect: Connect) -> None:
     simulator.faults.add(MODEL, Rewind(at=0.6, keep=0.3), times=1)
     async with connect(stall_seconds=LATE, timeouts=BUSY) as host:
         transfer = await host("pull_model", model=MODEL)

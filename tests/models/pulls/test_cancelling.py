@@ -98,7 +98,7 @@ async def test_a_size_that_never_comes_is_waited_for_in_vain_and_logged(
     assert "Closing the pull of llama3.2:1b before Ollama knew the size of its layer." in caplog.text
 
 
-async def test_the_end_of_the_server_closes_the_pull_and_says_which_to_call_again(
+async def test_end_of_the_server_closes_pulls_and_logs_which_to_call_again(
     simulator: Simulator, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     half = simulator.faults.add(MODEL, Stall(at=0.5), times=1)

@@ -37,7 +37,7 @@ PERMANENT: dict[str, tuple[Fault, str, str]] = {
 
 
 @pytest.mark.parametrize("name", PERMANENT)
-async def test_what_waiting_cannot_mend_fails_at_once_and_says_what_to_do(
+async def test_permanent_fault_fails_at_once_with_its_next_step(
     simulator: Simulator, connect: Connect, name: str
 ) -> None:
     fault, problem, next_step = PERMANENT[name]
@@ -80,7 +80,7 @@ async def test_a_model_whose_spelling_ollama_prefers_is_named(simulator: Simulat
     )
 
 
-async def test_a_registry_out_of_reach_is_told_after_five_attempts(simulator: Simulator, connect: Connect) -> None:
+async def test_unreachable_registry_fails_the_pull_after_five_attempts(simulator: Simulator, connect: Connect) -> None:
     simulator.registry.refusing_hosts.add("registry.ollama.ai")
     async with connect(stall_seconds=SOON) as host:
         refusal = await host.refusal("pull_model", model=MODEL)

@@ -100,7 +100,7 @@ async def test_outage_beyond_its_limit_fails(simulator: Simulator, running: Runn
     assert refusal.startswith("The pull of llama3.2:1b failed: The connection to ")
 
 
-async def test_server_that_vanishes_without_a_word_is_noticed_before_the_stall(
+async def test_server_that_vanishes_silently_is_noticed_before_the_stall(
     simulator: Simulator, connect: Connect
 ) -> None:
     simulator.faults.add(MODEL, Silence(at=0.5), times=1)
