@@ -27,6 +27,7 @@ class Timeouts(TransferTimes):
 
     Args:
         call: Limit for a tool call that does not wait for a transfer or a load; clients time out after 60.
+        hint: What an error looks up for its sentence, such as the other hosts that have a model.
         check: One request of `health`; four of them and `health_extra` stay under `call`.
         health_extra: All further checks of `health`, side by side.
         unload: Until a model that is to be deleted has left memory.
@@ -42,6 +43,7 @@ class Timeouts(TransferTimes):
     """
 
     call: float = 40
+    hint: float = 2
     check: float = 7
     health_extra: float = 5
     unload: float = 10

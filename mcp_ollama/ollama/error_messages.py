@@ -4,11 +4,9 @@ import re
 import sys
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
-
 from mcp_ollama.ollama.addresses import is_loopback
 from mcp_ollama.ollama.balancer import NAME_EACH
-from mcp_ollama.ollama.decoding import DocumentTooLargeError, decode
+from mcp_ollama.ollama.decoding import DocumentTooLargeError, NotJsonError, decode
 from mcp_ollama.ollama.errors import (
     BalancerError,
     InvalidModelName,
@@ -110,9 +108,7 @@ def _describe(content: bytes, error: ValueError) -> str:
         return "a web page"
     if isinstance(error, DocumentTooLargeError):
         return "far more values than Ollama returns"
-    if isinstance(error, ValidationError) and error.errors(include_url=False)[0]["type"] != "json_invalid":
-        return "JSON that does not match Ollama's API"
-    return "something that is not JSON"
+    return "something that is not JSON" if isinstance(error, NotJsonError) else "JSON that does not match Ollama's API"
 
 
 def status_error(

@@ -37,9 +37,6 @@ from mcp_ollama.tools.spec import AskConsent, Call, ConsentResult, DestructiveAc
 
 logger = logging.getLogger(__name__)
 
-ELSEWHERE_SECONDS = 3
-"""Limit for asking the other hosts after a model that was not found."""
-
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
@@ -160,13 +157,13 @@ class ToolCalls:
         if not name or host == ALL:
             return ""
         near: list[str] = []
-        with anyio.move_on_after(ELSEWHERE_SECONDS), suppress(OllamaError):
+        with anyio.move_on_after(hosts.timeouts.hint), suppress(OllamaError):
             app = await hosts.app(host)
             near = nearest_names(ModelName.for_pull(name), await app.ollama.list_models())
         return f"The nearest installed: {', '.join(sanitize(one, 100) for one in near)}." if near else ""
 
     async def _elsewhere(self, hosts: Hosts, host: str, model: str) -> str:
-        """Return a sentence with the other hosts that have a model; empty when none is known to."""
+        """Return a sentence with the other hosts that have a model (`GET /api/tags`); empty when none is known to."""
         others = {name: name for name in self.argument.named.hosts if name != host}
         if not others or host == ALL:
             return ""
@@ -175,7 +172,7 @@ class ToolCalls:
             app = await hosts.app(other)
             return find_model(ModelName.for_pull(model), await app.ollama.list_models()) is not None
 
-        found = await ask_each(others, has_model, ELSEWHERE_SECONDS)
+        found = await ask_each(others, has_model, hosts.timeouts.hint)
         names = [name for name, has in found.answers.items() if has]
         return f"It is on {' and '.join(names)}, not on {host}: pass that as `host`." if names else ""
 

@@ -171,4 +171,6 @@ class _OneToken:
 
 def _listen(address: Address) -> socket.socket:
     family, _, _, _, resolved = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
-    return socket.create_server(resolved[:2], family=family)
+    listener = socket.create_server(resolved[:2], family=family)
+    # asyncio sets TCP_NODELAY only where the protocol is known; without it each response takes 40 ms more.
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=listener.detach())

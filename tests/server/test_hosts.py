@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Generator
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,16 @@ async def test_missing_model_is_found_on_another_host(connect: Open) -> None:
     assert "pass that" not in nowhere
 
 
+async def test_missing_model_costs_other_hosts_one_look_within_its_limit(connect: Open, fleet: Fleet) -> None:
+    fleet.gpu.delay("/api/tags", 20)
+    async with connect(replace(QUICK, hint=0.2)) as host:
+        with anyio.fail_after(10):
+            text = await host.refusal("show_model", model="gemma3:4b", host="desk")
+    assert "The model gemma3:4b is not installed." in text
+    assert [(one.method, one.path) for one in fleet.gpu.requests] == [("GET", "/api/tags")]
+    assert Timeouts().hint == 2
+
+
 async def test_slow_host_holds_up_no_other_beyond_its_limit(connect: Open, fleet: Fleet) -> None:
     fleet.gpu.delay("/api/tags", 20)
     fleet.gpu.delay("/api/ps", 20)
@@ -222,6 +233,7 @@ async def test_secrets_reach_only_their_own_host(
             for tool in ("list_models", "list_running_models", "health", "check_updates"):
                 await host(tool, host="all")
             await host("health", host="gone")
+            await host.refusal("show_model", model="unheard:1b")
         sent = {name: json.dumps([one.headers for one in getattr(fleet, name).requests]) for name in ("desk", "gpu")}
     assert "Bearer key-of-desk" in sent["desk"]
     assert "gpu" not in sent["desk"]
