@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import astuple
 from difflib import get_close_matches
+from functools import lru_cache
 
 from mcp_ollama.ollama.errors import InvalidModelName
 from mcp_ollama.ollama.names import ModelName
@@ -46,6 +47,7 @@ def find_named(name: str, models: Iterable[InstalledModel]) -> InstalledModel | 
         return None
 
 
+@lru_cache(maxsize=4096)  # each call looks up names in the same lists, and parsing one takes 10 µs
 def key_of(name: str) -> str:
     """Return the key under which Ollama takes two names to be the same model."""
     listed = listed_name(name)

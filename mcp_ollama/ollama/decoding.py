@@ -7,15 +7,18 @@ bytes that open or separate values takes milliseconds and bounds both.
 
 from typing import TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from mcp_ollama.ollama.sanitizing import Redactor
 
-MAX_CONTAINERS = 200_000
-"""Objects and arrays of one document; a list of 20,000 models has 80,000."""
+MAX_CONTAINERS = 50_000
+"""Objects and arrays of one document, which take up to 25 MB; a list of 10,000 models has 40,000."""
 
 MAX_VALUES = 1_500_000
 """Values of one document; `verbose` details of a model with 260,000 tokens have 1,100,000."""
+
+MAX_LISTED_VALUES = 500_000
+"""Values of the list of installed models; 10,000 models have 200,000."""
 
 MAX_CLEANED_VALUES = 100_000
 """Values of a document whose texts are cleaned in one go: 1,500,000 would block every other call for four seconds."""
@@ -25,6 +28,14 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 class DocumentTooLargeError(ValueError):
     """JSON document with more values than any response of Ollama or a registry has."""
+
+
+class NotJsonError(ValueError):
+    """Document that is not JSON."""
+
+
+class InvalidDocumentError(ValueError):
+    """JSON document that does not match its schema."""
 
 
 def decode(
@@ -39,17 +50,29 @@ def decode(
         max_values: Values of the document; up to MAX_VALUES where its values are not cleaned, or in turns.
 
     Raises:
-        ValueError: The document is malformed (pydantic's ValidationError) or has too many values.
+        DocumentTooLargeError: The document has too many values.
+        NotJsonError: It is not JSON.
+        InvalidDocumentError: It does not match the schema.
     """
     _check_values(content, max_values)
-    return schema.model_validate_json(content, context=redact)
+    try:
+        return schema.model_validate_json(content, context=redact)
+    except ValidationError as error:
+        invalid = _without_document(error)
+    # Raised here, since that error holds the whole document, and a chain of errors would keep it.
+    raise invalid
+
+
+def _without_document(error: ValidationError) -> ValueError:
+    first = error.errors(include_input=False, include_url=False)[0]
+    kind = NotJsonError if first["type"] == "json_invalid" else InvalidDocumentError
+    return kind(f"{first['msg']} at {first['loc']}")
 
 
 def _check_values(content: bytes, max_values: int) -> None:
-    max_containers = min(MAX_CONTAINERS, max_values)
-    if len(content) > max_containers and (
-        content.count(b"{") + content.count(b"[") > max_containers or content.count(b",") > max_values
+    if len(content) > MAX_CONTAINERS and (
+        content.count(b"{") + content.count(b"[") > MAX_CONTAINERS or content.count(b",") > max_values
     ):
         raise DocumentTooLargeError(
-            f"The document has more than {max_containers:,} containers or {max_values:,} values."
+            f"The document has more than {MAX_CONTAINERS:,} containers or {max_values:,} values."
         )

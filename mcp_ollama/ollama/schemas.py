@@ -13,8 +13,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from mcp_ollama.ollama.sanitizing import Redactor, clean_line, clean_text
 
-MAX_ROWS = 20_000
-"""Rows of a list from a server or registry; more would need gigabytes."""
+MAX_INSTALLED = 10_000
+"""Rows of `GET /api/tags`, which are validated in turns."""
+
+MAX_ROWS = 1_000
+"""Rows of a list that is validated in one go, which takes 20 ms."""
+
+MAX_LAYERS = 20_000
+"""Layers of a manifest; a model in safetensors has one for each of its tensors."""
 
 MAX_COUNT = 2**63 - 1
 """Largest int64, which Go cannot exceed."""
@@ -228,7 +234,7 @@ class Recommendation(OllamaResponse):
 class InstalledModels(OllamaResponse):
     """Response of `GET /api/tags`; its rows are validated one by one, since there may be thousands."""
 
-    models: Annotated[list[dict[str, Any]], Field(max_length=MAX_ROWS, fail_fast=True)] | None
+    models: Annotated[list[dict[str, Any]], Field(max_length=MAX_INSTALLED, fail_fast=True)] | None
 
 
 class RunningModels(OllamaResponse):
@@ -288,7 +294,7 @@ class Manifest(OllamaResponse):
     """Registry manifest (`GET /v2/<namespace>/<model>/manifests/<tag>`)."""
 
     config: Layer
-    layers: Annotated[list[Layer], Field(max_length=MAX_ROWS, fail_fast=True)]
+    layers: Annotated[list[Layer], Field(max_length=MAX_LAYERS, fail_fast=True)]
     digest: str = ""
 
     @property

@@ -5,7 +5,7 @@ from datetime import datetime
 from anyio.lowlevel import checkpoint
 
 from mcp_ollama.ollama.addresses import is_ollama_com
-from mcp_ollama.ollama.decoding import MAX_VALUES, decode
+from mcp_ollama.ollama.decoding import MAX_LISTED_VALUES, decode
 from mcp_ollama.ollama.error_messages import unexpected_response
 from mcp_ollama.ollama.sanitizing import Redactor
 from mcp_ollama.ollama.schemas import InstalledModel, InstalledModels
@@ -48,7 +48,7 @@ class TagsReader:
     async def _validate(self, content: bytes) -> list[InstalledModel]:
         models: list[InstalledModel] = []
         try:
-            for number, row in enumerate(decode(InstalledModels, content, max_values=MAX_VALUES).models or []):
+            for number, row in enumerate(decode(InstalledModels, content, max_values=MAX_LISTED_VALUES).models or []):
                 if number % ROWS_PER_TURN == ROWS_PER_TURN - 1:
                     await checkpoint()
                 models.append(InstalledModel.model_validate(row, context=self._redact))

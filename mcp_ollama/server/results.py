@@ -93,8 +93,11 @@ def success_of(data: dict[str, Any], arguments: Mapping[str, Any], *, has_pages:
 
 
 def _result(text: str, arguments: Mapping[str, Any], *, has_pages: bool) -> CallToolResult:
-    if len(text) > MAX_DEFAULT_TEXT and not SIZE_ARGUMENTS & arguments.keys():
-        text = to_json(_shorten(from_json(text), len(text), has_pages, arguments.get("offset", 0))).decode()
+    if not SIZE_ARGUMENTS & arguments.keys():
+        # A page has one long list; another answer may have two, such as the models deleted and those that share.
+        for _ in range(1 if has_pages else 2):
+            if len(text) > MAX_DEFAULT_TEXT:
+                text = to_json(_shorten(from_json(text), len(text), has_pages, arguments.get("offset", 0))).decode()
     _check_length(text)
     return _Answer(content=[TextContent(type="text", text=text)], structured_content=from_json(text))
 

@@ -21,6 +21,9 @@ from mcp_ollama.ollama.schemas import InstalledModel
 from mcp_ollama.tools.arguments import Confirm
 from mcp_ollama.tools.spec import Call, DestructiveAction, Reason, ToolSpec
 
+MAX_SHARED = 20
+"""Names in `shared_with` of one model of several; that of all together has the others."""
+
 
 class Deletion(BaseModel):
     """The result for one model of several."""
@@ -150,6 +153,8 @@ def _result(targets: Sequence[_Target], freed: FreedSpace, *, several: bool) -> 
     rows = [target.result for target in targets]
     if not several:
         return DeleteResult(**rows[0].model_dump())
+    for row in rows:
+        del row.shared_with[MAX_SHARED:]
     return DeleteResult(
         models=rows,
         deleted=all(row.deleted for row in rows),

@@ -9,6 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 import respx
+from pydantic import BaseModel
 
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.decoding import (
@@ -16,10 +17,12 @@ from mcp_ollama.ollama.decoding import (
     MAX_CONTAINERS,
     MAX_VALUES,
     DocumentTooLargeError,
+    InvalidDocumentError,
+    NotJsonError,
     decode,
 )
 from mcp_ollama.ollama.errors import OllamaResponseError
-from mcp_ollama.ollama.schemas import InstalledModels, Manifest, Version
+from mcp_ollama.ollama.schemas import MAX_INSTALLED, MAX_ROWS, InstalledModels, Manifest, RunningModels, Version
 from mcp_ollama.ollama.tags import MAX_CACHED_BYTES
 from tests.ollama.endpoints import failure, statuses
 
@@ -37,9 +40,15 @@ def hostile(unit: bytes, size: int = SIZE) -> bytes:
     return b'{"models":[],"version":"1","x":[' + b",".join([unit] * count) + b"]}"
 
 
-def listing(rows: int) -> bytes:
+def listing(rows: int, padding: int = 400) -> bytes:
     details = {"family": "llama", "families": ["llama"], "parameter_size": "8.0B", "quantization_level": "Q4_K_M"}
-    row = {"modified_at": "2026-01-01T00:00:00Z", "size": 1, "digest": "a" * 64, "details": details, "pad": "x" * 400}
+    row = {
+        "modified_at": "2026-01-01T00:00:00Z",
+        "size": 1,
+        "digest": "a" * 64,
+        "details": details,
+        "pad": "x" * padding,
+    }
     return json.dumps({"models": [{"name": f"model-{number}:latest", **row} for number in range(rows)]}).encode()
 
 
@@ -84,7 +93,7 @@ async def test_hostile_line_of_a_stream_is_refused(wire: respx.MockRouter, clien
 async def test_list_of_16_mb_does_not_block_the_loop_and_is_not_kept(
     wire: respx.MockRouter, client: OllamaClient
 ) -> None:
-    content = listing(19_000)
+    content = listing(MAX_INSTALLED, padding=1_100)
     assert 12_000_000 < len(content) < 16_000_000
     wire.get("/api/tags").respond(content=content)
     assert await longest_block(client.list_models) < 0.5
@@ -98,10 +107,16 @@ async def test_list_of_16_mb_does_not_block_the_loop_and_is_not_kept(
     assert kept < len(content)
 
 
-@pytest.mark.parametrize("line", [b"{}\n", b'{"digest":"d%d","total":9}\n'])
-async def test_stream_of_short_lines_lets_others_run(line: bytes, wire: respx.MockRouter, client: OllamaClient) -> None:
-    lines = b"".join(line % number if b"%d" in line else line for number in range(100_000))
-    wire.post("/api/pull").respond(content=lines + b'{"status":"success"}\n')
+SHORT_LINES = {
+    "empty": b"\n" * 6_000_000,
+    "objects": b"{}\n" * 100_000,
+    "digests": b"".join(b'{"digest":"d%d","total":9}\n' % number for number in range(100_000)),
+}
+
+
+@pytest.mark.parametrize("kind", SHORT_LINES)
+async def test_stream_of_short_lines_lets_others_run(kind: str, wire: respx.MockRouter, client: OllamaClient) -> None:
+    wire.post("/api/pull").respond(content=SHORT_LINES[kind] + b'{"status":"success"}\n')
     assert await longest_block(lambda: statuses(client.pull_model("m"))) < 0.15
 
 
@@ -152,7 +167,23 @@ def test_limits_count_containers_and_values() -> None:
     assert decode(Version, hostile(b"1", MAX_VALUES), max_values=MAX_VALUES).version == "1"
     with pytest.raises(DocumentTooLargeError):
         decode(Version, hostile(b"1", 2 * MAX_CLEANED_VALUES + 100))
-    assert decode(InstalledModels, hostile(b"{}", 300_000), max_values=MAX_VALUES).models == []
+    assert decode(InstalledModels, hostile(b"{}", 3 * MAX_CONTAINERS - 100), max_values=MAX_VALUES).models == []
+
+
+@pytest.mark.parametrize(("content", "kind"), [(b'{"models":5}', InvalidDocumentError), (b"<html>", NotJsonError)])
+def test_error_of_a_document_does_not_keep_the_document(content: bytes, kind: type[ValueError]) -> None:
+    with pytest.raises(kind) as caught:
+        decode(InstalledModels, content)
+    # pydantic's error would.
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(("schema", "most"), [(InstalledModels, MAX_INSTALLED), (RunningModels, MAX_ROWS)])
+def test_list_of_more_rows_than_ollama_has_is_refused(schema: type[BaseModel], most: int) -> None:
+    row = b'{"name":"m"}'
+    assert decode(schema, b'{"models":[' + b",".join([row] * most) + b"]}")
+    with pytest.raises(InvalidDocumentError, match="at most"):
+        decode(schema, b'{"models":[' + b",".join([row] * (most + 1)) + b"]}")
 
 
 @pytest.mark.parametrize("size", [10**400, 2**50 + 1, -1])

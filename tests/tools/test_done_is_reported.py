@@ -7,8 +7,8 @@ import anyio
 import pytest
 
 from mcp_ollama.simulator import RunningSimulator, Silence, Simulator
-from tests.conftest import QUICK
-from tests.support.client import Host, built, host
+from tests.conftest import QUICK, Connect
+from tests.support.client import Host, built, host, text_of
 
 SHORT = replace(QUICK, call=2, health_extra=2.5)
 """What is asked after a change may take longer than the call that made it."""
@@ -54,3 +54,18 @@ async def test_deletion_out_of_time_names_what_is_deleted(simulator: Simulator, 
     assert [row["deleted"] for row in answer["models"]] == [True, False, False]
     left = "There was no time left for it. See list_models, then call again."
     assert [row.get("next_step") for row in answer["models"]] == [None, left, left]
+
+
+@pytest.mark.parametrize("arguments", [{"model": "victim"}, {"models": ["victim"]}], ids=str)
+async def test_deletion_is_reported_however_many_names_share(
+    arguments: dict[str, Any], simulator: Simulator, connect: Connect
+) -> None:
+    simulator.install("victim")
+    for number in range(400):
+        simulator.copy("victim", f"{'h' * 200}.example/{'n' * 80}/{'m' * 80}:{number:03}{'t' * 70}")
+    async with connect(confirm_delete=False) as host:
+        result = await host.result("delete_model", **arguments)
+    assert result.structured_content
+    assert result.structured_content["deleted"]
+    assert "more of shared_with are left out." in result.structured_content["next_step"]
+    assert len(text_of(result)) < 25_000
