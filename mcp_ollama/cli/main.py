@@ -81,6 +81,7 @@ def _serve(chosen: dict[str, str], transport: "Serve", *, demo: bool) -> int:
     from mcp_ollama.transports import startup
 
     startup.pause_gc()
+    startup.skip_pydantic_plugins()
     startup.defer_model_builds()
     settings = _load_settings(chosen | _DEMO if demo else chosen)
     if demo:

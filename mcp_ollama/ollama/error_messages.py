@@ -36,7 +36,7 @@ def stream_error(text: str, model: str) -> OllamaStreamError:
     """Build the error for an `error` text that Ollama sent about `model`."""
     # The kind stands first; a registry's whole response may follow. Addresses contain arbitrary words.
     searched = _QUOTED_ADDRESS.sub('""', text[:_MAX_SEARCHED])
-    row = next((row for row in STREAM_FAILURES if row.pattern.search(searched)), UNKNOWN_STREAM_FAILURE)
+    row = next((row for row in STREAM_FAILURES if row.matches(searched)), UNKNOWN_STREAM_FAILURE)
     shown = sanitize(text).rstrip(".") or "an error without a text"
     problem = row.problem.format(model=model, text=shown)
     return row.kind(problem, row.next_step.format(check_name=check_name(model)), retryable=row.retryable)
@@ -147,9 +147,7 @@ def status_error(
 
 def _failed(status: int, message: str, model: str) -> OllamaStatusError:
     text = (sanitize(message) or "nothing more").rstrip(".")
-    if row := next(
-        (row for row in (*LOAD_FAILURES, *DISK_FAILURES) if row.pattern.search(message[:_MAX_SEARCHED])), None
-    ):
+    if row := next((row for row in (*LOAD_FAILURES, *DISK_FAILURES) if row.matches(message[:_MAX_SEARCHED])), None):
         problem = row.problem.format(model=model or "the model", text=text, status=status)
         return OllamaStatusError(problem, row.next_step, status_code=status, retryable=False)
     next_step = "Try again later; Ollama's own log has the details." if status >= 500 else ""

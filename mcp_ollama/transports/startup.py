@@ -4,6 +4,7 @@ Measured with 20 interleaved starts each up to `tools/list`, CPython 3.11, mcp 2
 """
 
 import gc
+import os
 
 
 def pause_gc() -> None:
@@ -22,6 +23,14 @@ def defer_model_builds() -> None:
     from pydantic import BaseModel  # noqa: PLC0415 - stdin and stdout are claimed before anything heavy is imported
 
     BaseModel.model_config["defer_build"] = True
+
+
+def skip_pydantic_plugins() -> None:
+    """Do not look for pydantic's plugins in all installed packages; saves 3 % of the CPU time of a start.
+
+    `PYDANTIC_DISABLE_PLUGINS`, where it is set, decides.
+    """
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 def freeze() -> None:
