@@ -62,8 +62,8 @@ else
 	@$(MAKE) --no-print-directory --jobs=2 test lint
 endif
 
-attack: $(VENV)/.with-tests  ## Hostile clients, Ollama servers and registries: peak memory and longest block of the event loop for each
-	ATTACK=1 $(BIN)/python -m pytest tests/attack -q -s
+attack: $(VENV)/.with-tests  ## Hostile clients, Ollama servers and registries: peak memory and longest block for each (2 minutes)
+	ATTACK=1 $(BIN)/python -m pytest tests/attack -q
 
 format: $(VENV)/.with-linters  ## Put the code into its form
 	$(BIN)/ruff check --fix

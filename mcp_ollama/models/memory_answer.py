@@ -41,6 +41,7 @@ async def report_planned(
     *,
     context_length: int | None = None,
     origin: Origin | None = None,
+    may_evict: bool = True,
     measured: Measured | None = None,
 ) -> MemoryReport:
     """Report the memory of a model in a registry, from its manifest and the head of its weights file.
@@ -51,6 +52,7 @@ async def report_planned(
         manifest: Its manifest.
         context_length: Tokens per slot; None takes the server's default.
         origin: Whether the server runs on this machine, see `locate_server`.
+        may_evict: Whether a model may be loaded, see `read_server_memory`.
         measured: The figure of `/api/ps`, when this very model is loaded.
     """
     if name.is_cloud:
@@ -63,7 +65,7 @@ async def report_planned(
 
     async def read_memory() -> None:
         nonlocal server
-        server = await read_server_memory(app, origin)
+        server = await read_server_memory(app, origin, may_evict=may_evict)
 
     async with anyio.create_task_group() as group:
         group.start_soon(read_source)

@@ -86,6 +86,7 @@ async def plan_pull(app: App, name: ModelName, context_length: int | None = None
         manifest,
         context_length=context_length,
         origin=origin,
+        may_evict=bool(models),
         measured=await _read_measured(app, found) if found and plan.up_to_date else None,
     )
     return plan

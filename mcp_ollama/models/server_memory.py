@@ -59,15 +59,19 @@ async def read_local_model(app: App, models: list[InstalledModel]) -> LocalModel
 async def locate_server(app: App, local: LocalModel | None) -> Origin | None:
     """Find out whether the Ollama server runs on this machine, see `Locality`; no request is sent.
 
+    It takes half of `Timeouts.memory` at most, since the memory is read afterwards; None then.
+
     Args:
         app: The application.
         local: An installed model, see `read_local_model`.
     """
     modelfile, size_bytes = (local.modelfile, local.size_bytes) if local else (None, None)
-    return await app.locality.find(app.settings.base_url, modelfile, size_bytes)
+    with anyio.move_on_after(app.timeouts.memory / 2):
+        return await app.locality.find(app.settings.base_url, modelfile, size_bytes)
+    return None
 
 
-async def read_server_memory(app: App, origin: Origin | None) -> ServerMemory:
+async def read_server_memory(app: App, origin: Origin | None, *, may_evict: bool = True) -> ServerMemory:
     """Read the memory of the Ollama server, within `Timeouts.memory`.
 
     The loaded models count (`GET /api/ps`) where the free memory of GPUs is seen; an operator's figure is a total.
@@ -75,10 +79,11 @@ async def read_server_memory(app: App, origin: Origin | None) -> ServerMemory:
     Args:
         app: The application.
         origin: Whether the server runs on this machine, see `locate_server`.
+        may_evict: Whether a model may be loaded; False, which saves the request, when none is installed.
     """
     with anyio.move_on_after(app.timeouts.memory):
         memory = await _read_memory(app, origin)
-        if memory is None or memory.origin == "operator" or not memory.gpus:
+        if memory is None or memory.origin == "operator" or not memory.gpus or not may_evict:
             return ServerMemory(memory)
         with suppress(OllamaError):
             running = await app.ollama.list_running_models()

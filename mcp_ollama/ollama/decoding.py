@@ -17,7 +17,7 @@ MAX_CONTAINERS = 50_000
 MAX_VALUES = 1_500_000
 """Values of one document; `verbose` details of a model with 260,000 tokens have 1,100,000."""
 
-MAX_LISTED_VALUES = 500_000
+MAX_LISTED_VALUES = 300_000
 """Values of the list of installed models; 10,000 models have 200,000."""
 
 MAX_CLEANED_VALUES = 100_000

@@ -25,8 +25,8 @@ MAX_LAYERS = 20_000
 MAX_COUNT = 2**63 - 1
 """Largest int64, which Go cannot exceed."""
 
-MAX_BYTES = 2**50
-"""One pebibyte: no disk of an Ollama server holds more."""
+MAX_BYTES = 2**48
+"""256 tebibytes: no disk of an Ollama server holds more, and the sum of 20,000 sizes stays an int64."""
 
 _MAX_WORDS = 100
 _MAX_UINT64 = 2**64 - 1
@@ -96,6 +96,7 @@ Count = Annotated[
     BeforeValidator(lambda value: 0 if value is None else value),
     AfterValidator(lambda value: max(0, min(value, MAX_COUNT))),
 ]
+Bytes = Annotated[Count, AfterValidator(lambda value: min(value, MAX_BYTES))]
 
 
 def _to_utc(time: datetime | None) -> datetime | None:
@@ -140,7 +141,7 @@ class InstalledModel(OllamaResponse):
 
     name: Name
     modified_at: UtcDatetime = None
-    size: Count = 0
+    size: Bytes = 0
     digest: NullableStr = ""
     details: Details = ModelDetails()
     capabilities: StrList = Field(default_factory=list[str])
@@ -152,8 +153,8 @@ class RunningModel(OllamaResponse):
     """Row of `GET /api/ps`: sizes in bytes of memory; `expires_at` centuries away means forever."""
 
     name: Name
-    size: Count = 0
-    size_vram: Count = 0
+    size: Bytes = 0
+    size_vram: Bytes = 0
     digest: NullableStr = ""
     details: Details = ModelDetails()
     expires_at: UtcDatetime = None
@@ -218,8 +219,8 @@ class Progress(OllamaResponse):
 
     status: NullableStr = ""
     digest: NullableStr = ""
-    total: Count = 0
-    completed: Count = 0
+    total: Bytes = 0
+    completed: Bytes = 0
 
 
 class Recommendation(OllamaResponse):
@@ -228,7 +229,7 @@ class Recommendation(OllamaResponse):
     model: Name
     description: NullableStr = ""
     context_length: Count = 0
-    vram_bytes: Count = 0
+    vram_bytes: Bytes = 0
 
 
 class InstalledModels(OllamaResponse):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mcp_ollama.ollama.errors import NotInRegistryError, OllamaError, OllamaResponseError, OllamaStreamError
 from mcp_ollama.ollama.ndjson import MAX_LINE_BYTES, read_progress
-from mcp_ollama.ollama.schemas import Progress
+from mcp_ollama.ollama.schemas import MAX_BYTES, Progress
 
 Picture = tuple[str, str, int, int]
 
@@ -116,7 +116,7 @@ def one_by_one(whole: bytes) -> tuple[list[Picture], str]:
 
 
 def _picture(fields: dict[str, Any]) -> Picture:
-    completed = max(0, min(fields.get("completed", 0), 2**63 - 1))
+    completed = max(0, min(fields.get("completed", 0), MAX_BYTES))
     return fields["status"].replace("\u2028", "�"), fields.get("digest", ""), fields.get("total", 0), completed
 
 
@@ -280,9 +280,9 @@ def test_lines_without_a_status_are_those_of_an_old_puller() -> None:
 
 
 @pytest.mark.parametrize("number", [-1, -(2**63), 2**63, 2**64, 10**100])
-def test_numbers_are_clamped_to_int64_and_zero(number: int) -> None:
+def test_numbers_are_clamped_to_zero_and_the_largest_size(number: int) -> None:
     whole = body(line(total=number, completed=number), SUCCESS)
-    known = max(0, min(number, 2**63 - 1))
+    known = max(0, min(number, MAX_BYTES))
     assert read(whole)[0][0] == ("pulling abababababab", "", known, known)
 
 

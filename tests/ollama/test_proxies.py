@@ -3,7 +3,10 @@
 import pytest
 
 from mcp_ollama.ollama.client import OllamaClient
+from mcp_ollama.ollama.errors import OllamaResponseError
+from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.proxies import Proxies, read_proxies
+from mcp_ollama.sources.registry import Registry
 from tests.ollama.endpoints import JSON, REMOTE_URL, VERSION
 from tests.support.raw_server import answering, http
 
@@ -67,3 +70,14 @@ async def test_client_works_with_an_unreadable_no_proxy(monkeypatch: pytest.Monk
         async with OllamaClient(REMOTE_URL) as client:
             assert await client.get_version() == "0.33.0"
     assert proxy.requests[0].startswith(f"GET {REMOTE_URL}/api/version ".encode())
+
+
+async def test_registry_is_reached_with_an_unreadable_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with answering(http(b"{}", JSON)) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.base_url)
+        monkeypatch.setenv("NO_PROXY", ODD)
+        registry = Registry((), {"registry.ollama.ai": REMOTE_URL})
+        with pytest.raises(OllamaResponseError):
+            await registry.get_manifest(ModelName.parse("m"))
+        await registry.aclose()
+    assert proxy.requests[0].startswith(f"GET {REMOTE_URL}/v2/library/m/manifests/latest ".encode())

@@ -7,7 +7,7 @@ import respx
 
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.sanitizing import MAX_TEXT, Redactor, clean_line, clean_text, sanitize
-from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, Progress
+from mcp_ollama.ollama.schemas import MAX_BYTES, MAX_ROWS, InstalledModel, ModelInfo, Progress, RunningModel
 from tests.ollama.endpoints import BASE_URL, failure, statuses
 
 KEY = "sk-0123456789abcdef"
@@ -102,10 +102,15 @@ def test_long_texts_keep_their_line_ends() -> None:
     assert "\u202e" not in info.template + info.license
 
 
-@pytest.mark.parametrize(("number", "shown"), [(10**400, 2**63 - 1), (-5, 0), (2**63, 2**63 - 1), (7, 7)])
-def test_counts_are_clamped(number: int, shown: int) -> None:
-    assert Progress.model_validate({"total": number}).total == shown
-    assert InstalledModel.model_validate({"name": "m", "size": number}).size == shown
+@pytest.mark.parametrize(("number", "count", "size"), [(10**400, 2**63 - 1, 2**48), (-5, 0, 0), (7, 7, 7)])
+def test_counts_and_sizes_are_clamped(number: int, count: int, size: int) -> None:
+    assert Progress.model_validate({"total": number}).total == size
+    assert InstalledModel.model_validate({"name": "m", "size": number}).size == size
+    assert RunningModel.model_validate({"name": "m", "context_length": number}).context_length == count
+
+
+def test_sum_of_the_largest_sizes_is_an_int64() -> None:
+    assert MAX_ROWS * MAX_BYTES < 2**63
 
 
 def test_numbers_of_model_info_are_clamped() -> None:

@@ -92,6 +92,12 @@ class Listing(BaseModel):
     next_step: str | None = None
 
 
+class TwoListings(BaseModel):
+    rows: list[str]
+    names: list[str]
+    next_step: str | None = None
+
+
 class Text(BaseModel):
     text: str
 
@@ -116,6 +122,15 @@ def test_listing_with_default_arguments_counts_its_missing_rows(advice: str | No
     assert 8_500 < len(text_of(result)) <= MAX_DEFAULT_TEXT
     left = 200 - len(answer["rows"])
     assert answer["next_step"] == f"{advice or ''} {left} more of rows are left out.".strip()
+
+
+def test_answer_with_two_long_lists_shortens_both() -> None:
+    result = success(TwoListings(rows=ROWS * 10, names=ROWS * 8), {})
+    answer = result.structured_content
+    assert answer
+    assert len(text_of(result)) <= MAX_DEFAULT_TEXT
+    left = 1600 - len(answer["names"])
+    assert answer["next_step"] == f"1,999 more of rows are left out. {left:,} more of names are left out."
 
 
 @pytest.mark.parametrize("chosen", [{"limit": 200}, {"include": ["license"]}])

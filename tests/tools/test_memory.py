@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from mcp_ollama.models.app import open_app
+from mcp_ollama.models.machine import parse_memory
 from mcp_ollama.models.memory_answer import report_installed
+from mcp_ollama.models.server_memory import read_server_memory
 from mcp_ollama.settings import OllamaSettings
 from mcp_ollama.simulator import RunningSimulator, Simulator
 from mcp_ollama.simulator.manifests import Layer, sha256
@@ -232,6 +234,12 @@ async def test_slow_look_at_this_machine_leaves_the_operators_memory(simulator: 
     assert (memory["available_bytes"], memory["available_from"]) == (9 * GIB, "operator")
 
 
+async def test_slow_probe_of_the_memory_leaves_the_operators_figure(nowhere: str):
+    settings = OllamaSettings.load(base_url=nowhere, memory="9GB")
+    async with open_app(settings, Registry(()), replace(QUICK, memory=0)) as app:
+        assert (await read_server_memory(app, "machine")).memory == parse_memory("9GB")
+
+
 async def test_free_memory_counts_without_the_loaded_models(
     simulator: Simulator, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -241,6 +249,20 @@ async def test_free_memory_counts_without_the_loaded_models(
     simulator.lack("/api/ps")
     async with connect() as call:
         assert (await call("plan_pull", model="qwen3:8b"))["memory"]["available_bytes"] == 20 * GIB
+
+
+async def test_server_without_models_is_not_asked_for_loaded_ones(
+    running: RunningSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    add_nvidia(tmp_path, monkeypatch)
+    settings = OllamaSettings.load(base_url=running.base_url)
+    async with open_app(settings, Registry(())) as app:
+        empty = await read_server_memory(app, "machine_assumed", may_evict=False)
+        assert running.simulator.requests == []
+        assert empty.memory
+        assert [gpu.free_bytes for gpu in empty.memory.gpus or ()] == [20 * GIB]
+        await read_server_memory(app, "machine_assumed")
+    assert [request.path for request in running.simulator.requests] == ["/api/ps"]
 
 
 async def test_memory_of_this_machine_is_never_shown_for_another(

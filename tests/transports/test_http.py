@@ -5,7 +5,6 @@ import re
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Any, Literal
@@ -207,16 +206,6 @@ class TestBothEras:
 
 def test_a_body_is_not_read_before_the_token_was_shown(public: Wire):
     assert http.post(url_of(public), content=b"x" * (5 * 2**20)).status_code == 401
-
-
-def test_answers_do_not_wait_until_their_heads_are_acknowledged(local: Wire):
-    def post() -> float:
-        began = time.monotonic()
-        http.post(url_of(local), json=request(1, "ping"), headers=ACCEPT)
-        return time.monotonic() - began
-
-    # A system acknowledges late by 40 ms or more, except the first segments of a connection.
-    assert sorted(post() for _ in range(30))[5] < 0.035
 
 
 def test_the_token_is_never_logged(public: Wire):

@@ -42,12 +42,6 @@ def test_http_root_refuses_foreign_pages_and_names(root: str, headers: dict[str,
     assert http.get(root, headers=headers).status_code == status
 
 
-def test_http_response_waits_for_no_acknowledgement(root: str):
-    """Without TCP_NODELAY the body of each takes 40 ms more: it waits for the acknowledgement of the headers."""
-    seconds = [http.get(f"{root}nothing").elapsed.total_seconds() for _ in range(60)]
-    assert min(seconds[20:]) < 0.03
-
-
 def test_dashboard_page_is_small_and_never_sets_markup():
     html = dashboard_html()
     assert len(html.encode()) <= 25_600
