@@ -30,7 +30,7 @@ async def plan_cleanup(
 ) -> CleanupPlan:
     """Plan which models to delete for disk space, in order, and the bytes that they free; deletes nothing.
 
-    Outdated copies first, then the oldest; never loaded ones. Ollama keeps no last use: ask the user first.
+    Outdated copies first, then the oldest; loaded ones are left out. Ollama keeps no last use: ask the user first.
     """
     return await cleanup.plan_cleanup(call.app, free_at_least, [ModelName.for_pull(name) for name in keep or ()])
 

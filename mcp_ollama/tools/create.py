@@ -1,7 +1,7 @@
 """Make models out of installed ones: copies under another name, and variants with other parameters or texts."""
 
 import json
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import aclosing, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from mcp_ollama.models.all_transfers import ensure_idle
 from mcp_ollama.models.app import App
 from mcp_ollama.models.errors import RefusedError
-from mcp_ollama.models.facts import Facts, effective_context
+from mcp_ollama.models.facts import configured_context, effective_context, facts_of, parse_parameters
 from mcp_ollama.models.formatting import format_bytes, format_digest
 from mcp_ollama.models.lookup import find_model, identity, key_of
 from mcp_ollama.models.parameters import check_parameters
@@ -107,11 +107,11 @@ async def create_model(
     existing = find_model(name, [found, *others])
     if existing is None:
         await _make_new(app, name, found, create)
-        return await _created_with(call, name, checked)
+        return await _created(call, name)
     _check_overwriting(app, existing, overwrite=overwrite)
     replacement = (found.digest, system, template, json.dumps(checked, sort_keys=True))
     action = _overwriting("create_model", name, existing, *replacement)
-    return await _overwrite(call, found, existing, action, create, confirm) or await _created_with(call, name, checked)
+    return await _overwrite(call, found, existing, action, create, confirm) or await _created(call, name)
 
 
 def _new_name(text: str) -> ModelName:
@@ -188,31 +188,29 @@ async def _overwrite(
 
 async def _created(call: Call, name: ModelName) -> CreateResult:
     """Return the model that was made. An error or a timeout here would make the caller create it again."""
-    app, made, facts = call.app, None, dict[str, Facts | None]()
+    app, made, info = call.app, None, None
     async with call.waiting():
         with suppress(OllamaError), anyio.move_on_after(app.timeouts.health_extra):
             made, _ = await app.catalog.find(name)
-            facts = await app.catalog.facts([made])
+            info = await app.catalog.remembered_info(made)
     await app.changes.model_changed(ModelName.parse(made.name) if made else name)
     if not made:
         return CreateResult(model=name.short, created=True)
-    return CreateResult(model=made.name, created=True, details=model_row(made, facts.get(made.digest), ()))
+    row = model_row(made, facts_of(info) if info else None, ())
+    result = CreateResult(model=made.name, created=True, details=row)
+    if info:
+        _note_context(result, configured_context(parse_parameters(info.parameters)), row.context_length)
+    return result
 
 
-async def _created_with(call: Call, name: ModelName, parameters: Mapping[str, object]) -> CreateResult:
-    """Return the model that was made, with the context length that Ollama will use."""
-    result = await _created(call, name)
-    wanted = parameters.get("num_ctx")
-    if not isinstance(wanted, int):
-        return result
-    trained = result.details.context_length if result.details else None
-    result.configured_context_length = effective_context(wanted, trained)
-    if trained and wanted > trained:
+def _note_context(result: CreateResult, configured: int | None, trained: int | None) -> None:
+    """Note the context length that Ollama will use; `num_ctx` may be the base model's."""
+    result.configured_context_length = effective_context(configured, trained)
+    if configured and trained and configured > trained:
         result.next_step = (
-            f"num_ctx {wanted} is above the {trained} tokens that the model was trained for: "
+            f"num_ctx {configured} is above the {trained} tokens that the model was trained for: "
             f"Ollama loads it with {trained}."
         )
-    return result
 
 
 def _check_overwriting(app: App, existing: InstalledModel, *, overwrite: bool) -> None:

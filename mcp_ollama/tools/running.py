@@ -45,7 +45,7 @@ class UnloadResult(BaseModel):
 
 
 async def list_running_models(call: Call) -> RunningList:
-    """List the models in memory: size, share on the GPU, context length, when each leaves.
+    """List the models in memory: size, share on the GPU, context length, when each is unloaded.
 
     A model that is still loading is left out.
     """

@@ -70,10 +70,14 @@ async def test_a_context_above_the_trained_one_is_said(simulator: Simulator, con
     async with connect() as host:
         made = await host("create_model", model="big", from_model="tiny", parameters={"num_ctx": 32768})
         card = await host("show_model", model="big")
+        inherited = await host("create_model", model="bigger", from_model="big", system="Be brief.")
         fine = await host("create_model", model="small", from_model="tiny", parameters={"num_ctx": 1024})
     assert made["configured_context_length"] == card["configured_context_length"] == 2048
-    assert made["next_step"] == (
-        "num_ctx 32768 is above the 2048 tokens that the model was trained for: Ollama loads it with 2048."
+    assert inherited["configured_context_length"] == 2048
+    assert (
+        made["next_step"]
+        == inherited["next_step"]
+        == ("num_ctx 32768 is above the 2048 tokens that the model was trained for: Ollama loads it with 2048.")
     )
     assert (fine["configured_context_length"], "next_step" in fine) == (1024, False)
 
