@@ -39,7 +39,7 @@ from mcp_ollama.transports.shutdown import Shutdown
 _BODY_LIMIT_BYTES = 4 * 2**20
 _DRAIN_SECONDS = 1
 _KEEP_ALIVE_SECONDS = 75
-"""Lifetime of an idle connection. With uvicorn's 5, which are also httpx's, a call fails whose client uses it last."""
+"""Lifetime of an idle connection, longer than that in clients (httpx: 5): a call on one just being closed fails."""
 _EXIT_SECONDS = 4.0  # from the first signal, for all of it
 
 
