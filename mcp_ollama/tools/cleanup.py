@@ -2,25 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import Field
 
 from mcp_ollama.models import cleanup
 from mcp_ollama.models.cleanup import CleanupPlan
-from mcp_ollama.models.sizes import parse_size
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.tools.arguments import DiskSize
 from mcp_ollama.tools.spec import Call, ToolSpec
-
-
-def _parse_disk_size(value: object) -> int | None:
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str | int | float):
-        raise ValueError('should be a size, such as "20 GB"')  # noqa: TRY004 - pydantic expects a ValueError
-    return parse_size(value, binary=False)
-
-
-DiskSize = Annotated[int | None, BeforeValidator(_parse_disk_size), WithJsonSchema({"type": "string"})]
-"""Bytes of disk, written as a text; GB is 1000³ bytes. A JSON number is bytes."""
 
 
 async def plan_cleanup(
