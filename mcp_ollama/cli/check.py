@@ -26,7 +26,8 @@ def check(named: NamedHosts) -> int:
     """Print a report for each host, and return the exit status: 1 when all are down, else 0."""
     signal.signal(signal.SIGINT, _exit)
     reports = anyio.run(_examine_all, named)
-    sys.stdout.write("\n".join(format_report(report, host) for host, report in reports.items()))
+    blocks = [named.adapt_advice(format_report(report, host)) for host, report in reports.items()]
+    sys.stdout.write("\n".join(blocks))
     return 1 if all(report.status == "down" for report in reports.values()) else 0
 
 

@@ -23,6 +23,14 @@ AnswerT = TypeVar("AnswerT")
 ALL = "all"
 """Every host; no host may have this name."""
 
+_ADVICE = {
+    "MCP_OLLAMA_BASE_URL": "its url where the hosts are named",
+    "MCP_OLLAMA_API_KEY": "its token_env",
+    "MCP_OLLAMA_HEADERS": "its headers_env",
+    "MCP_OLLAMA_MEMORY": "`memory` of the host in MCP_OLLAMA_HOSTS_FILE",
+}
+"""The settings of a single server that sentences advise to set, and what they are for a named host."""
+
 
 @dataclass(frozen=True, slots=True)
 class NamedHosts:
@@ -42,6 +50,13 @@ class NamedHosts:
     def are_several(self) -> bool:
         """Whether calls may name a host."""
         return len(self.hosts) > 1
+
+    def adapt_advice(self, sentence: str) -> str:
+        """Return a sentence with the keys of a named host instead of the settings of a single server."""
+        if self.default:
+            for variable, key in _ADVICE.items():
+                sentence = sentence.replace(variable, key)
+        return sentence
 
     @property
     def names(self) -> str:

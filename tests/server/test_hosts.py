@@ -1,6 +1,7 @@
 """Several hosts, one of them down and one read-only: what each kind of `host` does in the tools."""
 
 import json
+import re
 from collections.abc import Callable, Generator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -11,12 +12,16 @@ import anyio
 import pytest
 from mcp import Client
 
+from mcp_ollama import OllamaSettings, build_server
 from mcp_ollama.models.app import Timeouts
 from tests.conftest import QUICK
 from tests.support.client import Era, Host, text_of
+from tests.support.client import host as open_host
 from tests.support.fleet import Fleet, serve_fleet
 
 NAMES = "desk, gpu, gone"
+SINGLE = re.compile("MCP_OLLAMA_(BASE_URL|API_KEY|HEADERS|MEMORY)")
+"""Settings of a single server: beside named hosts they are refused, or have no effect."""
 CHANGING: dict[str, dict[str, Any]] = {
     "pull_model": {"model": "llama3.2:1b"},
     "cancel_pull": {"model": "llama3.2:1b"},
@@ -162,6 +167,32 @@ async def test_advice_names_the_keys_of_a_host_not_those_of_a_single_server(conn
     assert "Set its token_env to a valid key." in refused
     assert "Set its token_env" in report["checks"][-1]["fix"]
     assert "set its url where the hosts are named" in down
+
+
+async def test_advice_on_memory_names_the_key_of_a_host(connect: Open) -> None:
+    async with connect() as host:
+        plan = await host("plan_pull", model="llama3.2:1b", host="desk")
+        every = await host("health", host="all")
+        panel = await host("open_dashboard", host="gone")
+    assert any("state it in `memory` of the host" in note for note in plan["memory"]["notes"])
+    assert not [text for text in map(json.dumps, (plan, every, panel)) if SINGLE.search(text)]
+
+
+async def test_advice_for_the_only_named_host_names_its_keys(nowhere: str, era: Era) -> None:
+    settings = OllamaSettings.load(hosts=json.dumps({"only": nowhere}), state_dir="off")
+    async with open_host(build_server(settings), era) as host:
+        report, refused = await host("health"), await host.refusal("list_models")
+    assert "host" not in report
+    assert "set its url where the hosts are named" in refused
+    assert not SINGLE.search(json.dumps(report) + refused)
+
+
+@pytest.mark.parametrize("given", [["desk"], {"name": "desk"}, 0, 5, False, [], {}])
+async def test_host_that_is_no_text_is_refused_with_the_names(connect: Open, fleet: Fleet, given: object) -> None:
+    async with connect() as host:
+        refusals = [await host.refusal(tool, host=given) for tool in ("list_models", "unload_model")]
+    assert all(NAMES in text for text in refusals)
+    assert (fleet.desk.requests, fleet.gpu.requests) == ([], [])
 
 
 async def test_tool_for_one_host_refuses_all(connect: Open) -> None:
