@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -195,7 +196,7 @@ class _Builder:
                 problems += [
                     f"{name}: url is the one of {other}; a server needs one name"
                     for other, one in hosts.items()
-                    if other != name and one.base_url == host.base_url
+                    if other != name and _server_of(one.base_url) == _server_of(host.base_url)
                 ]
         if problems:
             raise ValueError("; ".join(problems))
@@ -232,6 +233,10 @@ class _Builder:
 
 def _field_problems(given: Mapping[str, Any]) -> Iterator[str]:
     """Yield what the settings refuse; the texts never repeat a value of a secret."""
+    if not given["base_url"].strip():
+        # Ollama takes an empty address as this machine's.
+        yield "url is empty"
+        return
     if "@" in given["base_url"]:
         yield "url holds a user name or password; use token_env or headers_env instead"
         return
@@ -241,6 +246,13 @@ def _field_problems(given: Mapping[str, Any]) -> Iterator[str]:
         for problem in error.errors(include_url=False, include_input=False):
             field = str(next(iter(problem["loc"]), ""))
             yield f"{_KEYS.get(field, field)}: {problem['msg'].removeprefix('Value error, ').rstrip('.')}"
+
+
+def _server_of(base_url: str) -> tuple[str, int | None, str]:
+    """Return what two addresses of one server have in common, however the host name is spelt."""
+    address = urlsplit(base_url)
+    host = (address.hostname or "").removesuffix(".")
+    return "127.0.0.1" if host == "localhost" else host, address.port, address.path
 
 
 def _certificate_problems(ca_file: Path | None) -> Iterator[str]:
