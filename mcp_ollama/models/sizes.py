@@ -2,7 +2,7 @@
 
 import re
 
-from mcp_ollama.ollama.schemas import MAX_BYTES
+from mcp_ollama.ollama.schemas import MAX_COUNT
 
 LEAST_BARE_BYTES = 1_000_000
 """Bare numbers below it are meant as gigabytes more often than as bytes."""
@@ -23,7 +23,7 @@ def parse_size(value: str | float, *, binary: bool) -> int:
         Bytes.
 
     Raises:
-        ValueError: It is not a size, or more than any disk holds.
+        ValueError: It is not a size, or more than an int64 holds.
     """
     found = _TEXT.fullmatch(value) if isinstance(value, str) else None
     unit = _UNIT.fullmatch(found["unit"]) if found else None
@@ -34,6 +34,6 @@ def parse_size(value: str | float, *, binary: bool) -> int:
         number = float(found["number"]) * base ** _POWERS[unit["prefix"].lower()]
     elif not isinstance(value, str | bool):
         number = value
-    if number is None or not least <= number <= MAX_BYTES:
+    if number is None or not least <= number <= MAX_COUNT:
         raise ValueError(f'{str(value)[:40]!r} is not a size: write it with a unit, such as "8 GB".')
     return int(number)
