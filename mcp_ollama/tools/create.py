@@ -204,7 +204,7 @@ async def _created(call: Call, name: ModelName) -> CreateResult:
 
 
 def _note_context(result: CreateResult, configured: int | None, trained: int | None) -> None:
-    """Note the context length that Ollama will use; `num_ctx` may be the base model's."""
+    """Write into a result the context length that Ollama will use; `num_ctx` may be the base model's."""
     result.configured_context_length = effective_context(configured, trained)
     if configured and trained and configured > trained:
         result.next_step = (
