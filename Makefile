@@ -90,7 +90,7 @@ memory-report: $(VENV)/.with-tests  ## Compare estimates of memory with what lla
 	$(BIN)/python -m scripts.memory_report --write
 
 MINUTES ?= 10
-soak: $(VENV)/.with-tests  ## Pulls, cancels, restarts and calls for MINUTES minutes, and whether anything leaks
+soak: $(VENV)/.with-tests  ## Pulls, cancels, restarts and calls for MINUTES minutes beside a slow subscriber, and whether anything leaks
 	$(BIN)/python -m bench.soak $(MINUTES)
 
 CHECKS := tests/conformance/node_modules

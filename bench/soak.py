@@ -1,17 +1,23 @@
 """Hours in minutes: pulls, cancels, restarts of Ollama and 50 calls a second, and whether anything stays behind.
 
-`python -m bench.soak [MINUTES]`, ten by default. Ends with status 1 when memory, descriptors or tasks have grown, or
-an answer was wrong.
+`python -m bench.soak [MINUTES] [--stdio]`, ten minutes by default, over HTTP with another client that subscribes to
+changes and never reads them, or over stdio. Ends with status 1 when memory, descriptors or tasks have grown, an answer
+was wrong, or the other client was cut off.
 """
 
 import os
 import random
+import re
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,10 +27,13 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.types import TextContent
 
+from bench.slow_subscriber import slow_subscriber
 from mcp_ollama.simulator import Drop, RunningSimulator, Simulator, serve
 
 CALLS_PER_SECOND = 50
 RESTART_SECONDS = 15
+START_SECONDS = 30
+IDLE_SECONDS = 6  # longer than the client keeps a connection that it does not use
 INSTALLED = [f"kept-{number}:latest" for number in range(20)]
 PULLED = [f"pulled-{number}:latest" for number in range(6)]  # from a registry that is the simulator itself
 CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -34,7 +43,7 @@ CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("list_running_models", {}),
     ("list_models", {"contains": "kept-1"}),
 )
-EXCUSES = ("is not installed", "is being pulled")
+EXCUSES = ("is not installed", "is being pulled", "is being deleted")
 ALLOWED = {"megabytes": 4.0, "descriptors": 3, "tasks": 3, "threads": 3}
 
 
@@ -152,7 +161,8 @@ class Soak:
 
     async def sample(self, name: str) -> Sample:
         """Wait until the server is idle, and measure it from outside; only its number of tasks is its own report."""
-        await anyio.sleep(3)
+        await anyio.sleep(IDLE_SECONDS)
+        await self.client.call_tool("list_pulls", {})
         pid = int(self.report.read_text(encoding="ascii").split()[0])
         os.kill(pid, signal.SIGUSR1)
         await self.client.call_tool("list_pulls", {})
@@ -192,7 +202,64 @@ def grown(samples: list[Sample]) -> list[str]:
     ]
 
 
-async def soak(seconds: float, report: Path) -> bool:
+Problems = Callable[[], list[str]]
+"""Checks the connections at the end."""
+
+
+@asynccontextmanager
+async def over_stdio(ollama: RunningSimulator, report: Path) -> AsyncGenerator[tuple[Client, Problems]]:
+    """Start the server over stdio."""
+    parameters = StdioServerParameters(command=sys.executable, args=soaked(report), env=environment(ollama))
+    async with Client(stdio_client(parameters)) as client:
+        yield client, list[str]
+
+
+@asynccontextmanager
+async def over_http(ollama: RunningSimulator, report: Path) -> AsyncGenerator[tuple[Client, Problems]]:
+    """Start the server over HTTP, with a subscriber that does not read."""
+    with serving(ollama, report) as url, slow_subscriber(url) as slow:
+        async with Client(url) as client:
+            yield client, lambda: [] if slow.is_attached() else ["the subscriber that does not read was cut off"]
+
+
+@contextmanager
+def serving(ollama: RunningSimulator, report: Path) -> Generator[str]:
+    """Serve over HTTP on a free port, and yield the address."""
+    log = report.with_suffix(".log")
+    command = [sys.executable, *soaked(report), "--http", "0"]
+    with log.open("wb") as stderr, subprocess.Popen(command, env=environment(ollama), stderr=stderr) as process:
+        try:
+            yield served_url(log)
+        finally:
+            process.terminate()
+
+
+def served_url(log: Path) -> str:
+    """Wait until a server has written its address."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if found := re.search(r"Serving on (http://.*/mcp)\n", log.read_text(encoding="utf-8")):
+            return found[1]
+        time.sleep(0.05)
+    raise TimeoutError(f"The server did not start in {START_SECONDS} s: {log.read_text(encoding='utf-8')}")
+
+
+def soaked(report: Path) -> list[str]:
+    """Return the arguments of Python for the server."""
+    return ["-m", "bench.soaked", str(report)]
+
+
+def environment(ollama: RunningSimulator) -> dict[str, str]:
+    """Return the settings of the server, which pulls from the simulator."""
+    return dict(os.environ) | {
+        "MCP_OLLAMA_BASE_URL": ollama.base_url,
+        "MCP_OLLAMA_CONFIRM_DELETE": "false",
+        "MCP_OLLAMA_REGISTRIES": registry_of(ollama),
+        "MCP_OLLAMA_LOG_LEVEL": "ERROR",
+    }
+
+
+async def soak(seconds: float, report: Path, *, stdio: bool) -> bool:
     """Run it all, and return whether it went well."""
     simulator = Simulator(tick=0.01, rate=50_000_000)
     for name in INSTALLED:
@@ -202,23 +269,13 @@ async def soak(seconds: float, report: Path) -> bool:
             full = f"{registry_of(ollama)}/library/{name}"
             simulator.registry.publish(full, size_bytes=150_000_000, weights=name)
             simulator.faults.add(full, Drop(at=0.5), times=3)
-        parameters = StdioServerParameters(
-            command=sys.executable,
-            args=["-m", "bench.soaked", str(report)],
-            env=dict(os.environ)
-            | {
-                "MCP_OLLAMA_BASE_URL": ollama.base_url,
-                "MCP_OLLAMA_CONFIRM_DELETE": "false",
-                "MCP_OLLAMA_REGISTRIES": registry_of(ollama),
-                "MCP_OLLAMA_LOG_LEVEL": "ERROR",
-            },
-        )
-        async with Client(stdio_client(parameters)) as client:
+        async with (over_stdio if stdio else over_http)(ollama, report) as (client, find_problems):
             run = Soak(client, ollama, report, seconds)
             samples = await run.run()
+            problems = find_problems()
     for tool, count in sorted(run.answers.items()):
         say(f"  {tool}: {count:,}")
-    problems = grown(samples) + run.wrong[:10]
+    problems += grown(samples) + run.wrong[:10]
     for problem in problems:
         say(f"NOT WELL: {problem}")
     say("well" if not problems else f"{len(run.wrong)} wrong answers, {len(grown(samples))} leaks")
@@ -227,9 +284,10 @@ async def soak(seconds: float, report: Path) -> bool:
 
 def main() -> int:
     """Soak for the given number of minutes."""
-    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 10
+    minutes = next((float(argument) for argument in sys.argv[1:] if argument != "--stdio"), 10.0)
     with tempfile.TemporaryDirectory() as folder:
-        return 0 if anyio.run(soak, minutes * 60, Path(folder) / "report") else 1
+        run = partial(soak, minutes * 60, Path(folder) / "report", stdio="--stdio" in sys.argv)
+        return 0 if anyio.run(run) else 1
 
 
 if __name__ == "__main__":

@@ -204,7 +204,7 @@ async def _created(call: Call, name: ModelName) -> CreateResult:
 
 
 def _note_context(result: CreateResult, configured: int, row: ModelRow) -> None:
-    """Note the context length that Ollama will use; `num_ctx` may be the base model's."""
+    """Write into a result the context length that Ollama will use; `num_ctx` may be the base model's."""
     trained = row.context_length
     result.configured_context_length = effective_context(configured, trained, row.capabilities)
     if trained and configured > trained:

@@ -38,6 +38,8 @@ from mcp_ollama.transports.shutdown import Shutdown
 
 _BODY_LIMIT_BYTES = 4 * 2**20
 _DRAIN_SECONDS = 1
+_KEEP_ALIVE_SECONDS = 75
+"""Lifetime of an idle connection, longer than that in clients (httpx: 5): a call on one just being closed fails."""
 _EXIT_SECONDS = 4.0  # from the first signal, for all of it
 
 
@@ -117,6 +119,7 @@ def _configured(app: ASGIApp) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )
 
 

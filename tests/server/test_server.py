@@ -252,6 +252,12 @@ async def test_secrets_reach_only_the_ollama_server(
     assert not any("authorization" in headers or "x-key" in headers for headers in received)
 
 
+async def test_access_decides_which_tools_are_listed() -> None:
+    looking = await listed_tools(access="read-only", allow_push=True)
+    assert {tool.annotations and tool.annotations.read_only_hint for tool in looking} == {True}
+    assert "delete_model" not in {tool.name for tool in await listed_tools(access="no-delete")}
+
+
 def test_input_schema_is_known_for_listed_tools_only() -> None:
     find_schema = built(Timeouts(), access="no-delete").get_tool_input_schema
     assert find_schema

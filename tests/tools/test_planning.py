@@ -85,7 +85,7 @@ async def test_free_disk_is_reported_where_the_servers_blobs_can_be_seen(
 ):
     blob = tmp_path / "blobs" / f"sha256-{'a' * 64}"
     simulator.registry.publish("small:1", size_bytes=MB)
-    simulator.registry.publish("vast:1", size_bytes=10**15)
+    simulator.registry.publish("vast:1", size_bytes=2 * 10**14)
     stored(simulator, blob)
     async with connect() as call:
         assert "disk_free_bytes" not in await call("plan_pull", model="small:1")
