@@ -138,7 +138,9 @@ class ToolCalls:
             else:
                 answers = await spec.across(calls, **arguments)
         return success_of(
-            join_answers(spec, self.argument.named, answers), arguments, has_pages=spec.across is not None
+            join_answers(spec, self.argument.named, answers),
+            arguments,
+            has_pages=any(map(has_pages, answers.answers.values())),
         )
 
     async def _build_call(self, ctx: Context, params: CallToolRequestParams, host: str, limits: RequestLimits) -> Call:

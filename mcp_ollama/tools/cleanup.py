@@ -1,11 +1,13 @@
 """Which models to delete when the disk is full."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
 
 from mcp_ollama.models import cleanup
 from mcp_ollama.models.cleanup import CleanupPlan
+from mcp_ollama.models.hosts import HostAnswers, ask_each_about
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.tools.arguments import DiskSize
 from mcp_ollama.tools.spec import Call, ToolSpec
@@ -23,6 +25,16 @@ async def plan_cleanup(
     return await cleanup.plan_cleanup(call.app, free_at_least, [ModelName.for_pull(name) for name in keep or ()])
 
 
+async def plan_cleanup_of_all(
+    calls: Mapping[str, Call], free_at_least: int | None = None, keep: Sequence[str] | None = None
+) -> HostAnswers[CleanupPlan]:
+    """Plan for every host; a model to keep need not be on each."""
+    apps = {host: call.app for host, call in calls.items()}
+    names = [ModelName.for_pull(name) for name in keep or ()]
+    seconds = min(app.timeouts.call for app in apps.values())
+    return await ask_each_about(apps, names, lambda app, own: cleanup.plan_cleanup(app, free_at_least, own), seconds)
+
+
 TOOLS = (
     ToolSpec(
         run=plan_cleanup,
@@ -31,5 +43,6 @@ TOOLS = (
         idempotent=True,
         search_hint="free disk space, which models to remove, unused models",
         rows="models",
+        across=plan_cleanup_of_all,
     ),
 )

@@ -85,7 +85,7 @@ async def test_change_without_a_single_host_is_refused_with_the_names(connect: O
 async def test_change_on_a_read_only_host_names_host_and_setting(connect: Open, fleet: Fleet, tool: str) -> None:
     async with connect() as host:
         text = await host.refusal(tool, **CHANGING[tool], host="gpu")
-    assert f'{tool} is disabled by the operator (access = "read-only" of the host gpu).' in text
+    assert text == f'{tool} is disabled by the operator (access = "read-only" of the host gpu).'
     assert fleet.gpu.requests == []
 
 
@@ -149,6 +149,20 @@ async def test_cleanup_of_all_is_planned_per_host(connect: Open) -> None:
         answer = await host("plan_cleanup", host="all")
     assert {row["host"] for row in answer["models"]} == {"desk", "gpu"}
     assert [one["host"] for one in answer["hosts"]] == ["desk", "gpu"]
+
+
+async def test_models_named_for_all_hosts_need_not_be_on_each(connect: Open) -> None:
+    async with connect() as host:
+        plan = await host("plan_cleanup", host="all", keep=["qwen3:8b", "gemma3:4b"])
+        updates = await host("check_updates", host="all", models=["gemma3:4b"])
+        missing = [
+            await host.refusal("plan_cleanup", host="all", keep=["qwen4"]),
+            await host.refusal("check_updates", host="all", models=["qwen4"]),
+        ]
+    assert [(row["host"], row["name"]) for row in plan["models"]] == [("desk", "phi4:latest")]
+    assert [(row["host"], row["model"]) for row in updates["models"]] == [("gpu", "gemma3:4b")]
+    assert [[one["host"] for one in answer["errors"]] for answer in (plan, updates)] == [["gone"], ["gone"]]
+    assert {text.partition(".")[0] for text in missing} == {"The model qwen4:latest is not on desk, gpu"}
 
 
 async def test_health_of_all_is_a_report_per_host(connect: Open) -> None:
