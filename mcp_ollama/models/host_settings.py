@@ -92,11 +92,10 @@ def parse_hosts(settings: OllamaSettings, environ: Mapping[str, str] | None = No
     if settings.hosts is not None and settings.hosts_file is not None:
         raise ValueError(f"{VARIABLE}: cannot be set beside {FILE_VARIABLE}; remove one of them")
     variable = VARIABLE if settings.hosts_file is None else FILE_VARIABLE
+    path = (settings.hosts_file or Path()).expanduser()
     try:
-        document = (
-            _parse_json(settings.hosts or "") if settings.hosts_file is None else _parse_toml(settings.hosts_file)
-        )
-        hosts = _Builder(settings, environ, (settings.hosts_file or Path()).parent).build(document)
+        document = _parse_json(settings.hosts or "") if settings.hosts_file is None else _parse_toml(path)
+        hosts = _Builder(settings, environ, path.parent).build(document)
     except ValueError as error:
         raise ValueError(f"{variable}: {error}") from error
     _log_ignored(variable, settings, environ)
@@ -107,7 +106,7 @@ def parse_hosts(settings: OllamaSettings, environ: Mapping[str, str] | None = No
 def _parse_json(text: str) -> _Document:
     try:
         addresses = _ADDRESSES.validate_python(json.loads(text, object_pairs_hook=_unique))
-    except (json.JSONDecodeError, ValidationError) as error:
+    except (json.JSONDecodeError, RecursionError, ValidationError) as error:
         problem = 'must be a JSON object of names and addresses, such as {"gpu": "http://gpu:11434"}'
         raise ValueError(problem) from error
     return _Document(hosts={name: _Table(url=url) for name, url in addresses.items()})
@@ -123,12 +122,13 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _parse_toml(path: Path) -> _Document:
     try:
-        return _Document.model_validate(tomllib.loads(path.expanduser().read_text(encoding="utf-8")))
+        # Editors of Windows begin a file with a byte order mark, which is not TOML.
+        return _Document.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from error
     except ValidationError as error:
         raise ValueError("; ".join(_explain(problem) for problem in error.errors(include_input=False))) from error
