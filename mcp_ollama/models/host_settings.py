@@ -40,6 +40,8 @@ class HostSettings(OllamaSettings):
     """A file of PEM certificates to trust on connections to this host, beside the usual ones."""
     variables: tuple[str, ...] = ()
     """The environment variables of its secrets."""
+    server_access: Access = "full"
+    """The access tier of all hosts, which may be the reason for that of this one."""
 
     def plain_api_key(self) -> str | None:
         """Return the key of this host; `OLLAMA_API_KEY` is not one."""
@@ -48,6 +50,11 @@ class HostSettings(OllamaSettings):
     def secret_variables(self) -> list[str]:
         """Return `variables`."""
         return list(self.variables)
+
+    def access_setting(self) -> str:
+        """Return the setting that decides the access tier: that of all hosts, else the host's own."""
+        is_own = self.access != self.server_access
+        return f'access = "{self.access}" of the host {self.name}' if is_own else super().access_setting()
 
     def extra_certificates(self) -> Path | None:
         """Return `ca_file`."""
@@ -223,6 +230,7 @@ class _Builder:
             name=name,
             ca_file=ca_file,
             variables=tuple(filter(None, (table.token_env, table.headers_env))),
+            server_access=self.settings.access,
         )
 
     def _missing_variables(self, table: _Table) -> Iterator[str]:

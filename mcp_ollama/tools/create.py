@@ -215,10 +215,9 @@ def _note_context(result: CreateResult, configured: int, row: ModelRow) -> None:
 
 
 def _check_overwriting(app: App, existing: InstalledModel, *, overwrite: bool) -> None:
-    access = app.settings.access
-    if access != "full":
+    if app.settings.access != "full":
         raise RefusedError(
-            f"{existing.name} exists, and the operator allows no overwriting (MCP_OLLAMA_ACCESS={access}).",
+            f"{existing.name} exists, and the operator allows no overwriting ({app.settings.access_setting()}).",
             "Choose another name.",
         )
     if not overwrite:

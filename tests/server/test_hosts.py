@@ -98,6 +98,21 @@ async def test_change_reaches_only_the_named_host(connect: Open, fleet: Fleet) -
     assert fleet.gpu.requests == []
 
 
+@pytest.mark.parametrize(
+    ("server", "setting"),
+    [("full", 'access = "no-delete" of the host desk'), ("no-delete", "MCP_OLLAMA_ACCESS=no-delete")],
+)
+async def test_refused_overwriting_names_the_setting_that_decides(
+    tmp_path: Path, nowhere: str, era: Era, server: str, setting: str
+) -> None:
+    with serve_fleet(tmp_path, nowhere, {"desk": 'access = "no-delete"'}) as fleet:
+        fleet.desk.install("qwen3:8b")
+        fleet.desk.install("phi4", size_bytes=1_000)
+        async with fleet.connect(era, QUICK, access=server) as host:
+            text = await host.refusal("copy_model", source="phi4", destination="qwen3:8b", host="desk", overwrite=True)
+    assert f"the operator allows no overwriting ({setting})." in text
+
+
 async def test_list_of_all_joins_rows_and_reports_the_dead(connect: Open, nowhere: str) -> None:
     async with connect() as host:
         answer = await host("list_models", host="all", sort="name")
