@@ -117,7 +117,7 @@ def test_own_addresses_are_those_of_this_machine(base_url: str, expected: bool) 
     assert is_own_address(base_url) is expected
 
 
-def test_localhost_is_own_where_ipv6_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_localhost_is_own_where_ipv6_is_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
     no_family = 99
 
     def resolve(*_: object, **__: object) -> list[object]:
