@@ -235,6 +235,10 @@ class OllamaSettings(BaseSettings):
         secrets = {key: self.plain_api_key(), f"{PREFIX}HEADERS": self.headers}
         return [variable for variable, value in secrets.items() if value]
 
+    def access_setting(self) -> str:
+        """Return the access tier as the operator writes it."""
+        return f"{PREFIX}ACCESS={self.access}"
+
     def extra_certificates(self) -> Path | None:
         """Return the file of certificates to trust beside the usual ones, which only named hosts can have."""
         return None

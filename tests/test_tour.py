@@ -120,7 +120,14 @@ def test_tour_shows_a_model_as_one_line(size: int, remote: bool, shown: str):
 
 
 def test_tour_leaves_out_what_says_nothing():
-    card = {"name": "a:1", "size_bytes": 512, "parameters": {}, "shared_with": [], "digest": "0" * 64, "loaded": False}
+    card: dict[str, object] = {
+        "name": "a:1",
+        "size_bytes": 512,
+        "parameters": {},
+        "shared_with": [],
+        "digest": "0" * 64,
+        "loaded": False,
+    }
     assert runpy.run_path(str(TOUR))["format_fields"](card) == "  name: a:1\n  size: 1 KB\n  loaded: no"
 
 

@@ -21,7 +21,8 @@ _MARKS = {"ok": "+", "warn": "!", "fail": "x", "unknown": "?"}
 def check(named: NamedHosts) -> int:
     """Print a report for each host, and return the exit status: 1 when all are down, else 0."""
     reports = anyio.run(_examine_all, named)
-    print_text("\n".join(format_report(report, host) for host, report in reports.items()))
+    blocks = [named.adapt_advice(format_report(report, host)) for host, report in reports.items()]
+    print_text("\n".join(blocks))
     return 1 if all(report.status == "down" for report in reports.values()) else 0
 
 

@@ -37,11 +37,11 @@ class Catalog:
 
     Args:
         ollama: The server.
-        most: How many digests are remembered.
+        most: How many digests are remembered; with more models than that, some are asked after again in each call.
     """
 
     ollama: OllamaClient
-    most: int = 2000
+    most: int = 5000
     rows: Rows = field(init=False)
     _facts: dict[str, Facts] = field(default_factory=dict[str, Facts])
     _infos: dict[str, ModelInfo] = field(default_factory=dict[str, ModelInfo])
@@ -129,11 +129,7 @@ class Catalog:
         Raises:
             ModelNotFoundError: It is listed, and that is all.
         """
-        try:
-            info = await self.ollama.get_model_info(model.name)
-        except ModelNotFoundError as error:
-            raise damaged(model) from error
-        _put(self._facts, model.digest, facts_of(info), self.most)
+        info, _ = await self._ask(model)
         return info
 
     async def remembered_info(self, model: InstalledModel) -> ModelInfo:
@@ -161,15 +157,28 @@ class Catalog:
         Models whose row says enough are not asked after, see `needs_show`.
         """
         wanted = {model.digest: model for model in models}
-        missing = [model for digest, model in wanted.items() if digest not in self._facts and needs_show(model)]
+        found = {digest: self._facts.get(digest) for digest in wanted}
+        # What is said of a model without a digest would count for all others without one.
+        missing = [model for digest, model in wanted.items() if digest and not found[digest] and needs_show(model)]
         if missing:
-            await self._ask_all(missing, within)
-        return {digest: self._facts.get(digest) for digest in wanted}
+            await self._ask_all(missing, found, within)
+        return found
 
-    async def _ask_all(self, models: list[InstalledModel], within: float) -> None:
+    async def _ask(self, model: InstalledModel) -> tuple[ModelInfo, Facts]:
+        try:
+            info = await self.ollama.get_model_info(model.name)
+        except ModelNotFoundError as error:
+            raise damaged(model) from error
+        facts = facts_of(info)
+        _put(self._facts, model.digest, facts, self.most)
+        return info, facts
+
+    async def _ask_all(self, models: list[InstalledModel], found: dict[str, Facts | None], within: float) -> None:
+        """Add to `found` what `/api/show` says of models, which may be more than are remembered."""
+
         async def ask(model: InstalledModel) -> None:
             try:
-                await self.info(model)
+                _, found[model.digest] = await self._ask(model)
             except (OllamaError, InvalidModelName):
                 # A damaged model is listed but cannot be shown; what /api/tags says of it has to do.
                 return
@@ -177,7 +186,8 @@ class Catalog:
         with anyio.move_on_after(within):
             # One caller at a time: after it, those that asked meanwhile find nearly all of it known.
             async with self._asking:
-                await for_each([one for one in models if not self.is_known(one)], ask)
+                found.update({one.digest: self._facts[one.digest] for one in models if self.is_known(one)})
+                await for_each([one for one in models if not found[one.digest]], ask)
 
 
 def _put(memory: dict[str, ValueT], digest: str, value: ValueT, most: int) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from mcp_ollama.ollama.sanitizing import clean_text, truncate
@@ -10,12 +10,14 @@ from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo
 
 _FROM = re.compile(r"^FROM (\S.*?)\s*$", re.MULTILINE)
 _MAX_PATHS = 20
-_MAX_PATH = 4096
+_MAX_PATH = 1024
 _WEIGHTS = re.compile(r"^FROM .*sha256[-:]([0-9a-f]{64})\s*$", re.MULTILINE)
 _WHOLE = re.compile(r"[0-9]{1,15}|[0-9](\.[0-9]{1,15})?e\+[0-9]{2}")  # Go writes a million as 1e+06
 _PARAMETER = re.compile(r"^(\S+)\s+(.*)$")
 _MAX_LICENSE_NAME = 80
 _MAX_TITLE = 200
+_LEAST_CONTEXT = 4
+_LEAST_VISION_CONTEXT = 2048
 _MAX_VALUE = 200
 
 
@@ -82,9 +84,14 @@ def configured_context(parameters: Mapping[str, object]) -> int | None:
     return int(float(value)) if isinstance(value, str) and _WHOLE.fullmatch(value) else None
 
 
-def effective_context(configured: int | None, trained: int | None) -> int | None:
-    """Return the context length that Ollama loads: `num_ctx`, at most what the model was trained for."""
-    return min(configured, trained) if configured and trained else configured
+def effective_context(asked: int, trained: int | None, capabilities: Collection[str]) -> int:
+    """Return the context length that Ollama loads for `num_ctx`.
+
+    It is at most what the model was trained for, and at least 4, or 2048 where it has vision (`getRunner` of
+    server/sched.go).
+    """
+    raised = max(asked, _LEAST_VISION_CONTEXT if "vision" in capabilities else _LEAST_CONTEXT)
+    return min(raised, trained or raised)
 
 
 def parameter_count(info: ModelInfo) -> int | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -39,6 +40,8 @@ class HostSettings(OllamaSettings):
     """A file of PEM certificates to trust on connections to this host, beside the usual ones."""
     variables: tuple[str, ...] = ()
     """The environment variables of its secrets."""
+    server_access: Access = "full"
+    """The access tier of all hosts, which may be the reason for that of this one."""
 
     def plain_api_key(self) -> str | None:
         """Return the key of this host; `OLLAMA_API_KEY` is not one."""
@@ -47,6 +50,11 @@ class HostSettings(OllamaSettings):
     def secret_variables(self) -> list[str]:
         """Return `variables`."""
         return list(self.variables)
+
+    def access_setting(self) -> str:
+        """Return the setting that decides the access tier: that of all hosts, else the host's own."""
+        is_own = self.access != self.server_access
+        return f'access = "{self.access}" of the host {self.name}' if is_own else super().access_setting()
 
     def extra_certificates(self) -> Path | None:
         """Return `ca_file`."""
@@ -91,11 +99,10 @@ def parse_hosts(settings: OllamaSettings, environ: Mapping[str, str] | None = No
     if settings.hosts is not None and settings.hosts_file is not None:
         raise ValueError(f"{VARIABLE}: cannot be set beside {FILE_VARIABLE}; remove one of them")
     variable = VARIABLE if settings.hosts_file is None else FILE_VARIABLE
+    path = (settings.hosts_file or Path()).expanduser()
     try:
-        document = (
-            _parse_json(settings.hosts or "") if settings.hosts_file is None else _parse_toml(settings.hosts_file)
-        )
-        hosts = _Builder(settings, environ, (settings.hosts_file or Path()).parent).build(document)
+        document = _parse_json(settings.hosts or "") if settings.hosts_file is None else _parse_toml(path)
+        hosts = _Builder(settings, environ, path.parent).build(document)
     except ValueError as error:
         raise ValueError(f"{variable}: {error}") from error
     _log_ignored(variable, settings, environ)
@@ -106,7 +113,7 @@ def parse_hosts(settings: OllamaSettings, environ: Mapping[str, str] | None = No
 def _parse_json(text: str) -> _Document:
     try:
         addresses = _ADDRESSES.validate_python(json.loads(text, object_pairs_hook=_unique))
-    except (json.JSONDecodeError, ValidationError) as error:
+    except (json.JSONDecodeError, RecursionError, ValidationError) as error:
         problem = 'must be a JSON object of names and addresses, such as {"gpu": "http://gpu:11434"}'
         raise ValueError(problem) from error
     return _Document(hosts={name: _Table(url=url) for name, url in addresses.items()})
@@ -122,12 +129,13 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _parse_toml(path: Path) -> _Document:
     try:
-        return _Document.model_validate(tomllib.loads(path.expanduser().read_text(encoding="utf-8")))
+        # Editors of Windows begin a file with a byte order mark, which is not TOML.
+        return _Document.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from error
     except ValidationError as error:
         raise ValueError("; ".join(_explain(problem) for problem in error.errors(include_input=False))) from error
@@ -195,7 +203,7 @@ class _Builder:
                 problems += [
                     f"{name}: url is the one of {other}; a server needs one name"
                     for other, one in hosts.items()
-                    if other != name and one.base_url == host.base_url
+                    if other != name and _server_of(one.base_url) == _server_of(host.base_url)
                 ]
         if problems:
             raise ValueError("; ".join(problems))
@@ -222,6 +230,7 @@ class _Builder:
             name=name,
             ca_file=ca_file,
             variables=tuple(filter(None, (table.token_env, table.headers_env))),
+            server_access=self.settings.access,
         )
 
     def _missing_variables(self, table: _Table) -> Iterator[str]:
@@ -232,6 +241,10 @@ class _Builder:
 
 def _field_problems(given: Mapping[str, Any]) -> Iterator[str]:
     """Yield what the settings refuse; the texts never repeat a value of a secret."""
+    if not given["base_url"].strip():
+        # Ollama takes an empty address as this machine's.
+        yield "url is empty"
+        return
     if "@" in given["base_url"]:
         yield "url holds a user name or password; use token_env or headers_env instead"
         return
@@ -241,6 +254,13 @@ def _field_problems(given: Mapping[str, Any]) -> Iterator[str]:
         for problem in error.errors(include_url=False, include_input=False):
             field = str(next(iter(problem["loc"]), ""))
             yield f"{_KEYS.get(field, field)}: {problem['msg'].removeprefix('Value error, ').rstrip('.')}"
+
+
+def _server_of(base_url: str) -> tuple[str, int | None, str]:
+    """Return what two addresses of one server have in common, however the host name is spelt."""
+    address = urlsplit(base_url)
+    host = (address.hostname or "").removesuffix(".")
+    return "127.0.0.1" if host == "localhost" else host, address.port, address.path
 
 
 def _certificate_problems(ca_file: Path | None) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The applications of all Ollama hosts; each opens when a call first names its host."""
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -12,8 +12,10 @@ from anyio.abc import TaskGroup, TaskStatus
 from mcp_ollama.models.app import App, Timeouts, open_app
 from mcp_ollama.models.concurrency import for_each
 from mcp_ollama.models.events import Publish
+from mcp_ollama.models.lookup import find_model
 from mcp_ollama.models.persistence.shared_state import SharedState, open_shared_state
-from mcp_ollama.ollama.errors import InvalidModelName, OllamaError
+from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
+from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.settings import REGISTRIES, OllamaSettings
 from mcp_ollama.sources.registry import Registry
 
@@ -22,6 +24,14 @@ AnswerT = TypeVar("AnswerT")
 
 ALL = "all"
 """Every host; no host may have this name."""
+
+_ADVICE = {
+    "MCP_OLLAMA_BASE_URL": "its url where the hosts are named",
+    "MCP_OLLAMA_API_KEY": "its token_env",
+    "MCP_OLLAMA_HEADERS": "its headers_env",
+    "MCP_OLLAMA_MEMORY": "`memory` of the host in MCP_OLLAMA_HOSTS_FILE",
+}
+"""The settings of a single server that sentences advise to set, and what they are for a named host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,13 @@ class NamedHosts:
     def are_several(self) -> bool:
         """Whether calls may name a host."""
         return len(self.hosts) > 1
+
+    def adapt_advice(self, sentence: str) -> str:
+        """Return a sentence with the keys of a named host instead of the settings of a single server."""
+        if self.default:
+            for variable, key in _ADVICE.items():
+                sentence = sentence.replace(variable, key)
+        return sentence
 
     @property
     def names(self) -> str:
@@ -177,3 +194,30 @@ async def ask_each(
         {host: answers[host] for host in items if host in answers},
         {host: errors[host] for host in items if host not in answers},
     )
+
+
+async def ask_each_about(
+    apps: Mapping[str, App],
+    models: Collection[ModelName],
+    ask: Callable[[App, list[ModelName]], Awaitable[AnswerT]],
+    seconds: float,
+) -> HostAnswers[AnswerT]:
+    """Ask all hosts as `ask_each` does, each about those of some models that are installed there.
+
+    Raises:
+        ModelNotFoundError: One of them is on none of the hosts that answer.
+    """
+    missing = set(models)
+
+    async def ask_about_own(app: App) -> AnswerT:
+        installed = await app.ollama.list_models() if models else []
+        own = [model for model in models if find_model(model, installed)]
+        missing.difference_update(own)
+        return await ask(app, own)
+
+    answers = await ask_each(apps, ask_about_own, seconds)
+    if missing and answers.answers:
+        name = min(model.short for model in missing)
+        where = ", ".join(answers.answers)
+        raise ModelNotFoundError(f"The model {name} is not on {where}.", "See list_models.", model=name)
+    return answers

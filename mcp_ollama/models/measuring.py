@@ -9,6 +9,7 @@ import anyio
 from mcp_ollama.models.app import App
 from mcp_ollama.models.catalog import Catalog
 from mcp_ollama.models.errors import RefusedError
+from mcp_ollama.models.facts import capabilities_of, effective_context
 from mcp_ollama.models.lookup import key_of
 from mcp_ollama.models.running import find_runners
 from mcp_ollama.ollama.names import ModelName
@@ -61,8 +62,9 @@ async def find_loaded(catalog: Catalog, model: InstalledModel, context_length: i
     # A model with the same weights serves this one, too; a former version of it does not.
     loaded = next((one for one in runners if one.digest == model.digest or key_of(one.name) != name.key), None)
     if loaded and context_length and loaded.context_length:
-        trained = ((await catalog.facts([model]))[model.digest] or model.details).context_length
-        wanted = min(context_length, trained or context_length)
+        facts = (await catalog.facts([model]))[model.digest]
+        trained = (facts or model.details).context_length
+        wanted = effective_context(context_length, trained, capabilities_of(model, facts))
         if wanted != loaded.context_length:
             problem = (
                 f"{model.name} is loaded with a context of {loaded.context_length:,} tokens, not {wanted:,}, and may "

@@ -185,11 +185,12 @@ def model_card(shown: ShownModel, texts: Mapping[str, str] | None = None) -> Mod
     loaded = next(iter(shown.running or ()), None)
     parameters = parse_parameters(info.parameters)
     row = model_row(model, facts_of(info), shown.running)
+    configured = configured_context(parameters)
     return ModelCard(
         **row.model_dump(exclude={"digest"}),
         digest=model.digest,
         parameter_count=parameter_count(info),
-        configured_context_length=effective_context(configured_context(parameters), row.context_length),
+        configured_context_length=configured and effective_context(configured, row.context_length, row.capabilities),
         loaded_context_length=loaded.context_length or None if loaded else None,
         parameters=_bounded(parameters),
         license_name=license_name(info),

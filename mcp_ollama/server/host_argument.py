@@ -53,10 +53,10 @@ class HostArgument:
         """
         others = dict(arguments)
         host = others.pop(HOST, None) if self.named.are_several else self.named.default
-        if not host and spec.read_only:
+        if host in (None, "") and spec.read_only:
             return self.named.default, others
-        if host in self.named.hosts or (host == ALL and spec.rows is not None):
-            return str(host), others
+        if isinstance(host, str) and (host in self.named.hosts or (host == ALL and spec.rows is not None)):
+            return host, others
         raise InvalidArgumentsError(f"{spec.name} was not called: {self._problem(host)} {self._names(600)}.")
 
     def prompt_arguments(self) -> list[PromptArgument]:

@@ -127,7 +127,8 @@ async def read_resource(hosts: Hosts, uri: str) -> TextResourceContents:
         return dashboard_contents()
     host, inner = _split_host(hosts.named, uri)
     # A resource that only this server's own state makes up cannot fail; the others are Ollama's.
-    with protocol_errors(f"reading resource {uri}", uri, seconds=hosts.timeouts.call):
+    limit, adapt = hosts.timeouts.call, hosts.named.adapt_advice
+    with protocol_errors(f"reading resource {uri}", uri, seconds=limit, adapt=adapt):
         text = await _read(await hosts.app(host), inner)
         return TextResourceContents(uri=uri, text=text, mime_type=JSON)
 

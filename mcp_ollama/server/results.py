@@ -4,7 +4,7 @@ Expected errors are `OllamaError` and `InvalidModelName`; any other exception is
 """
 
 import logging
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any, cast
@@ -178,13 +178,16 @@ def timeout_sentence(seconds: float) -> str:
 
 
 @contextmanager
-def protocol_errors(what: str, uri: str | None = None, *, seconds: float | None = None) -> Generator[None]:
+def protocol_errors(
+    what: str, uri: str | None = None, *, seconds: float | None = None, adapt: Callable[[str], str] = str
+) -> Generator[None]:
     """Convert what a resource, a prompt or a completion raises into an error of the protocol.
 
     Args:
         what: The action that failed in a bug, such as "reading resource ollama://models".
         uri: The resource, for the data of its errors.
         seconds: Limit for Ollama's answers.
+        adapt: Adapts the advice of a sentence, see `NamedHosts.adapt_advice`.
 
     Raises:
         MCPError: Anything failed.
@@ -198,7 +201,7 @@ def protocol_errors(what: str, uri: str | None = None, *, seconds: float | None 
     except (ModelNotFoundError, ModelError, InvalidModelName) as error:
         raise MCPError(INVALID_PARAMS, _truncate(str(error)), data) from error
     except OllamaError as error:
-        raise MCPError(INTERNAL_ERROR, _truncate(str(error)), data) from error
+        raise MCPError(INTERNAL_ERROR, _truncate(adapt(str(error))), data) from error
     except TimeoutError as error:
         raise MCPError(INTERNAL_ERROR, f"{timeout_sentence(seconds or 0)}.", data) from error
     except Exception as error:

@@ -17,7 +17,7 @@ from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, Ollam
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.server.arguments import InvalidArgumentsError
 from mcp_ollama.server.consent import Consent, InputRequiredError
-from mcp_ollama.server.host_answers import adapt_advice, join_answers, label_answer
+from mcp_ollama.server.host_answers import join_answers, label_answer
 from mcp_ollama.server.host_argument import HostArgument
 from mcp_ollama.server.limits import RequestLimits
 from mcp_ollama.server.results import (
@@ -119,9 +119,10 @@ class ToolCalls:
             call = await self._build_call(ctx, params, host, limits)
             async with limits.working():
                 answer = await tool.spec.run(call, **arguments)
-            if not self.argument.named.are_several:
+            named = self.argument.named
+            if not named.default:
                 return success(answer, arguments)
-            return success_of(label_answer(answer, host), arguments, has_pages=has_pages(answer))
+            return success_of(label_answer(answer, named, host), arguments, has_pages=has_pages(answer))
         return failure(f"{timeout_sentence(state.hosts.timeouts.call)}, then retry.")
 
     async def _call_all(
@@ -136,7 +137,11 @@ class ToolCalls:
                 answers = await ask_each(calls, lambda call: spec.run(call, **arguments), state.hosts.timeouts.call)
             else:
                 answers = await spec.across(calls, **arguments)
-        return success_of(join_answers(spec, answers), arguments, has_pages=spec.across is not None)
+        return success_of(
+            join_answers(spec, self.argument.named, answers),
+            arguments,
+            has_pages=any(map(has_pages, answers.answers.values())),
+        )
 
     async def _build_call(self, ctx: Context, params: CallToolRequestParams, host: str, limits: RequestLimits) -> Call:
         """Build the call of a handler with the application of its host; progress and questions name the host."""
@@ -149,8 +154,9 @@ class ToolCalls:
         return Call(app, report, ask, limits.waiting, self.argument.named.hosts)
 
     def _adapt(self, error: CallToolResult) -> CallToolResult:
-        """Return an error result whose advice is about a host, where there are several."""
-        return failure(adapt_advice(text_of(error)), error.meta) if self.argument.named.are_several else error
+        """Return an error result whose advice is about a host, where hosts are named."""
+        named = self.argument.named
+        return failure(named.adapt_advice(text_of(error)), error.meta) if named.default else error
 
     async def _installed_near(self, hosts: Hosts, host: str, name: str) -> str:
         """Return a sentence with the installed names next to one; empty when there is none, or it is unknown."""

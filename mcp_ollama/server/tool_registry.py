@@ -113,7 +113,8 @@ class ToolRegistry:
             for name in self._names
             if (name, host) in self._disabled and re.search(rf"\b{name}\b", text)
         ]
-        return failure(" ".join([text, *disabled]), error.meta) if disabled else error
+        new = [sentence for sentence in disabled if sentence not in text]
+        return failure(" ".join([text, *new]), error.meta) if new else error
 
     def _disabled_sentence(self, name: str, host: str) -> str:
         return f"{name} is disabled by the operator ({self._disabled[name, host]})."

@@ -44,7 +44,7 @@ class Runners:
     async def load(self, model: Installed, keep_alive: float | None, context_length: int | None) -> None:
         """Load a model or extend its expiry; another context length reloads it."""
         key = _key(model)
-        context = context_length or self._context(model)
+        context = self._limited(model, context_length) if context_length else self._context(model)
         while (runner := self._runners.get(key)) and runner.loading:  # noqa: ASYNC110 - a cancelled load removes the runner without an event
             await asyncio.sleep(0.005)
         if runner is None or runner.context_length != context:
@@ -83,6 +83,12 @@ class Runners:
     def _context(self, model: Installed) -> int:
         weights = model.manifest.model and model.manifest.model.weights
         return min(self.default_context, weights.context_length if weights else self.default_context)
+
+    def _limited(self, model: Installed, asked: int) -> int:
+        """Return the context that Ollama loads for a `num_ctx` (server/sched.go and llm/server.go)."""
+        weights = model.manifest.model and model.manifest.model.weights
+        raised = max(asked, 2048 if weights and "vision" in weights.capabilities else 4)
+        return min(raised, weights.context_length) if weights else raised
 
     def clear(self) -> None:
         """Unload all models, as a shutdown does."""

@@ -1,5 +1,6 @@
 """Arguments that several tools have."""
 
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -18,12 +19,12 @@ def _plain_word(value: object) -> object:
     return (value.strip().lower() or None) if isinstance(value, str) else value
 
 
-def _parse_memory_size(value: object) -> int | None:
+def _parse_size(value: object, *, binary: bool) -> int | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if not isinstance(value, str | int | float):
         raise ValueError('should be a size, such as "8 GB"')  # noqa: TRY004 - pydantic expects a ValueError
-    size = parse_size(value, binary=True)
+    size = parse_size(value, binary=binary)
     if not size:
         raise ValueError('should be more than nothing, such as "8 GB"')
     return size
@@ -34,5 +35,11 @@ Capability = Annotated[
     BeforeValidator(_plain_word),
 ]
 """A capability of `/api/show` (Ollama's types/model/capability.go); None for any."""
-MemorySize = Annotated[int | None, BeforeValidator(_parse_memory_size), WithJsonSchema({"type": "string"})]
+MemorySize = Annotated[
+    int | None, BeforeValidator(partial(_parse_size, binary=True)), WithJsonSchema({"type": "string"})
+]
 """Bytes of memory, written as a text; GB is 1024³ bytes. A JSON number is bytes."""
+DiskSize = Annotated[
+    int | None, BeforeValidator(partial(_parse_size, binary=False)), WithJsonSchema({"type": "string"})
+]
+"""Bytes of disk, written as a text; GB is 1000³ bytes. A JSON number is bytes."""

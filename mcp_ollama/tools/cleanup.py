@@ -1,26 +1,16 @@
 """Which models to delete when the disk is full."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import Field
 
 from mcp_ollama.models import cleanup
 from mcp_ollama.models.cleanup import CleanupPlan
-from mcp_ollama.models.sizes import parse_size
+from mcp_ollama.models.hosts import HostAnswers, ask_each_about
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.tools.arguments import DiskSize
 from mcp_ollama.tools.spec import Call, ToolSpec
-
-
-def _parse_disk_size(value: object) -> int | None:
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str | int | float):
-        raise ValueError('should be a size, such as "20 GB"')  # noqa: TRY004 - pydantic expects a ValueError
-    return parse_size(value, binary=False)
-
-
-DiskSize = Annotated[int | None, BeforeValidator(_parse_disk_size), WithJsonSchema({"type": "string"})]
-"""Bytes of disk, written as a text; GB is 1000³ bytes. A JSON number is bytes."""
 
 
 async def plan_cleanup(
@@ -35,6 +25,16 @@ async def plan_cleanup(
     return await cleanup.plan_cleanup(call.app, free_at_least, [ModelName.for_pull(name) for name in keep or ()])
 
 
+async def plan_cleanup_of_all(
+    calls: Mapping[str, Call], free_at_least: int | None = None, keep: Sequence[str] | None = None
+) -> HostAnswers[CleanupPlan]:
+    """Plan for every host; a model to keep need not be on each."""
+    apps = {host: call.app for host, call in calls.items()}
+    names = [ModelName.for_pull(name) for name in keep or ()]
+    seconds = min(app.timeouts.call for app in apps.values())
+    return await ask_each_about(apps, names, lambda app, own: cleanup.plan_cleanup(app, free_at_least, own), seconds)
+
+
 TOOLS = (
     ToolSpec(
         run=plan_cleanup,
@@ -43,5 +43,6 @@ TOOLS = (
         idempotent=True,
         search_hint="free disk space, which models to remove, unused models",
         rows="models",
+        across=plan_cleanup_of_all,
     ),
 )

@@ -198,15 +198,16 @@ async def _created(call: Call, name: ModelName) -> CreateResult:
         return CreateResult(model=name.short, created=True)
     row = model_row(made, facts_of(info) if info else None, ())
     result = CreateResult(model=made.name, created=True, details=row)
-    if info:
-        _note_context(result, configured_context(parse_parameters(info.parameters)), row.context_length)
+    if info and (configured := configured_context(parse_parameters(info.parameters))):
+        _note_context(result, configured, row)
     return result
 
 
-def _note_context(result: CreateResult, configured: int | None, trained: int | None) -> None:
-    """Note the context length that Ollama will use; `num_ctx` may be the base model's."""
-    result.configured_context_length = effective_context(configured, trained)
-    if configured and trained and configured > trained:
+def _note_context(result: CreateResult, configured: int, row: ModelRow) -> None:
+    """Write into a result the context length that Ollama will use; `num_ctx` may be the base model's."""
+    trained = row.context_length
+    result.configured_context_length = effective_context(configured, trained, row.capabilities)
+    if trained and configured > trained:
         result.next_step = (
             f"num_ctx {configured} is above the {trained} tokens that the model was trained for: "
             f"Ollama loads it with {trained}."
@@ -214,10 +215,9 @@ def _note_context(result: CreateResult, configured: int | None, trained: int | N
 
 
 def _check_overwriting(app: App, existing: InstalledModel, *, overwrite: bool) -> None:
-    access = app.settings.access
-    if access != "full":
+    if app.settings.access != "full":
         raise RefusedError(
-            f"{existing.name} exists, and the operator allows no overwriting (MCP_OLLAMA_ACCESS={access}).",
+            f"{existing.name} exists, and the operator allows no overwriting ({app.settings.access_setting()}).",
             "Choose another name.",
         )
     if not overwrite:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import anyio
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, Strict
 
 from mcp_ollama.models.all_transfers import ensure_idle
 from mcp_ollama.models.app import App
@@ -66,7 +66,7 @@ async def delete_model(
         str | None, Field(description="Model name, such as llama3.2:3b; without a tag it means latest.")
     ] = None,
     models: Annotated[
-        list[str] | None, Field(max_length=MAX_MODELS, description="Several models, instead of model.")
+        list[str] | None, Strict(), Field(max_length=MAX_MODELS, description="Several models, instead of model.")
     ] = None,
     confirm: Confirm = "",
 ) -> DeleteResult:

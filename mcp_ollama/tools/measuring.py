@@ -51,7 +51,7 @@ async def measure_model(
         result.load_seconds = await _load(call, found, context_length, wait_seconds)
         if result.load_seconds is None:
             return result.model_copy(update={"next_step": _LOADING})
-        loaded = await find_loaded(app.catalog, found, context_length)
+        loaded = await find_loaded(app.catalog, found, None)
     speed = None
     if loaded:
         async with call.waiting():

@@ -1,11 +1,14 @@
 """Know before doing: what a pull would fetch, and which models have an update."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
 
 from mcp_ollama.models import pull_plan, updates
 from mcp_ollama.models.allow_list import parse_allowed_name
+from mcp_ollama.models.app import App
+from mcp_ollama.models.hosts import HostAnswers, ask_each_about
 from mcp_ollama.models.pull_plan import PullPlan
 from mcp_ollama.models.updates import MAX_ROWS, UpdateList
 from mcp_ollama.ollama.names import ModelName
@@ -40,6 +43,19 @@ async def check_updates(
     return await updates.check_updates(call.app, [ModelName.for_pull(model) for model in models or ()])
 
 
+async def check_updates_of_all(
+    calls: Mapping[str, Call], models: Sequence[str] | None = None
+) -> HostAnswers[UpdateList]:
+    """Check every host; a model that is asked about need not be on each."""
+    apps = {host: call.app for host, call in calls.items()}
+    names = [ModelName.for_pull(model) for model in models or ()]
+
+    async def check(app: App, own: list[ModelName]) -> UpdateList:
+        return UpdateList(models=[], complete=True) if names and not own else await updates.check_updates(app, own)
+
+    return await ask_each_about(apps, names, check, min(app.timeouts.call for app in apps.values()))
+
+
 TOOLS = (
     ToolSpec(
         run=plan_pull,
@@ -57,5 +73,6 @@ TOOLS = (
         open_world=True,
         search_hint="outdated models, newer versions",
         rows="models",
+        across=check_updates_of_all,
     ),
 )

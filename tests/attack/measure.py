@@ -15,7 +15,7 @@ from tests.support.wire import Wire, call, request
 
 GROWTH_LIMIT_MEGABYTES = 64.0
 BLOCK_LIMIT_SECONDS = 0.5
-ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 60.0
 PULLED = "registry.ollama.ai/library/pulled:latest"
 
 Record = Callable[[str, object], None]

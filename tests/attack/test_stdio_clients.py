@@ -35,7 +35,7 @@ def _changes(number: int) -> list[dict[str, Any]]:
         return [request("followed", "resources/subscribe", {"uri": MODELS}), stream]
     if number < COPIES:
         return [call(f"n{number}", "copy_model", source="kept", destination=f"copy-{number}")]
-    return [request(f"n{number}", "tools/list")]
+    return [request(f"n{number}", "ping")]
 
 
 FLOODS: dict[str, Flood] = {

@@ -46,7 +46,10 @@ def test_check_shows_a_block_per_host_and_succeeds_while_one_is_up(
 def test_check_fails_when_all_hosts_are_down(nowhere: str, capsys: pytest.CaptureFixture[str]) -> None:
     hosts = json.dumps({"a": nowhere, "b": f"{nowhere}/b"})
     assert main(["--check", "--hosts", hosts]) == 1
-    assert capsys.readouterr().out.count("down: Ollama at") == 2
+    shown = capsys.readouterr().out
+    assert shown.count("down: Ollama at") == 2
+    assert shown.count("set its url where the hosts are named") == 2
+    assert "MCP_OLLAMA_BASE_URL" not in shown
 
 
 def test_print_config_passes_the_hosts_on_without_secrets(

@@ -110,3 +110,15 @@ async def test_a_model_without_a_digest_is_not_remembered(simulator: Simulator, 
     async with catalog_of(running) as catalog:
         (model,) = [one.model_copy(update={"digest": ""}) for one in await catalog.ollama.list_models()]
         assert await catalog.facts([model]) == {"": None}
+
+
+async def test_more_models_than_are_remembered_are_all_answered(
+    simulator: Simulator, running: RunningSimulator
+) -> None:
+    for name in ("a", "b", "c", "d"):
+        simulator.install(name, size_bytes=1_000 + ord(name))
+    async with catalog_of(running) as catalog:
+        catalog.most = 2
+        models = await catalog.ollama.list_models()
+        for _ in range(2):
+            assert None not in (await catalog.facts(models)).values()

@@ -70,6 +70,32 @@ def test_hosts_file_takes_memory_description_and_headers(tmp_path: Path) -> None
     assert host.plain_headers() == {"X-Key": "k"}
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("http://GPU:11434", "gpu/v1/"), ("http://gpu.", "http://gpu:80/"), ("localhost", "0.0.0.0"), ("::1", "[::1]")],
+)
+def test_one_server_under_two_spellings_is_refused(first: str, second: str) -> None:
+    assert "b: url is the one of a; a server needs one name" in mistakes(json.dumps({"a": first, "b": second}))
+
+
+def test_empty_address_of_a_host_is_refused() -> None:
+    assert mistakes('{"a": "", "b": " ", "c": "gpu"}') == "MCP_OLLAMA_HOSTS: a: url is empty; b: url is empty"
+
+
+def test_file_of_a_windows_editor_in_the_home_is_read(home: Path) -> None:
+    """A byte order mark comes first, lines end in CR LF, and `ca_file` is beside it."""
+    (home / "ca.pem").write_bytes(Path(certifi.where()).read_bytes())
+    table = '\ufeff[hosts.gpu]\r\nurl = "https://gpu"\r\nca_file = "ca.pem"\r\n'
+    (home / "hosts.toml").write_text(table, encoding="utf-8", newline="")
+    host = parse_hosts(OllamaSettings.load(hosts_file="~/hosts.toml"), {}).hosts["gpu"]
+    assert host.extra_certificates() == home / "ca.pem"
+
+
+def test_hosts_nested_without_an_end_are_one_line(tmp_path: Path) -> None:
+    assert "must be a JSON object" in mistakes("[" * 100_000)
+    assert "is not valid TOML" in mistakes(tmp_path, "hosts = " + "[" * 20_000)
+
+
 def test_shared_key_reaches_no_named_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_API_KEY", "shared")
     assert [one.plain_api_key() for one in from_json(TWO).hosts.values()] == [None, None]

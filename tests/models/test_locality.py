@@ -117,6 +117,16 @@ def test_own_addresses_are_those_of_this_machine(base_url: str, expected: bool) 
     assert is_own_address(base_url) is expected
 
 
+def test_localhost_is_own_where_ipv6_is_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_family = 99
+
+    def resolve(*_: object, **__: object) -> list[object]:
+        return [(no_family, socket.SOCK_DGRAM, 0, "", ("::1", 0, 0, 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert is_own_address("http://localhost:11434")
+
+
 def test_address_of_another_machine_cannot_be_bound() -> None:
     with pytest.raises(OSError):  # noqa: PT011 - each system has another text
         is_own_address("http://192.0.2.1:11434")

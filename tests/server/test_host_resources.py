@@ -54,6 +54,12 @@ async def test_resources_of_each_host_are_beside_the_defaults(fleet: Fleet) -> N
     assert card["name"] == "gemma3:4b"
 
 
+async def test_advice_in_the_error_of_a_resource_names_the_key_of_a_host(fleet: Fleet) -> None:
+    async with client_of(fleet) as client:
+        with pytest.raises(MCPError, match="set its url where the hosts are named"):
+            await read(client, "ollama://hosts/gone/models")
+
+
 @pytest.mark.parametrize("uri", ["ollama://hosts/moon/models", "ollama://hosts/gpu", "ollama://hosts/all/models"])
 async def test_resource_of_no_host_is_unknown(fleet: Fleet, uri: str) -> None:
     async with client_of(fleet) as client:

@@ -1,6 +1,7 @@
 """Several hosts, one of them down and one read-only: what each kind of `host` does in the tools."""
 
 import json
+import re
 from collections.abc import Callable, Generator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -11,12 +12,16 @@ import anyio
 import pytest
 from mcp import Client
 
+from mcp_ollama import OllamaSettings, build_server
 from mcp_ollama.models.app import Timeouts
 from tests.conftest import QUICK
 from tests.support.client import Era, Host, text_of
+from tests.support.client import host as open_host
 from tests.support.fleet import Fleet, serve_fleet
 
 NAMES = "desk, gpu, gone"
+SINGLE = re.compile("MCP_OLLAMA_(BASE_URL|API_KEY|HEADERS|MEMORY)")
+"""Settings of a single server: beside named hosts they are refused, or have no effect."""
 CHANGING: dict[str, dict[str, Any]] = {
     "pull_model": {"model": "llama3.2:1b"},
     "cancel_pull": {"model": "llama3.2:1b"},
@@ -80,7 +85,7 @@ async def test_change_without_a_single_host_is_refused_with_the_names(connect: O
 async def test_change_on_a_read_only_host_names_host_and_setting(connect: Open, fleet: Fleet, tool: str) -> None:
     async with connect() as host:
         text = await host.refusal(tool, **CHANGING[tool], host="gpu")
-    assert f'{tool} is disabled by the operator (access = "read-only" of the host gpu).' in text
+    assert text == f'{tool} is disabled by the operator (access = "read-only" of the host gpu).'
     assert fleet.gpu.requests == []
 
 
@@ -91,6 +96,21 @@ async def test_change_reaches_only_the_named_host(connect: Open, fleet: Fleet) -
             assert answer["host"] == "desk"
     assert fleet.desk.is_installed("llama3.2:1b")
     assert fleet.gpu.requests == []
+
+
+@pytest.mark.parametrize(
+    ("server", "setting"),
+    [("full", 'access = "no-delete" of the host desk'), ("no-delete", "MCP_OLLAMA_ACCESS=no-delete")],
+)
+async def test_refused_overwriting_names_the_setting_that_decides(
+    tmp_path: Path, nowhere: str, era: Era, server: str, setting: str
+) -> None:
+    with serve_fleet(tmp_path, nowhere, {"desk": 'access = "no-delete"'}) as fleet:
+        fleet.desk.install("qwen3:8b")
+        fleet.desk.install("phi4", size_bytes=1_000)
+        async with fleet.connect(era, QUICK, access=server) as host:
+            text = await host.refusal("copy_model", source="phi4", destination="qwen3:8b", host="desk", overwrite=True)
+    assert f"the operator allows no overwriting ({setting})." in text
 
 
 async def test_list_of_all_joins_rows_and_reports_the_dead(connect: Open, nowhere: str) -> None:
@@ -146,6 +166,20 @@ async def test_cleanup_of_all_is_planned_per_host(connect: Open) -> None:
     assert [one["host"] for one in answer["hosts"]] == ["desk", "gpu"]
 
 
+async def test_models_named_for_all_hosts_need_not_be_on_each(connect: Open) -> None:
+    async with connect() as host:
+        plan = await host("plan_cleanup", host="all", keep=["qwen3:8b", "gemma3:4b"])
+        updates = await host("check_updates", host="all", models=["gemma3:4b"])
+        missing = [
+            await host.refusal("plan_cleanup", host="all", keep=["qwen4"]),
+            await host.refusal("check_updates", host="all", models=["qwen4"]),
+        ]
+    assert [(row["host"], row["name"]) for row in plan["models"]] == [("desk", "phi4:latest")]
+    assert [(row["host"], row["model"]) for row in updates["models"]] == [("gpu", "gemma3:4b")]
+    assert [[one["host"] for one in answer["errors"]] for answer in (plan, updates)] == [["gone"], ["gone"]]
+    assert {text.partition(".")[0] for text in missing} == {"The model qwen4:latest is not on desk, gpu"}
+
+
 async def test_health_of_all_is_a_report_per_host(connect: Open) -> None:
     async with connect() as host:
         answer = await host("health", host="all")
@@ -162,6 +196,32 @@ async def test_advice_names_the_keys_of_a_host_not_those_of_a_single_server(conn
     assert "Set its token_env to a valid key." in refused
     assert "Set its token_env" in report["checks"][-1]["fix"]
     assert "set its url where the hosts are named" in down
+
+
+async def test_advice_on_memory_names_the_key_of_a_host(connect: Open) -> None:
+    async with connect() as host:
+        plan = await host("plan_pull", model="llama3.2:1b", host="desk")
+        every = await host("health", host="all")
+        panel = await host("open_dashboard", host="gone")
+    assert any("state it in `memory` of the host" in note for note in plan["memory"]["notes"])
+    assert not [text for text in map(json.dumps, (plan, every, panel)) if SINGLE.search(text)]
+
+
+async def test_advice_for_the_only_named_host_names_its_keys(nowhere: str, era: Era) -> None:
+    settings = OllamaSettings.load(hosts=json.dumps({"only": nowhere}), state_dir="off")
+    async with open_host(build_server(settings), era) as host:
+        report, refused = await host("health"), await host.refusal("list_models")
+    assert "host" not in report
+    assert "set its url where the hosts are named" in refused
+    assert not SINGLE.search(json.dumps(report) + refused)
+
+
+@pytest.mark.parametrize("given", [["desk"], {"name": "desk"}, 0, 5, False, [], {}])
+async def test_host_that_is_no_text_is_refused_with_the_names(connect: Open, fleet: Fleet, given: object) -> None:
+    async with connect() as host:
+        refusals = [await host.refusal(tool, host=given) for tool in ("list_models", "unload_model")]
+    assert all(NAMES in text for text in refusals)
+    assert (fleet.desk.requests, fleet.gpu.requests) == ([], [])
 
 
 async def test_tool_for_one_host_refuses_all(connect: Open) -> None:

@@ -134,7 +134,9 @@ async def test_plan_fits_one_deletion_and_keeps_groups_whole(simulator: Simulato
     [
         ({"free_at_least": 20}, 'such as "8 GB"'),
         ({"free_at_least": "much"}, 'such as "8 GB"'),
-        ({"free_at_least": []}, 'such as "20 GB"'),
+        ({"free_at_least": []}, 'such as "8 GB"'),
+        ({"free_at_least": "0 GB"}, "should be more than nothing"),
+        ({"free_at_least": 10**400}, "is not a size"),
         ({"keep": ["llama4"]}, "The model llama4:latest is not installed."),
     ],
 )
@@ -145,6 +147,13 @@ async def test_plan_refuses_sizes_and_names_it_cannot_read(
     async with connect() as host:
         assert says in await host.refusal("plan_cleanup", **arguments)
         assert len((await host("plan_cleanup", free_at_least=""))["models"]) == 1
+
+
+async def test_single_text_is_no_list_of_models_to_delete(simulator: Simulator, connect: Connect) -> None:
+    install(simulator, "a")
+    async with connect() as host:
+        assert "models should be a valid list" in await host.refusal("delete_model", models="a")
+        assert (await host("delete_model", models='["a"]'))["reason"] == "needs_confirmation"
 
 
 async def test_plan_needs_to_know_what_is_in_memory(simulator: Simulator, connect: Connect) -> None:

@@ -88,6 +88,20 @@ async def test_busy_server_is_waited_for_no_longer_than_allowed(simulator: Simul
     assert measured["processor"] == "gpu"
 
 
+@pytest.mark.parametrize(
+    ("asked", "capabilities", "loaded"),
+    [(1024, ("completion", "vision"), 2048), (1, ("completion",), 4), (99_999, ("completion",), 8192)],
+)
+async def test_context_that_ollama_corrects_is_measured_as_loaded(
+    asked: int, capabilities: tuple[str, ...], loaded: int, simulator: Simulator, connect: Connect
+):
+    simulator.install("other:1", capabilities=capabilities, context_length=8192)
+    async with connect() as call:
+        measured = [await call("measure_model", model="other:1", context_length=asked) for _ in range(2)]
+    assert [one["context_length"] for one in measured] == [loaded, loaded]
+    assert len(simulator.asked("/api/generate")) == 5
+
+
 async def test_another_context_than_the_loaded_one_is_refused(simulator: Simulator, connect: Connect):
     simulator.load("qwen3:8b", context_length=4096)
     async with connect() as call:
