@@ -6,10 +6,10 @@ import os
 import re
 import ssl
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -101,8 +101,10 @@ def parse_hosts(settings: OllamaSettings, environ: Mapping[str, str] | None = No
     variable = VARIABLE if settings.hosts_file is None else FILE_VARIABLE
     path = (settings.hosts_file or Path()).expanduser()
     try:
-        document = _parse_json(settings.hosts or "") if settings.hosts_file is None else _parse_toml(path)
-        hosts = _Builder(settings, environ, path.parent).build(document)
+        document, mistakes = (
+            (_parse_json(settings.hosts or ""), []) if settings.hosts_file is None else _parse_toml(path)
+        )
+        hosts = _Builder(settings, environ, path.parent).build(document, mistakes)
     except ValueError as error:
         raise ValueError(f"{variable}: {error}") from error
     _log_ignored(variable, settings, environ)
@@ -127,18 +129,25 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return dict(pairs)
 
 
-def _parse_toml(path: Path) -> _Document:
+def _parse_toml(path: Path) -> tuple[_Document, list[str]]:
+    """Return the tables of a file that are sound, and the mistakes in the others."""
     try:
         # Editors of Windows begin a file with a byte order mark, which is not TOML.
-        return _Document.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from error
+    try:
+        return _Document.model_validate(content), []
     except ValidationError as error:
-        raise ValueError("; ".join(_explain(problem) for problem in error.errors(include_input=False))) from error
+        problems = error.errors(include_input=False)
+        faulty = {problem["loc"][1] for problem in problems if len(problem["loc"]) > 1}
+        tables = cast("dict[str, object]", content["hosts"] if isinstance(content.get("hosts"), dict) else {})
+        sound = {name: table for name, table in tables.items() if name not in faulty}
+        return _Document.model_validate({"hosts": sound}), list(map(_explain, problems))
 
 
 def _explain(problem: Any) -> str:
@@ -166,8 +175,6 @@ def _single_server_problems(settings: OllamaSettings) -> Iterator[str]:
 
 def _document_problems(document: _Document) -> Iterator[str]:
     """Yield the mistakes that are not of one host."""
-    if not document.hosts:
-        yield "names no host"
     for name in document.hosts:
         if name == ALL or not _NAME.fullmatch(name):
             why = "is reserved" if name == ALL else "is not valid"
@@ -190,9 +197,10 @@ class _Builder:
     environ: Mapping[str, str]
     folder: Path
 
-    def build(self, document: _Document) -> dict[str, HostSettings]:
-        """Return the settings of each host; the ValueError names every mistake."""
-        problems = [*_single_server_problems(self.settings), *_document_problems(document)]
+    def build(self, document: _Document, mistakes: Sequence[str]) -> dict[str, HostSettings]:
+        """Return the settings of each host; the ValueError names every mistake, those known before first."""
+        empty = [] if document.hosts or mistakes else ["names no host"]
+        problems = [*mistakes, *_single_server_problems(self.settings), *empty, *_document_problems(document)]
         hosts: dict[str, HostSettings] = {}
         for name, table in document.hosts.items():
             try:

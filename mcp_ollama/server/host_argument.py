@@ -97,7 +97,7 @@ class HostArgument:
 
     def _problem(self, host: object) -> str:
         if not host:
-            return "it changes something, so `host` must name one of the Ollama hosts"
+            return "it changes something, so `host` must name one of the Ollama hosts:"
         if host == ALL:
             return "`host` must name one host, not all:"
         return f"there is no host {str(host)[:40]!r}, only"

@@ -91,6 +91,22 @@ def test_file_of_a_windows_editor_in_the_home_is_read(home: Path) -> None:
     assert host.extra_certificates() == home / "ca.pem"
 
 
+def test_mistakes_in_the_form_of_a_table_hide_no_others(tmp_path: Path) -> None:
+    tables = (
+        '[hosts.a]\nurl = "a"\naccess = "Full"',
+        '[hosts.B]\nurl = "b"\ntoken_env = "UNSET"',
+        "[hosts.c]\nurl = 5",
+    )
+    assert mistakes(tmp_path, "\n".join(tables), memory="8GB") == (
+        "MCP_OLLAMA_HOSTS_FILE: hosts.a.access: should be 'full', 'no-delete' or 'read-only'; "
+        "hosts.c.url: should be a valid string; "
+        "MCP_OLLAMA_MEMORY cannot be set beside it; use memory of a host in MCP_OLLAMA_HOSTS_FILE; "
+        "the name 'B' is not valid; use up to 31 of a-z, 0-9 and -, no - first; "
+        "B: token_env: the variable 'UNSET' is not set"
+    )
+    assert mistakes(tmp_path, "hosts = 5").endswith(": hosts: should be a valid dictionary")
+
+
 def test_hosts_nested_without_an_end_are_one_line(tmp_path: Path) -> None:
     assert "must be a JSON object" in mistakes("[" * 100_000)
     assert "is not valid TOML" in mistakes(tmp_path, "hosts = " + "[" * 20_000)
