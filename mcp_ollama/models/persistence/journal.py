@@ -16,6 +16,7 @@ import anyio.to_thread
 from mcp_ollama.models.persistence import journal_file
 from mcp_ollama.models.persistence.journal_file import Entry, JournalError, Record, Snapshot
 from mcp_ollama.models.persistence.process_lock import ProcessLock
+from mcp_ollama.models.persistence.state_dir import create_state_dir
 from mcp_ollama.models.transfer_state import Kind
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class Journal:
             return default
 
         def write() -> Result:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            create_state_dir(folder)
             process.acquire()
             # One whose deletion failed, on a file that was locked or full, would be found interrupted later.
             undeleted = tuple(self._undeleted)

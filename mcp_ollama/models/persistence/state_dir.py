@@ -1,6 +1,8 @@
 """The folder in which this program keeps what has to survive its process."""
 
+import errno
 import logging
+import os
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -22,6 +24,19 @@ def state_dir(setting: str | None = None) -> Path | None:
     except RuntimeError as error:
         logger.warning("Downloads are not written down: %s. Set MCP_OLLAMA_STATE_DIR to an absolute path.", error)
         return None
+
+
+def create_state_dir(folder: Path) -> None:
+    """Create the state folder with mode 0700, unless it exists.
+
+    Raises:
+        NotADirectoryError: Something else has its name.
+        OSError: It cannot be created.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from error
 
 
 def _platform_dir() -> Path:

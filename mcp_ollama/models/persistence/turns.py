@@ -20,6 +20,7 @@ import anyio
 import anyio.to_thread
 
 from mcp_ollama.models.persistence.file_lock import FileLock, is_held, remove_free
+from mcp_ollama.models.persistence.state_dir import create_state_dir
 
 logger = logging.getLogger(__name__)
 
@@ -133,9 +134,9 @@ def _is_loopback(host: str) -> bool:
 
 def _create_folder(folder: Path) -> None:
     # `parents=True` would give the state folder the default mode.
-    folder.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.parent.mkdir(mode=0o700, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    create_state_dir(folder.parent.parent)
+    for inner in (folder.parent, folder):
+        inner.mkdir(mode=0o700, exist_ok=True)
 
 
 def _take(ticket: FileLock, turn: FileLock) -> bool:

@@ -223,7 +223,7 @@ async def test_folder_that_cannot_be_used_costs_one_warning(tmp_path: Path, capl
         assert await blocked.holder(SERVER) is None
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert blocked.problem
-    assert blocked.problem.startswith("Other processes cannot be waited for: File exists. Make the folder")
+    assert blocked.problem.startswith("Other processes cannot be waited for: Not a directory. Make the folder")
     assert str(tmp_path) not in blocked.problem
     (tmp_path / "state").unlink()
     async with blocked.hold(SERVER):
