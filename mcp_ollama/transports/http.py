@@ -32,6 +32,7 @@ from starlette.types import ASGIApp
 from mcp_ollama.server._sdk_compat import sessions_of
 from mcp_ollama.server.dashboard import dashboard_headers, dashboard_html
 from mcp_ollama.transports import startup
+from mcp_ollama.transports.http_connections import ACCEPTED_AT_ONCE, BoundedProtocol
 from mcp_ollama.transports.http_guard import PATH, Guard, in_url
 from mcp_ollama.transports.http_sessions import SESSION_LIMIT, SessionEviction
 from mcp_ollama.transports.shutdown import Shutdown
@@ -113,6 +114,8 @@ def _configured(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="asyncio",
+        http=BoundedProtocol,
+        backlog=ACCEPTED_AT_ONCE,
         ws="none",
         lifespan="on",
         log_config=None,
