@@ -286,5 +286,6 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
 def _unknown(name: str, known: list[str]) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - needed only for a mistake
 
-    nearest = get_close_matches(name, known, 1, 0.8)
-    return f"{name} is not a setting and is ignored." + (f" Did you mean {nearest[0]}?" if nearest else "")
+    words = {one.removeprefix(PREFIX): one for one in known}
+    nearest = get_close_matches(name.removeprefix(PREFIX), words, 1, 0.5)
+    return f"{name} is not a setting and is ignored." + (f" Did you mean {words[nearest[0]]}?" if nearest else "")

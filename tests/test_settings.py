@@ -329,10 +329,17 @@ def test_registries_of_another_type_are_refused() -> None:
 
 
 def test_unknown_variables_are_named_with_the_nearest() -> None:
-    environ = {"MCP_OLLAMA_PULLWAIT": "1", "MCP_OLLAMA_ZZZ": "", "mcp_ollama_access": "full", "MCP_OLLAMA_LIVE_URL": ""}
+    environ = {
+        "MCP_OLLAMA_PULLWAIT": "1",
+        "MCP_OLLAMA_FOO": "",
+        "MCP_OLLAMA_URL": "",
+        "mcp_ollama_access": "full",
+        "MCP_OLLAMA_LIVE_URL": "",
+    }
     assert unknown_variables(environ) == [
+        "MCP_OLLAMA_FOO is not a setting and is ignored.",
         "MCP_OLLAMA_PULLWAIT is not a setting and is ignored. Did you mean MCP_OLLAMA_PULL_WAIT?",
-        "MCP_OLLAMA_ZZZ is not a setting and is ignored.",
+        "MCP_OLLAMA_URL is not a setting and is ignored. Did you mean MCP_OLLAMA_BASE_URL?",
     ]
 
 

@@ -1,16 +1,12 @@
 """`--check`: the report of `health` for a person at a terminal, without the MCP SDK."""
 
-import os
 import shutil
-import signal
-import sys
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import anyio
 
 from mcp_ollama.cli.host_config import HOSTS
-from mcp_ollama.cli.output import COMMAND
+from mcp_ollama.cli.output import COMMAND, print_text
 from mcp_ollama.models.concurrency import for_each
 from mcp_ollama.models.health import examine
 from mcp_ollama.models.hosts import NamedHosts, open_hosts
@@ -24,10 +20,9 @@ _MARKS = {"ok": "+", "warn": "!", "fail": "x", "unknown": "?"}
 
 def check(named: NamedHosts) -> int:
     """Print a report for each host, and return the exit status: 1 when all are down, else 0."""
-    signal.signal(signal.SIGINT, _exit)
     reports = anyio.run(_examine_all, named)
     blocks = [named.adapt_advice(format_report(report, host)) for host, report in reports.items()]
-    sys.stdout.write("\n".join(blocks))
+    print_text("\n".join(blocks))
     return 1 if all(report.status == "down" for report in reports.values()) else 0
 
 
@@ -71,7 +66,3 @@ def _repair_step(report: "Health") -> str:
             f"then run {COMMAND} --check again."
         )
     return f"Fix the checks marked x, then run {COMMAND} --check again."
-
-
-def _exit(signum: int, _: FrameType | None) -> NoReturn:
-    os._exit(128 + signum)  # at once: Python would wait for the thread that looks a name up

@@ -12,8 +12,9 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-from mcp_ollama.cli.output import COMMAND, print_note
+from mcp_ollama.cli.output import COMMAND, print_note, print_text
 from mcp_ollama.models.hosts import NamedHosts
+from mcp_ollama.models.persistence.state_dir import state_dir
 from mcp_ollama.settings import OllamaSettings
 
 NAME = "ollama"
@@ -63,7 +64,7 @@ def print_config(host: str, settings: OllamaSettings, hosts: NamedHosts) -> int:
     print_note(f"For {HOSTS[host].title}, into {HOSTS[host].config_path}:")
     if secrets := omitted_secrets(hosts):
         print_note(f"Secrets are left out: add {' and '.join(secrets)} to its env.")
-    sys.stdout.write(f"{text}\n")
+    print_text(f"{text}\n")
     return 0
 
 
@@ -101,6 +102,8 @@ def _variables(settings: OllamaSettings, wait_seconds: int) -> dict[str, str]:
     chosen |= {name: getattr(settings, name) for name in settings.model_fields_set - _OMITTED}
     if settings.hosts is not None or settings.hosts_file is not None:
         del chosen["base_url"]
+    if "state_dir" in chosen and (folder := state_dir(settings.state_dir)):
+        chosen["state_dir"] = folder
     fields = OllamaSettings.model_fields
     return {
         str(fields[name].validation_alias or f"MCP_OLLAMA_{name.upper()}"): _text(chosen[name])

@@ -4,11 +4,14 @@
 """
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from mcp_ollama.cli.output import COMMAND, exit_with_usage_error, print_note
+from mcp_ollama.cli.output import COMMAND, exit_with_usage_error, print_note, print_text
 
 if TYPE_CHECKING:
     from mcp_ollama.models.hosts import NamedHosts
@@ -59,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 2 for an invalid setting, for `--check` 1 when every Ollama server is down.
     """
+    signal.signal(signal.SIGINT, _exit)
     parser = _parser()
     given = vars(parser.parse_args(arguments))
     checks, demo, address, host = (given.pop(mode) for mode in ("check", "demo", "http", "print_config"))
@@ -75,6 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = _load_settings(chosen)
         return print_config(host, settings, _load_hosts(settings))
     return _serve(chosen, _http(*address) if address else _stdio(), demo=demo)
+
+
+def _exit(signum: int, _: FrameType | None) -> NoReturn:
+    # In place of a traceback, until a transport handles signals; at once, since Python would wait for the thread that
+    # looks a name up.
+    os._exit(128 + signum)
 
 
 def _serve(chosen: dict[str, str], transport: "Serve", *, demo: bool) -> int:
@@ -149,7 +159,7 @@ class _PrintVersion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from importlib.metadata import version
 
-        sys.stdout.write(f"{COMMAND} {version(COMMAND)}\n")
+        print_text(f"{COMMAND} {version(COMMAND)}\n")
         parser.exit()
 
 
@@ -178,7 +188,10 @@ def _http(host: str, port: int) -> "Serve":
             return serve(server, Address(host, port), token=settings.http_token, names=settings.http_hosts)
         except OSError as error:
             why = str(error.strerror).partition(" (")[0]  # the rest repeats the address
-            exit_with_usage_error(f"--http: cannot listen on {host}, port {port}: {why}", error)
+            exit_with_usage_error(
+                f"--http: cannot listen on {host}, port {port}: {why}; name a free port and an address of this machine",
+                error,
+            )
         except ValueError as error:
             exit_with_usage_error(str(error), error)
 

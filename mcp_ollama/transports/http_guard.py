@@ -21,7 +21,9 @@ from mcp_ollama.transports.jsonrpc import LINE_LIMIT_BYTES, STRUCTURE_LIMIT, Inv
 PATH = "/mcp"
 _ACCEPTED = "application/json, text/event-stream"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_SITES = frozenset({"none", "same-origin"})
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
+_NEXT_STEP = ". If the name is one of this server's, add it to MCP_OLLAMA_HTTP_HOSTS."
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?", re.IGNORECASE)
 
 
@@ -70,11 +72,11 @@ class Guard:
     def _refusal(self, headers: Headers) -> Response | None:
         host = parse_place(headers.get("host", ""))
         if host is None or host.name not in self._names:
-            return PlainTextResponse("Invalid Host header", 421)
-        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            return PlainTextResponse(f"Invalid Host header{_NEXT_STEP}", 421)
+        if not _SITES.issuperset(headers.getlist("sec-fetch-site")):
             return PlainTextResponse("Requests of pages of other sites are refused", 403)
-        if "origin" in headers and not self._is_own_origin(headers["origin"], host):
-            return PlainTextResponse("Invalid Origin header", 403)
+        if not all(self._is_own_origin(origin, host) for origin in headers.getlist("origin")):
+            return PlainTextResponse(f"Invalid Origin header{_NEXT_STEP}", 403)
         return None
 
     def _is_own_origin(self, origin: str, host: Place) -> bool:

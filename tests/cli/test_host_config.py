@@ -138,6 +138,18 @@ def test_print_config_prints_only_the_snippet_and_its_place_on_stderr(capfd: pyt
     assert "claude_desktop_config.json" in shown.err
 
 
+@pytest.mark.parametrize("folder", ["state", "~/state", "/state"])
+def test_print_config_makes_the_state_folder_absolute(folder: str, capfd: pytest.CaptureFixture[str]):
+    assert main(["--print-config", "zed", "--state-dir", folder]) == 0
+    printed = decoded("zed", capfd.readouterr().out).variables["MCP_OLLAMA_STATE_DIR"]
+    assert printed == str(Path(folder).expanduser().absolute())
+
+
+def test_print_config_keeps_a_journal_that_is_off(capfd: pytest.CaptureFixture[str]):
+    assert main(["--print-config", "zed", "--state-dir", "off"]) == 0
+    assert decoded("zed", capfd.readouterr().out).variables["MCP_OLLAMA_STATE_DIR"] == "off"
+
+
 @pytest.mark.parametrize(
     ("variables", "named"),
     [

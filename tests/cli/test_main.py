@@ -1,11 +1,14 @@
 """The command line: flags, invalid settings, and what a person at a terminal sees."""
 
+import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -105,6 +108,39 @@ def test_a_missing_stderr_changes_nothing_else(flag: str, status: int):
     shell = ["sh", "-c", 'exec "$@" 2>&-', "sh"]
     done = subprocess.run([*shell, *COMMAND, flag], stdout=subprocess.PIPE, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout) == (status, "" if status else run(flag).stdout)
+
+
+@pytest.mark.parametrize(("flags", "status"), [(["--version"], 0), (["--check", "--base-url", NOWHERE], 1)])
+@pytest.mark.parametrize("stdout", [">&-", "| true"], ids=["closed", "without reader"])
+def test_a_missing_stdout_changes_nothing_else(flags: list[str], status: int, stdout: str):
+    shell = ["bash", "-c", f'set -o pipefail; "$@" {stdout}', "bash"]
+    done = subprocess.run([*shell, *COMMAND, *flags], stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (status, "")
+
+
+def test_a_full_disk_under_stdout_is_one_line_and_status_1():
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            [*COMMAND, "--version"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+        )
+    reason = "mcp-ollama-manager: stdout cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, reason)
+
+
+def test_a_locale_without_the_letters_of_a_path_gets_utf8():
+    done = run("--print-config", "zed", "--state-dir", "/stäte", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert json.loads(done.stdout)["context_servers"]["ollama"]["env"]["MCP_OLLAMA_STATE_DIR"] == "/stäte"
+
+
+@pytest.mark.parametrize("mode", [["--check"], ["--http", "0"], ["--print-config", "zed"], []])
+def test_an_interrupt_during_the_start_leaves_no_traceback(mode: list[str], tmp_path: Path):
+    hosts = tmp_path / "hosts.toml"
+    os.mkfifo(hosts)
+    with Wire([*COMMAND, *mode, "--hosts-file", str(hosts)]) as wire:
+        with hosts.open("w"):  # opens once the process reads its settings
+            wire.signal(signal.SIGINT)
+            assert wire.wait() == 130
+        assert wire.errors == ""
 
 
 def test_an_unknown_flag_is_refused_with_status_2():

@@ -226,7 +226,8 @@ def test_address_in_use_is_reported_in_one_line(capfd: pytest.CaptureFixture[str
         port = taken.getsockname()[1]
         with pytest.raises(SystemExit, match="2"):
             main(["--http", str(port)])
-    complaint = f"--http: cannot listen on 127.0.0.1, port {port}: Address already in use"
+    why = ": Address already in use; name a free port and an address of this machine"
+    complaint = f"--http: cannot listen on 127.0.0.1, port {port}{why}"
     assert capfd.readouterr().err == f"mcp-ollama-manager: {complaint}\n"
 
 

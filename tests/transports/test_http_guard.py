@@ -57,6 +57,21 @@ def test_origin_of_another_port_is_refused(server: Wire, origin: str):
     assert discover(server, Origin=origin).status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("name", "own", "foreign"),
+    [("Origin", "http://localhost:{port}", "http://evil.example"), ("Sec-Fetch-Site", "same-origin", "cross-site")],
+)
+def test_a_foreign_value_behind_an_own_one_is_refused(server: Wire, name: str, own: str, foreign: str):
+    frame = request(1, "server/discover", modern=True)
+    headers = ACCEPT | MODERN_HEADERS | bearer()
+    repeated = [*headers.items(), (name, own.format(port=port_of(server))), (name, foreign)]
+    assert http.post(url_of(server), json=frame, headers=repeated).status_code == 403
+
+
+def test_a_refused_host_name_is_answered_with_the_setting_that_allows_it(server: Wire):
+    assert "MCP_OLLAMA_HTTP_HOSTS" in discover(server, Host="box.example").text
+
+
 @pytest.mark.parametrize("origin", ["https://nas.example", "http://nas.example:80", "http://localhost:6274"])
 def test_origin_that_the_operator_named_is_accepted(server: Wire, origin: str):
     assert discover(server, Origin=origin).status_code == 200
