@@ -1,6 +1,6 @@
 """The server at a glance, as the dashboard opens: models by size, memory, transfers, and what may be done."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel
 
@@ -47,12 +47,13 @@ class Overview(BaseModel):
     hosts: list[OverviewHost] | None = None
 
 
-async def read_overview(app: App, actions: Iterable[str]) -> Overview:
+async def read_overview(app: App, actions: Iterable[str], hosts: Sequence[OverviewHost] = ()) -> Overview:
     """Read what is installed and loaded; an Ollama server that does not answer is part of the answer.
 
     Args:
         app: The application.
         actions: Names of the tools with which a person may change something.
+        hosts: All hosts, where there are several.
     """
     overview = Overview(
         summary="Ollama is unreachable.",
@@ -61,6 +62,7 @@ async def read_overview(app: App, actions: Iterable[str]) -> Overview:
         transfers=(await list_transfers(app.transfers)).transfers,
         actions=list(actions),
         base_url=app.settings.base_url,
+        hosts=list(hosts) or None,
     )
     try:
         installed, running = await app.catalog.installed_and_running()

@@ -14,12 +14,11 @@ async def open_dashboard(call: Call) -> Overview:
 
     To answer a question yourself: list_models, list_pulls, health.
     """
-    overview = await read_overview(call.app, _ALLOWED[call.app.settings.access])
-    overview.hosts = [
+    hosts = [
         OverviewHost(host=name, base_url=settings.base_url, actions=list(_ALLOWED[settings.access]))
         for name, settings in call.hosts.items()
-    ] or None
-    return overview
+    ]
+    return await read_overview(call.app, _ALLOWED[call.app.settings.access], hosts)
 
 
 TOOLS = (

@@ -5,10 +5,13 @@ from typing import Any, Literal
 
 import pytest
 
+from mcp_ollama import OllamaSettings, build_server
 from mcp_ollama.models.overview import MAX_CHARACTERS
 from mcp_ollama.server.dashboard import MIME_TYPE
 from mcp_ollama.simulator import RunningSimulator
 from tests.conftest import Connect
+from tests.support.client import Era
+from tests.support.client import host as open_host
 
 URI = "ui://ollama/dashboard"
 CHANGING = ["load_model", "unload_model", "pull_model", "cancel_pull", "delete_model"]
@@ -63,6 +66,17 @@ async def test_open_dashboard_of_many_models_stays_short(running: RunningSimulat
         overview = await client("open_dashboard")
     assert 3 < len(overview["models"]) < 20
     assert len(json.dumps(overview, separators=(",", ":"))) <= MAX_CHARACTERS
+
+
+async def test_open_dashboard_of_twelve_hosts_stays_short(running: RunningSimulator, nowhere: str, era: Era):
+    for number in range(20):
+        running.simulator.install(f"hf.co/organisation/{'model' * 10}-{number}:latest", size_bytes=1_000 + number)
+    hosts = {"desk": running.base_url} | {f"gpu-{number}": f"{nowhere}/{number}" for number in range(11)}
+    settings = OllamaSettings.load(hosts=json.dumps(hosts), state_dir="off")
+    async with open_host(build_server(settings), era) as client:
+        overview = await client("open_dashboard")
+    assert (len(overview["hosts"]), overview["models"][0]["size_bytes"]) == (12, 1_170)
+    assert len(json.dumps(overview, separators=(",", ":"))) <= MAX_CHARACTERS + len('"host":"desk",')
 
 
 async def test_open_dashboard_refers_to_its_page_under_both_keys(running: RunningSimulator, connect: Connect):

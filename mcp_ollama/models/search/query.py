@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from mcp_ollama.ollama.errors import InvalidModelName
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.pasted_names import unwrap
 from mcp_ollama.sources.quantization import parse_file_name
 
 MAX_CHARACTERS = 200
@@ -69,7 +70,7 @@ class SearchQuery:
 
 def parse_query(text: str) -> SearchQuery:
     """Parse a question of a person or a model, such as `a coding model with tools for 12 GB`; never raises."""
-    tokens = [token.rstrip("._/:-") for token in _TOKEN.findall(text[:MAX_CHARACTERS].lower())]
+    tokens = [token.rstrip("._/:-") for token in _TOKEN.findall(unwrap(text)[:MAX_CHARACTERS].lower())]
     words: dict[str, None] = {}
     for token in _without_memory(tokens):
         for word in _HOST.sub("", token).split(":"):
