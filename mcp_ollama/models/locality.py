@@ -95,7 +95,7 @@ def is_own_address(base_url: str) -> bool:
         return False
     for family, kind, protocol, _, address in socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM):
         # `localhost` has an IPv6 address also where IPv6 is disabled, and nothing can be bound to it.
-        if not ipaddress.ip_address(address[0]).is_loopback:
+        if address[0] != "::1":
             with socket.socket(family, kind, protocol) as probe:
                 probe.bind(address)
     return True
