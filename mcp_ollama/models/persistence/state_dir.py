@@ -20,7 +20,7 @@ def state_dir(setting: str | None = None) -> Path | None:
     if text.lower() == "off":
         return None
     try:
-        return Path(text).expanduser().absolute() if text else _platform_dir()
+        return (Path(text) if text else _platform_dir()).expanduser().absolute()
     except RuntimeError as error:
         logger.warning("Downloads are not written down: %s. Set MCP_OLLAMA_STATE_DIR to an absolute path.", error)
         return None
