@@ -52,7 +52,7 @@ class BoundedProtocol(H11Protocol):
 
     @property
     def worth(self) -> tuple[bool, float]:
-        """What orders connections: those that never sent the head of a request first, and the oldest of them."""
+        """The sort key: connections that never sent the head of a request first, of those the oldest."""
         return bool(self.cycle), self.opened  # pyright: ignore[reportUnknownMemberType] - declared without a type
 
     def _others_to_close(self) -> "Iterator[BoundedProtocol]":
