@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bench.backend import backend
 from bench.comparison import PIPELINED, Rival, compare
@@ -146,9 +147,11 @@ def main() -> None:
         "Trivial calls": partial(trivial_calls, 20 * chosen.rounds),
         "Pulls": partial(pulls, chosen.lines),
     }
-    for title, part in parts.items():
-        sys.stderr.write(f"{title} ...\n")
-        document += ["", f"## {title}", "", *part()]
+    with TemporaryDirectory() as folder:
+        os.environ["MCP_OLLAMA_STATE_DIR"] = folder
+        for title, part in parts.items():
+            sys.stderr.write(f"{title} ...\n")
+            document += ["", f"## {title}", "", *part()]
     text = "\n".join(document) + "\n"
     RESULTS.write_text(text, encoding="utf-8")
     sys.stdout.write(text)

@@ -209,7 +209,7 @@ Problems = Callable[[], list[str]]
 @asynccontextmanager
 async def over_stdio(ollama: RunningSimulator, report: Path) -> AsyncGenerator[tuple[Client, Problems]]:
     """Start the server over stdio."""
-    parameters = StdioServerParameters(command=sys.executable, args=soaked(report), env=environment(ollama))
+    parameters = StdioServerParameters(command=sys.executable, args=soaked(report), env=environment(ollama, report))
     async with Client(stdio_client(parameters)) as client:
         yield client, list[str]
 
@@ -227,7 +227,7 @@ def serving(ollama: RunningSimulator, report: Path) -> Generator[str]:
     """Serve over HTTP on a free port, and yield the address."""
     log = report.with_suffix(".log")
     command = [sys.executable, *soaked(report), "--http", "0"]
-    with log.open("wb") as stderr, subprocess.Popen(command, env=environment(ollama), stderr=stderr) as process:
+    with log.open("wb") as stderr, subprocess.Popen(command, env=environment(ollama, report), stderr=stderr) as process:
         try:
             yield served_url(log)
         finally:
@@ -249,13 +249,14 @@ def soaked(report: Path) -> list[str]:
     return ["-m", "bench.soaked", str(report)]
 
 
-def environment(ollama: RunningSimulator) -> dict[str, str]:
-    """Return the settings of the server, which pulls from the simulator."""
+def environment(ollama: RunningSimulator, report: Path) -> dict[str, str]:
+    """Return the settings of the server, which pulls from the simulator and keeps its state beside its report."""
     return dict(os.environ) | {
         "MCP_OLLAMA_BASE_URL": ollama.base_url,
         "MCP_OLLAMA_CONFIRM_DELETE": "false",
         "MCP_OLLAMA_REGISTRIES": registry_of(ollama),
         "MCP_OLLAMA_LOG_LEVEL": "ERROR",
+        "MCP_OLLAMA_STATE_DIR": str(report.with_suffix(".state")),
     }
 
 

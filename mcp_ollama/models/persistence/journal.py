@@ -18,6 +18,7 @@ from mcp_ollama.models.persistence.journal_file import Entry, JournalError, Reco
 from mcp_ollama.models.persistence.process_lock import ProcessLock
 from mcp_ollama.models.persistence.state_dir import create_state_dir
 from mcp_ollama.models.transfer_state import Kind
+from mcp_ollama.ollama.batching import Batch
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -46,6 +47,8 @@ class Journal:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._process = None if folder is None else ProcessLock(folder)
+        self._reader = folder and self._process and journal_file.Reader(folder / FILE_NAME, self._process)
+        self._reading = Batch(self._read)
         self._ended: set[str] = set()
         self._undeleted: set[str] = set()
         self._problems: dict[str, str | None] = {}
@@ -104,10 +107,11 @@ class Journal:
 
     async def entries(self) -> list[Entry]:
         """Return the interrupted transfers and those of other processes, oldest first; nothing is created."""
-        folder, process = self._folder, self._process
-        if folder is None or process is None:
-            return []
-        return await self._run("read", lambda: journal_file.read(folder / FILE_NAME, process), [])
+        return await self._reading.get() if self._reader else []
+
+    async def _read(self) -> list[Entry]:
+        assert self._reader
+        return await self._run("read", self._reader.read, [])
 
     async def forget(self, entry: Entry) -> bool:
         """Delete an interrupted transfer; return False when its process lives or the file cannot be written."""

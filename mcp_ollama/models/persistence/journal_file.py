@@ -6,8 +6,8 @@ A file that is not a sound journal of this version is never changed, moved or re
 import logging
 import os
 import time
-from collections.abc import Generator
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +31,9 @@ BUSY_SECONDS = 3.0
 """How long other processes that write at the same moment are waited for: four at full speed need 1.5 s."""
 MAX_ENTRIES = 500
 MAX_ERROR = 600
+
+_CLOCK_TICK_NS = 100_000_000
+"""Changes within a tick of the file system's clock have the same time; ticks are shorter than this."""
 
 _VERSION = 1
 # The table only grows, so that an older version can read a newer one's file.
@@ -157,23 +160,57 @@ def writing(path: Path) -> Generator["Connection"]:
         database.execute("COMMIT")
 
 
-def read(path: Path, process: ProcessLock) -> list[Entry]:
-    """Return the entries of other processes and the interrupted ones, oldest first; rows without sense are left out.
+class Reader:
+    """Reads the entries of other processes and the interrupted ones; the file only when it has changed.
 
-    Raises:
-        JournalError: The file is not a journal.
-        OSError: It cannot be opened.
-        sqlite3.Error: It is damaged or locked.
+    Args:
+        path: The file.
+        process: The lock of this process.
     """
+
+    def __init__(self, path: Path, process: ProcessLock) -> None:
+        self._path = path
+        self._process = process
+        self._seen: tuple[Sequence[object], list[Entry]] = (), []
+
+    def read(self) -> list[Entry]:
+        """Return the entries, oldest first; rows without sense are left out.
+
+        Raises:
+            JournalError: The file is not a journal.
+            OSError: It cannot be opened.
+            sqlite3.Error: It is damaged or locked.
+        """
+        signature = _signature(self._path)
+        if not signature or signature != self._seen[0]:
+            self._seen = signature, _read_rows(self._path, self._process)
+        # A process that has ended stays so: its id is never used again.
+        entries = [_with_owner(entry, self._process) if entry.owner else entry for entry in self._seen[1]]
+        self._seen = signature, entries
+        horizon = time.time() - EXPIRY_SECONDS
+        return [entry for entry in entries if entry.owner or entry.updated_at.timestamp() >= horizon]
+
+
+def _signature(path: Path) -> Sequence[object]:
+    """Return what changes with the file and its write-ahead log; empty while the next change may have the same time."""
+    found: list[object] = []
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        with suppress(FileNotFoundError):
+            seen = file.stat()
+            if time.time_ns() - seen.st_mtime_ns < _CLOCK_TICK_NS:
+                return ()
+            found += [file.name, seen.st_ino, seen.st_size, seen.st_mtime_ns]
+    return found
+
+
+def _read_rows(path: Path, process: ProcessLock) -> list[Entry]:
     if not path.exists():
         return []
     _check_regular(path)
     with closing(_open(path)) as database:
         if _version(database) == 0:
             return []
-        entries = _entries(database, process, "WHERE process <> ? ORDER BY started_at, id", process.id)
-    horizon = time.time() - EXPIRY_SECONDS
-    return [entry for entry in entries if entry.owner or entry.updated_at.timestamp() >= horizon]
+        return _rows(database, "WHERE process <> ? ORDER BY started_at, id", process.id)
 
 
 def begin(database: "Connection", process: ProcessLock, record: Record) -> None:
@@ -255,18 +292,24 @@ def _version(database: "Connection") -> int:
 
 
 def _entries(database: "Connection", process: ProcessLock, where: str, *values: Any) -> list[Entry]:
-    """Return the valid ones among some rows; `where` is a constant of this module."""
+    return [_with_owner(entry, process) for entry in _rows(database, where, *values)]
+
+
+def _rows(database: "Connection", where: str, *values: Any) -> list[Entry]:
+    """Return the valid ones among some rows, as if all processes lived; `where` is a constant of this module."""
     entries: list[Entry] = []
     for row in database.execute(f"{_SELECT} {where} LIMIT {MAX_ENTRIES}", values):
         try:
-            entry = Entry.model_validate({**dict(row), "owner": "another process"})
+            entries.append(Entry.model_validate({**dict(row), "owner": "another process"}))
         except ValidationError as error:
             logger.info("A row of the journal of transfers is left out: %s", error)
-            continue
-        if not process.is_alive(entry.process):
-            entry = entry.model_copy(update={"state": "interrupted", "owner": None})
-        entries.append(entry)
     return entries
+
+
+def _with_owner(entry: Entry, process: ProcessLock) -> Entry:
+    """Return an entry as it is now: interrupted when its process has ended."""
+    alive = process.is_alive(entry.process)
+    return entry if alive else entry.model_copy(update={"state": "interrupted", "owner": None})
 
 
 def _sqlite_error(error: Exception, code: str) -> JournalError:

@@ -1,5 +1,6 @@
 """Unfinished transfers are found by the next process, whatever ended the one before."""
 
+import os
 import sqlite3
 import time
 from contextlib import closing
@@ -11,7 +12,7 @@ import pytest
 
 from mcp_ollama.models.persistence import journal as journal_module
 from mcp_ollama.models.persistence.journal import Entry, Journal, Record, Snapshot
-from tests.support.children import child, until
+from tests.support.children import age, child, until
 
 SERVER = "http://127.0.0.1:11434"
 MODEL = "llama3.2:3b"
@@ -215,3 +216,30 @@ async def test_disabled_journal_writes_and_lists_nothing() -> None:
     assert await journal.entries() == []
     assert journal.problem is None
     await journal.close()
+
+
+async def test_unchanged_file_is_read_once(tmp_path: Path) -> None:
+    """A row that is added without a trace in the times of the files stays unseen; one of a later time is seen."""
+    await interrupted(tmp_path)
+    path = tmp_path / "transfers.sqlite3"
+    journal = Journal(tmp_path)
+    age(path, 60)
+    then = path.stat().st_mtime_ns
+    assert [entry.model for entry in await journal.entries()] == [MODEL]
+    execute(tmp_path, "UPDATE transfers SET model = 'other:1'")
+    os.utime(path, ns=(then, then))
+    assert [entry.model for entry in await journal.entries()] == [MODEL]
+    age(path, 30)
+    assert [entry.model for entry in await journal.entries()] == ["other:1"]
+
+
+async def test_file_that_has_just_changed_is_read_again(tmp_path: Path) -> None:
+    await interrupted(tmp_path)
+    path = tmp_path / "transfers.sqlite3"
+    journal = Journal(tmp_path)
+    # Young for as long as this test may take.
+    now = time.time_ns() + 3_600_000_000_000
+    for model in (MODEL, "other:1"):
+        execute(tmp_path, f"UPDATE transfers SET model = '{model}'")
+        os.utime(path, ns=(now, now))
+        assert [entry.model for entry in await journal.entries()] == [model]

@@ -319,13 +319,13 @@ def test_process_lock_held_by_another_raises(tmp_path: Path) -> None:
 
 async def test_journal_leaves_the_event_loop_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = set[int]()
-    read = journal_file.read
+    read = journal_file.Reader.read
 
-    def note(*arguments: Any) -> list[Entry]:
+    def note(reader: journal_file.Reader) -> list[Entry]:
         threads.add(threading.get_ident())
-        return read(*arguments)
+        return read(reader)
 
-    monkeypatch.setattr(journal_file, "read", note)
+    monkeypatch.setattr(journal_file.Reader, "read", note)
     await Journal(tmp_path).entries()
     assert threads
     assert threading.get_ident() not in threads
