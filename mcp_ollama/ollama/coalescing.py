@@ -16,7 +16,7 @@ _SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
 _CAN_POLL = hasattr(select, "poll")  # not on Windows
 _LARGE = 65_536
 _LONGEST_SIZE = 16
-_READ_SIZE = 8_192
+_READ_SIZE = 16_384
 """Bytes per read of a progress stream; other tasks run between two reads."""
 
 
