@@ -120,7 +120,7 @@ async def test_each_answer_is_merged_separately_and_only_progress_in_portions():
     assert read(answers[0]) == (LINE * 2, 1)
     assert answers[1] == b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     assert answers[2] == HEAD + b"5\r\nhel"
-    large, small = 65_536, 8_192
+    large, small = 65_536, 16_384
     assert below.read_sizes == [large, small, large, large, large, small, small]
 
 
