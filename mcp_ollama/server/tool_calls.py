@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -22,10 +22,10 @@ from mcp_ollama.server.host_argument import HostArgument
 from mcp_ollama.server.limits import RequestLimits
 from mcp_ollama.server.results import (
     EXPECTED_ERRORS,
+    LastAnswers,
     failure,
     failure_from,
     has_pages,
-    success,
     success_of,
     text_of,
     timeout_sentence,
@@ -69,6 +69,7 @@ class ToolCalls:
 
     tools: ToolRegistry
     argument: HostArgument
+    last_answers: LastAnswers = field(default_factory=LastAnswers)
 
     async def handle(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         """Run a tool and return its result, an error result, or a question for the user.
@@ -121,7 +122,7 @@ class ToolCalls:
                 answer = await tool.spec.run(call, **arguments)
             named = self.argument.named
             if not named.default:
-                return success(answer, arguments)
+                return self.last_answers.success(answer, arguments)
             return success_of(label_answer(answer, named, host), arguments, has_pages=has_pages(answer))
         return failure(f"{timeout_sentence(state.hosts.timeouts.call)}, then retry.")
 

@@ -13,7 +13,7 @@ from mcp_ollama.ollama.errors import (
     OllamaAuthorizationError,
     OllamaResponseError,
 )
-from mcp_ollama.server.results import MAX_DEFAULT_TEXT, META, failure, failure_from, success
+from mcp_ollama.server.results import MAX_DEFAULT_TEXT, META, LastAnswers, failure, failure_from, success
 from tests.support.client import text_of
 
 
@@ -28,6 +28,21 @@ def test_result_holds_the_same_data_twice_without_nulls() -> None:
     assert text_of(result) == '{"name":"größer\u2028","parts":["a"]}'
     assert result.structured_content == {"name": "größer\u2028", "parts": ["a"]}
     assert not result.is_error
+
+
+def test_equal_answer_to_equal_arguments_is_formatted_once() -> None:
+    answers = LastAnswers()
+    first = answers.success(Thing(name="a", parts=["b"]), {"limit": 2})
+    assert answers.success(Thing(name="a", parts=["b"]), {"limit": 2}) is first
+
+
+@pytest.mark.parametrize(("parts", "arguments"), [(["c"], {"limit": 2}), (["b"], {"limit": 3})])
+def test_other_answer_or_other_arguments_are_formatted_again(parts: list[str], arguments: dict[str, int]) -> None:
+    answers = LastAnswers()
+    first = answers.success(Thing(name="a", parts=["b"]), {"limit": 2})
+    result = answers.success(Thing(name="a", parts=parts), arguments)
+    assert result is not first
+    assert result.structured_content == {"name": "a", "parts": parts}
 
 
 @pytest.mark.parametrize(
