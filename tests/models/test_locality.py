@@ -250,6 +250,7 @@ async def test_place_is_remembered_for_the_same_model(tmp_path: Path, monkeypatc
     blob.write_bytes(bytes(10_000))
     question = "http://127.0.0.1:1", f"FROM {blob}", 10_200
     place = Locality()
+    monkeypatch.setattr(locality, "REMEMBERED_SECONDS", 3600)
     assert await place.find(*question) == "machine"
     blob.unlink()
     assert await place.find(*question) == "machine"
