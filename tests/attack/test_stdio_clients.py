@@ -88,16 +88,17 @@ def test_stdio_flood_without_an_end_costs_bounded_memory(unread: Victim, flood: 
 def write_without_reading(wire: Wire, flood: Flood) -> None:
     """Write frames until the time is over; at the end of them a thread goes on to write a ping."""
     assert wire.process.stdin
-    fd = wire.process.stdin.fileno()
+    # A copy of the descriptor: the thread may still write when the test closes its own.
+    fd = os.dup(wire.process.stdin.fileno())
     over = threading.Event()
 
     def write() -> None:
         numbers = count()
-        with suppress(BrokenPipeError):
+        with os.fdopen(fd, "wb", buffering=0) as stdin, suppress(BrokenPipeError):
             while not over.is_set():
                 frames = [frame for number in islice(numbers, FRAMES_PER_WRITE) for frame in flood(number)]
-                os.write(fd, b"".join(json.dumps(frame).encode() + b"\n" for frame in frames))
-            os.write(fd, json.dumps(request("last", "ping")).encode() + b"\n")
+                stdin.write(b"".join(json.dumps(frame).encode() + b"\n" for frame in frames))
+            stdin.write(json.dumps(request("last", "ping")).encode() + b"\n")
 
     threading.Thread(target=write, daemon=True).start()
     over.wait(SECONDS)
