@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pydantic_ai.models.ollama import OllamaModel
 
 INSTALL = "pip install 'pydantic-ai-slim[openai]>=2.30,<3'"
-"""What the extra installs, by its own name: this package is installed, and may not be on PyPI."""
+"""The package that the extra installs, by its own name: this package is installed, and may not be on PyPI."""
 
 HEALTH_SECONDS = 10
 """Limit of one request of the health check, whatever the settings allow."""

@@ -46,7 +46,7 @@ OPTIONS = {
 
 
 _DEMO: dict[str, str | None] = {"base_url": "http://127.0.0.1", "hosts": None, "hosts_file": None}
-"""What the demo does without: its server starts later, on a free port."""
+"""Settings that the demo does without: its server starts later, on a free port."""
 
 
 def variable_of(option: str) -> str:

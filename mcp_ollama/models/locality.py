@@ -25,8 +25,6 @@ _LISTENING = "0A"
 _OLLAMA = frozenset({"ollama"})
 _TUNNELS = frozenset({"ssh", "autossh", "kubectl", "socat", "cloudflared", "chisel"})
 """Programs that forward a port of this machine to another one, whose models may lie at the same paths."""
-
-
 REMEMBERED_SECONDS = 5
 """How long it is remembered where a server runs: to look takes some milliseconds on a machine of many sockets."""
 

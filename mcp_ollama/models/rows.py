@@ -46,7 +46,7 @@ class Rows:
         kept = self._kept.get(model.name)
         if kept and kept[0] is model and kept[1] is facts and kept[2].loaded is loaded:
             return kept[2]
-        row = model_row(model, facts, running)
+        row = _build_row(model, facts, loaded)
         if len(self._kept) >= self._most:
             self._kept.clear()
         self._kept[model.name] = model, facts, row
@@ -61,6 +61,10 @@ def model_row(model: InstalledModel, facts: Facts | None, running: Collection[Ru
         facts: What `/api/show` said; None where it could not be read.
         running: The loaded models; None where `/api/ps` could not be read.
     """
+    return _build_row(model, facts, is_loaded(model, running))
+
+
+def _build_row(model: InstalledModel, facts: Facts | None, loaded: bool | None) -> ModelRow:  # noqa: FBT001
     return ModelRow(
         name=model.name,
         size_bytes=model.size,
@@ -71,7 +75,7 @@ def model_row(model: InstalledModel, facts: Facts | None, running: Collection[Ru
         quantization=bounded_word(model.details.quantization_level),
         context_length=(facts.context_length if facts else None) or model.details.context_length or None,
         capabilities=capabilities_of(model, facts),
-        loaded=is_loaded(model, running),
+        loaded=loaded,
         remote=bool(model.remote_host),
     )
 

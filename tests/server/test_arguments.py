@@ -8,7 +8,7 @@ from pydantic import Field, Strict
 from mcp_ollama.server.arguments import InvalidArgumentsError, Parameters
 
 ADDED = ("_meta", "toolCallId", "tool_call_id", "sessionId", "session_id", "action", "chatInput", "random_string")
-"""What hosts are known to add."""
+"""Arguments that clients are known to add."""
 
 
 def sample(

@@ -11,7 +11,7 @@ from tests.conftest import QUICK, Connect
 from tests.support.client import Host, built, host, text_of
 
 SHORT = replace(QUICK, call=2, health_extra=2.5)
-"""What is asked after a change may take longer than the call that made it."""
+"""A look after a change may take longer than the call that made it."""
 
 MADE: dict[str, dict[str, Any]] = {
     "copy_model": {"source": "base", "destination": "new"},
