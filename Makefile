@@ -110,10 +110,12 @@ DEBIAN_BROWSER := /usr/bin/chromium-headless-shell
 export BROWSER ?= $(DEBIAN_BROWSER)
 CLIENT := tests/browser/node_modules
 
+# Playwright's own Node.js is linked with libatomic, which a machine without a compiler lacks.
 $(DEBIAN_BROWSER):
 	@test "$$(id -u)" = 0 || { echo "Browser not found: name a Chromium with BROWSER=path, or run as root." >&2; exit 1; }
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium-headless-shell fonts-inter
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+		chromium-headless-shell fonts-inter libatomic1 > /dev/null
 
 $(VENV)/.with-browser: $(VENV)/.with-linters
 	$(PIP) $(PINS) --group browser
@@ -124,7 +126,8 @@ $(CLIENT)/.host.js: tests/browser/host.js
 		@modelcontextprotocol/ext-apps@2.0.4 esbuild@0.28.2 axe-core@4.14.1
 	$(CLIENT)/.bin/esbuild $< --bundle --format=iife --outfile=$@ --log-level=warning
 
-PAGE := $(VENV)/.with-browser $(CLIENT)/.host.js $(BROWSER)
+# The browser first: it may be refused, and the others take a minute.
+PAGE := $(BROWSER) $(VENV)/.with-browser $(CLIENT)/.host.js
 
 browser-test: $(PAGE)  ## Test the dashboard in a real browser (Debian, as root: installs it; else BROWSER=path; needs npm)
 	$(BIN)/pyright --project tests/browser
