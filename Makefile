@@ -112,7 +112,8 @@ CLIENT := tests/browser/node_modules
 
 # Playwright's own Node.js is linked with libatomic, which a machine without a compiler lacks.
 $(DEBIAN_BROWSER):
-	@test "$$(id -u)" = 0 || { echo "Browser not found: name a Chromium with BROWSER=path, or run as root." >&2; exit 1; }
+	@test "$$(id -u)" = 0 && command -v apt-get > /dev/null \
+		|| { echo "Browser not found: name a Chromium with BROWSER=path, or run as root on Debian." >&2; exit 1; }
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 		chromium-headless-shell fonts-inter libatomic1 > /dev/null
