@@ -48,16 +48,17 @@ async def test_callers_who_ask_again_share_one_request() -> None:
     source = Source()
     source.may_answer.set()
 
-    async def ask_often() -> None:
+    async def ask_often(turns: int) -> None:
         for _ in range(10):
             await source.note()
-            await checkpoint()
+            for _ in range(turns):
+                await checkpoint()
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as group:
-            for _ in range(20):
-                group.start_soon(ask_often)
-    assert len(source.answers) == 200
+            for number in range(40):
+                group.start_soon(ask_often, number % 16)
+    assert len(source.answers) == 400
     assert source.requests <= 12
 
 
