@@ -60,16 +60,16 @@ async def test_title_in_the_weights_decides_what_is_a_version(
 
 
 async def test_model_without_a_date_is_not_taken_for_old(simulator: Simulator, connect: Connect) -> None:
-    install(simulator, "qwen3:8b", days=20, weights="1", family="qwen3")
+    install(simulator, "qwen3-copy:8b", days=20, weights="1", family="qwen3")
     zero_time_of_go = datetime(1, 1, 1, tzinfo=UTC).timestamp()
-    simulator.install("qwen3-dateless:8b", modified_at=zero_time_of_go, weights="2", family="qwen3")
+    simulator.install("qwen3:8b", modified_at=zero_time_of_go, weights="2", family="qwen3")
     install(simulator, "recent", days=1)
     async with connect() as host:
         plan = await host("plan_cleanup")
     assert [(row["name"], row["reason"]) for row in plan["models"]] == [
-        ("qwen3:8b", "never_loaded_here"),
+        ("qwen3-copy:8b", "never_loaded_here"),
         ("recent:latest", "never_loaded_here"),
-        ("qwen3-dateless:8b", "never_loaded_here"),
+        ("qwen3:8b", "never_loaded_here"),
     ]
 
 
