@@ -59,7 +59,7 @@ def test_constraints_pin_every_requirement_and_name_no_address(project: dict[str
     assert {re.split(r"[<>=]", one)[0].strip() for one in project["dependencies"]} <= pinned
 
 
-HEAVY = ("mcp", "mcp_types", "pydantic_ai", "openai", "httpx", "starlette", "uvicorn")
+HEAVY = ("mcp", "mcp_types", "pydantic_ai", "openai", "fastmcp", "httpx", "starlette", "uvicorn")
 
 
 @pytest.mark.parametrize(
