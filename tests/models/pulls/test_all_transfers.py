@@ -22,20 +22,10 @@ from tests.conftest import Connect
 from tests.models.persistence.test_journal import execute
 from tests.models.persistence.test_journal_faults import DAMAGES
 from tests.support.children import until
-from tests.support.client import Era, Host
-from tests.support.downloads import BUSY, MODEL, SIZE, downloadable
+from tests.support.client import Host
+from tests.support.downloads import BUSY, MODEL, SIZE
 
 OWN = "me/mine:latest"
-
-
-@pytest.fixture
-def era() -> Era:
-    return "auto"
-
-
-@pytest.fixture
-def simulator() -> Simulator:
-    return downloadable()
 
 
 async def interrupt(
