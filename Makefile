@@ -41,7 +41,7 @@ demo: $(VENV)/.installed  ## See the main job: list, pull, show, delete (DEMO_HO
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST := python -m pytest
 
-test: $(VENV)/.with-tests  ## Run the tests (1 to 2 minutes on two cores)
+test: $(VENV)/.with-tests  ## Run the tests (2 to 3 minutes on two cores)
 	$(BIN)/$(PYTEST) --numprocesses=auto --dist=worksteal
 
 lint: $(VENV)/.with-linters
@@ -110,10 +110,13 @@ DEBIAN_BROWSER := /usr/bin/chromium-headless-shell
 export BROWSER ?= $(DEBIAN_BROWSER)
 CLIENT := tests/browser/node_modules
 
+# Playwright's own Node.js is linked with libatomic, which a machine without a compiler lacks.
 $(DEBIAN_BROWSER):
-	@test "$$(id -u)" = 0 || { echo "Browser not found: name a Chromium with BROWSER=path, or run as root." >&2; exit 1; }
+	@test "$$(id -u)" = 0 && command -v apt-get > /dev/null \
+		|| { echo "Browser not found: name a Chromium with BROWSER=path, or run as root on Debian." >&2; exit 1; }
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium-headless-shell fonts-inter
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+		chromium-headless-shell fonts-inter libatomic1 > /dev/null
 
 $(VENV)/.with-browser: $(VENV)/.with-linters
 	$(PIP) $(PINS) --group browser
@@ -124,7 +127,8 @@ $(CLIENT)/.host.js: tests/browser/host.js
 		@modelcontextprotocol/ext-apps@2.0.4 esbuild@0.28.2 axe-core@4.14.1
 	$(CLIENT)/.bin/esbuild $< --bundle --format=iife --outfile=$@ --log-level=warning
 
-PAGE := $(VENV)/.with-browser $(CLIENT)/.host.js $(BROWSER)
+# The browser first: it may be refused, and the others take a minute.
+PAGE := $(BROWSER) $(VENV)/.with-browser $(CLIENT)/.host.js
 
 browser-test: $(PAGE)  ## Test the dashboard in a real browser (Debian, as root: installs it; else BROWSER=path; needs npm)
 	$(BIN)/pyright --project tests/browser

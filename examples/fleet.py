@@ -4,6 +4,7 @@ Starts simulated Ollama servers on this machine, and the real command over stdio
 the hosts is stopped before the tour, as a server in a fleet may be.
 """
 
+import argparse
 import json
 import os
 import sys
@@ -63,4 +64,6 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(max(3, int(sys.argv[1]) if len(sys.argv) > 1 else 3))
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("hosts", type=int, nargs="?", default=3, help="how many, 3 at least")
+    main(max(3, parser.parse_args().hosts))

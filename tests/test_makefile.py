@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from scripts.readme import ROOT
@@ -16,19 +17,33 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 PATIENT = 30.0
 
 
-def make_environment(folder: Path, python: str) -> subprocess.CompletedProcess[str]:
-    """Make the virtual environment of the Makefile in a folder, with a script that stands for Python."""
-    (folder / "python").write_text(f"#!/bin/sh\n{python}\n")
-    (folder / "python").chmod(0o755)
+MAKE = shutil.which("make") or "make"
+
+
+def make(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the Makefile in a folder, with more variables of the environment."""
+    # Not those of the make that runs the tests.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(
-        ["make", f"--file={ROOT / 'Makefile'}", f"--directory={folder}", "PYTHON=./python", ".venv/bin/python"],
-        # Not those of the make that runs the tests.
-        env={name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))},
+        [MAKE, f"--file={ROOT / 'Makefile'}", f"--directory={folder}", *words],
+        env=kept | variables,
         capture_output=True,
         text=True,
         timeout=PATIENT,
         check=False,
     )
+
+
+def script(path: Path, text: str) -> None:
+    """Write a shell script that stands for a program."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def make_environment(folder: Path, python: str) -> subprocess.CompletedProcess[str]:
+    """Make the virtual environment of the Makefile in a folder, with a script that stands for Python."""
+    script(folder / "python", python)
+    return make(folder, "PYTHON=./python", ".venv/bin/python")
 
 
 def test_python_that_is_too_old_is_refused_before_an_environment_is_made(tmp_path: Path):
@@ -48,6 +63,25 @@ def test_environment_that_was_left_half_made_is_made_again(tmp_path: Path):
     assert make_environment(tmp_path, link.format(shutil.which("false"))).returncode == 2
     assert not (tmp_path / ".venv" / "bin" / "python").is_symlink()
     assert make_environment(tmp_path, link.format(shutil.which("true"))).returncode == 0
+
+
+@pytest.mark.parametrize(("user", "installer"), [("1000", "apt-get"), ("0", "dnf")])
+def test_browser_that_cannot_be_installed_is_refused_first(tmp_path: Path, user: str, installer: str):
+    script(tmp_path / "id", f"echo {user}")
+    script(tmp_path / installer, "touch installed")
+    missing = str(tmp_path / "chromium")
+    done = make(tmp_path, f"DEBIAN_BROWSER={missing}", f"BROWSER={missing}", "browser-test", PATH=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.startswith("Browser not found: name a Chromium with BROWSER=path, or run as root on Debian.\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"id", installer}
+
+
+def test_browser_that_is_missing_is_installed_as_root(tmp_path: Path):
+    browser = tmp_path / "chromium"
+    script(tmp_path / "id", "echo 0")
+    script(tmp_path / "apt-get", f'[ "$1" = update ] || : > "{browser}"')
+    assert make(tmp_path, f"DEBIAN_BROWSER={browser}", str(browser), PATH=str(tmp_path)).returncode == 0
+    assert browser.exists()
 
 
 def workflows() -> list[list[dict[str, Any]]]:

@@ -26,7 +26,8 @@ MAX_MODELS = 20
 
 OLD = timedelta(days=90)
 
-_NEVER = datetime.min.replace(tzinfo=UTC)
+_UNKNOWN = datetime.max.replace(tzinfo=UTC)
+"""In place of a date that the server does not report: such a model is not taken for old, and comes last."""
 _NO_LAST_USE = "Ollama keeps no last use, so the order follows modified_at: ask which of them are still in use."
 
 CleanupReason = Literal["outdated_copy", "never_loaded_here", "old", "large"]
@@ -108,7 +109,7 @@ async def plan_cleanup(app: App, free_at_least: int | None = None, keep: Iterabl
 def _grouped(installed: Sequence[InstalledModel], facts: Mapping[str, Facts | None]) -> list[_Group]:
     """Group the models on this server's disk by their weights."""
     local = sorted((model for model in installed if not model.remote_host), key=_modified)
-    newest = {(kind_of(model), _versions(model, facts)[0]): model for model in local}
+    newest = {(kind_of(model), _versions(model, facts)[0]): model for model in local if model.modified_at}
 
     def is_outdated(model: InstalledModel) -> bool:
         found = (newest.get((kind_of(model), version)) for version in _versions(model, facts))
@@ -179,4 +180,4 @@ def _next_step(freed: FreedSpace, free_at_least: int | None, *, has_models: bool
 
 
 def _modified(model: InstalledModel) -> datetime:
-    return model.modified_at or _NEVER
+    return model.modified_at or _UNKNOWN

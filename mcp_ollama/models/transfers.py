@@ -13,12 +13,13 @@ from typing import get_args
 import anyio
 from anyio.abc import TaskGroup
 
-from mcp_ollama.models.attempts import Attempts
+from mcp_ollama.models.attempts import Attempts, snapshot_of
 from mcp_ollama.models.background import error_of
 from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.formatting import join_limited
 from mcp_ollama.models.holds import Holds
 from mcp_ollama.models.job import Job, Transfer
+from mcp_ollama.models.persistence.journal import Snapshot
 from mcp_ollama.models.persistence.turns import Turns
 from mcp_ollama.models.transfer_state import Kind
 from mcp_ollama.ollama.errors import OllamaError
@@ -67,7 +68,7 @@ class Transfers:
         self._changed = changed or _discard
         self._jobs: list[Job] = []
         self._new: list[Job] = []
-        self._interrupted: set[Job] = set()
+        self._interrupted: dict[Job, Snapshot] = {}
         self._added = anyio.Event()
         self._came = anyio.Event()
 
@@ -208,9 +209,11 @@ class Transfers:
         self._added.set()
 
     async def _settle(self, job: Job) -> None:
-        """Delete a job that has ended from the journal, unless the end of this process interrupted it."""
+        """Delete a job that has ended from the journal; of one that the end of this process interrupted, write it."""
         await job.written.wait()
-        if job.record and not (job in self._interrupted and job.state == "cancelled"):
+        if job.record and job.state == "cancelled" and (interrupted := self._interrupted.get(job)):
+            await self.journal.write(job.record, interrupted)
+        elif job.record:
             record, job.record = job.record, None
             await self.journal.end(record)
 
@@ -259,7 +262,7 @@ class Transfers:
 
     async def _shut_down(self) -> None:
         open_jobs = self.open_jobs()
-        self._interrupted = {job for job in open_jobs if not job.cancelling.is_set()}
+        self._interrupted = {job: snapshot_of(job) for job in open_jobs if not job.cancelling.is_set()}
         for job in open_jobs:
             logger.warning(
                 "The %s of %s stops with this server; call %s_model again to go on where it stopped.",

@@ -96,5 +96,5 @@ async def _update_of(app: App, model: InstalledModel) -> Update:
         row.state = "local_only"
         row.reason = f"Made here from {parent}." if parent else "The registry has no such model."
     except (OllamaError, InvalidModelName) as error:
-        row.reason = sanitize(error.problem if isinstance(error, OllamaError) else str(error), 200)
+        row.reason = sanitize(str(error), 300)
     return row

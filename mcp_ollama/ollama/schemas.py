@@ -100,7 +100,9 @@ Bytes = Annotated[Count, AfterValidator(lambda value: min(value, MAX_BYTES))]
 
 
 def _to_utc(time: datetime | None) -> datetime | None:
-    """Return the time in UTC, the default zone; None when it cannot be represented there."""
+    """Return the time in UTC, the default zone; None for Go's zero time, and for one that UTC cannot represent."""
+    if time and time.year == 1:
+        return None
     try:
         return time and (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
     except OverflowError:

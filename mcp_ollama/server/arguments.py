@@ -6,7 +6,7 @@ from functools import cached_property
 from inspect import Parameter, signature
 from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Strict, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Strict, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import from_json
 
@@ -76,15 +76,23 @@ class Parameters:
         hints = get_type_hints(self._function, include_extras=True)
         parameters = list(signature(self._function).parameters.values())[self._skip :]
         fields = {
-            one.name: (_strict(hints[one.name]), ... if one.default is Parameter.empty else one.default)
+            one.name: (_exact(hints[one.name]), ... if one.default is Parameter.empty else one.default)
             for one in parameters
         }
         return create_model(self._function.__name__, __base__=_Arguments, **cast("dict[str, Any]", fields))
 
 
-def _strict(hint: Any) -> Any:
-    """Return a type that takes only true and false where pydantic would also take "yes" and 1 for a boolean."""
-    return Annotated[hint, Strict()] if _is(hint, bool) else hint
+def _exact(hint: Any) -> Any:
+    """Return a type that keeps booleans and numbers apart: pydantic takes "yes" and 1 for true, and true for 1."""
+    if _is(hint, bool):
+        return Annotated[hint, Strict()]
+    return Annotated[hint, BeforeValidator(_refuse_boolean)] if _is(hint, int) or _is(hint, float) else hint
+
+
+def _refuse_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("should be a number, not true or false")  # noqa: TRY004 - pydantic expects a ValueError
+    return value
 
 
 def _is(hint: Any, kind: type) -> bool:

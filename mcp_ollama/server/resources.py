@@ -63,6 +63,10 @@ class _ModelDocument:
     title: str
     read: Callable[[App, str], Awaitable[str]]
 
+    def reader(self, model: str) -> Callable[[App], Awaitable[str]]:
+        """Return what reads the resource of one model."""
+        return lambda app: self.read(app, model)
+
 
 def model_uri(name: str) -> str:
     """Return the URI of a model's resource."""
@@ -121,16 +125,23 @@ async def read_resource(hosts: Hosts, uri: str) -> TextResourceContents:
     Raises:
         MCPError: The URI is unknown, its model is not installed, or Ollama does not answer.
     """
-    if len(uri) > MAX_URI_LENGTH:
-        raise _unknown(f"{uri[:100]}…")
     if uri == DASHBOARD_URI:
         return dashboard_contents()
-    host, inner = _split_host(hosts.named, uri)
+    host, read = _find(hosts.named, uri)
     # A resource that only this server's own state makes up cannot fail; the others are Ollama's.
     limit, adapt = hosts.timeouts.call, hosts.named.adapt_advice
     with protocol_errors(f"reading resource {uri}", uri, seconds=limit, adapt=adapt):
-        text = await _read(await hosts.app(host), inner)
-        return TextResourceContents(uri=uri, text=text, mime_type=JSON)
+        return TextResourceContents(uri=uri, text=await read(await hosts.app(host)), mime_type=JSON)
+
+
+def check_uri(named: NamedHosts, uri: str) -> None:
+    """Check that a resource has this URI; whether its model is installed may change.
+
+    Raises:
+        MCPError: The URI is unknown.
+    """
+    if uri != DASHBOARD_URI:
+        _find(named, uri)
 
 
 async def complete(hosts: Hosts, params: CompleteRequestParams) -> Completion:
@@ -187,13 +198,21 @@ def _split_host(named: NamedHosts, uri: str) -> tuple[str, str]:
     return host, f"{SCHEME}{rest}"
 
 
-async def _read(app: App, uri: str) -> str:
+def _find(named: NamedHosts, uri: str) -> tuple[str, Callable[[App], Awaitable[str]]]:
+    """Return the host of a resource, and what reads it.
+
+    Raises:
+        MCPError: The URI is unknown.
+    """
+    if len(uri) > MAX_URI_LENGTH:
+        raise _unknown(f"{uri[:100]}…")
+    host, inner = _split_host(named, uri)
     for document in _DOCUMENTS:
-        if uri == document.uri:
-            return await document.read(app)
+        if inner == document.uri:
+            return host, document.read
     for document in _MODEL_DOCUMENTS:
-        if uri.startswith(f"{document.prefix}/"):
-            return await document.read(app, unquote(uri[len(document.prefix) + 1 :]))
+        if inner.startswith(f"{document.prefix}/"):
+            return host, document.reader(unquote(inner.removeprefix(f"{document.prefix}/")))
     raise _unknown(uri)
 
 

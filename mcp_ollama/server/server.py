@@ -201,6 +201,7 @@ class _Handlers:
         return ReadResourceResult(contents=[content])
 
     async def subscribe(self, ctx: Context, params: SubscribeRequestParams) -> EmptyResult:
+        resources.check_uri(ctx.lifespan_context.hosts.named, str(params.uri))
         return ctx.lifespan_context.subscriptions.subscribe(ctx, str(params.uri))
 
     async def unsubscribe(self, ctx: Context, params: UnsubscribeRequestParams) -> EmptyResult:

@@ -18,7 +18,7 @@ from mcp.types import INVALID_PARAMS, EmptyResult
 from mcp_ollama.models.events import Change
 from mcp_ollama.server._sdk_compat import connection_of
 from mcp_ollama.server.consent import STATELESS_SINCE
-from mcp_ollama.server.resources import MAX_URI_LENGTH, changed_uris
+from mcp_ollama.server.resources import changed_uris
 
 logger = logging.getLogger(__name__)
 
@@ -90,13 +90,11 @@ class Subscriptions:
         """Answer `resources/subscribe`.
 
         Raises:
-            MCPError: The connection has too many subscriptions, or the URI is longer than any resource's.
+            MCPError: The connection has too many subscriptions.
         """
         followed = self.register(ctx)
         if len(followed) >= MAX_SUBSCRIPTIONS:
             raise MCPError(INVALID_PARAMS, f"{MAX_SUBSCRIPTIONS} resources are subscribed to already.")
-        if len(uri) > MAX_URI_LENGTH:
-            raise MCPError(INVALID_PARAMS, "No resource has a URI of this length.")
         followed.add(uri)
         return EmptyResult()
 

@@ -106,7 +106,7 @@ def _kind(value: object) -> str:
 
 def timestamp(seconds: float) -> str:
     """Format a time in seconds since 1970 as RFC 3339 with trailing zeros cut, in UTC."""
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    text = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
     return text.rstrip("0").rstrip(".") + "Z"
 
 

@@ -44,6 +44,35 @@ async def test_later_callers_share_one_request_of_their_own() -> None:
     assert await source.batch.get() == 3
 
 
+async def test_callers_who_ask_again_share_one_request() -> None:
+    source = Source()
+    source.may_answer.set()
+
+    async def ask_often(turns: int) -> None:
+        for _ in range(10):
+            await source.note()
+            for _ in range(turns):
+                await checkpoint()
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for number in range(40):
+                group.start_soon(ask_often, number % 16)
+    assert len(source.answers) == 400
+    assert source.requests <= 12
+
+
+async def test_callers_without_end_do_not_hold_up_a_request() -> None:
+    source = Source()
+    source.may_answer.set()
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            while not source.answers:
+                group.start_soon(source.note)
+                await checkpoint()
+    assert len(source.answers) < 100
+
+
 async def test_cancelled_caller_leaves_its_request_to_the_next() -> None:
     source = Source()
     with anyio.fail_after(5):

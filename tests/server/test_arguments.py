@@ -72,6 +72,7 @@ def test_arguments_that_fit_are_taken(given: dict[str, Any], taken: dict[str, An
         ({"name": None}, "sample was not called: name should be a valid string."),
         ({"name": "a", "flag": "yes"}, "sample was not called: flag should be a valid boolean."),
         ({"name": "a", "flag": 1}, "sample was not called: flag should be a valid boolean."),
+        ({"name": "a", "amount": True}, "sample was not called: amount should be a number, not true or false."),
         ({"name": "a", "targets": "b"}, "sample was not called: targets should be a valid list."),
         ({"name": "a", "options": "x"}, "sample was not called: options should be a valid dictionary."),
         (

@@ -1,6 +1,6 @@
 """`plan_cleanup`: the exact bytes that deleting a set frees, in the order of the contract."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -57,6 +57,20 @@ async def test_title_in_the_weights_decides_what_is_a_version(
     async with connect() as host:
         plan = await host("plan_cleanup")
     assert [row["reason"] for row in plan["models"]] == [reason, "never_loaded_here"]
+
+
+async def test_model_without_a_date_is_not_taken_for_old(simulator: Simulator, connect: Connect) -> None:
+    install(simulator, "qwen3-copy:8b", days=20, weights="1", family="qwen3")
+    zero_time_of_go = datetime(1, 1, 1, tzinfo=UTC).timestamp()
+    simulator.install("qwen3:8b", modified_at=zero_time_of_go, weights="2", family="qwen3")
+    install(simulator, "recent", days=1)
+    async with connect() as host:
+        plan = await host("plan_cleanup")
+    assert [(row["name"], row["reason"]) for row in plan["models"]] == [
+        ("qwen3-copy:8b", "never_loaded_here"),
+        ("recent:latest", "never_loaded_here"),
+        ("qwen3:8b", "never_loaded_here"),
+    ]
 
 
 async def test_plan_stops_once_enough_becomes_free(simulator: Simulator, connect: Connect) -> None:

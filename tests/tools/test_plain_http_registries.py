@@ -35,6 +35,15 @@ async def test_plain_http_registry_is_read_by_plans_and_updates(
     assert answer["models"] == [{"model": f"{place}/me/here:latest", "state": "current"}]
 
 
+async def test_registry_that_is_not_reached_by_https_is_explained(place: str, simulator: Simulator, era: Era) -> None:
+    simulator.install(f"{place}/me/here", size_bytes=MB)
+    settings = OllamaSettings.load(base_url=f"http://{place}", registries=place, state_dir="off", timeout=5)
+    async with host(build_server(settings), era) as caller:
+        (row,) = (await caller("check_updates"))["models"]
+    assert row["state"] == "unknown"
+    assert f"name it in MCP_OLLAMA_REGISTRIES as http://{place}" in row["reason"]
+
+
 async def test_plain_http_registry_is_pulled_from_without_insecure(
     place: str, simulator: Simulator, server: OllamaServer, era: Era
 ) -> None:

@@ -95,6 +95,7 @@ def test_waiting_calls_and_questions_do_not_count_as_work(host: Wire):
     answers: list[Frame] = [{"jsonrpc": "2.0", "id": question["id"], "result": {}} for question in questions]
     host.send(*answers)
     assert {host.read()["id"] for _ in questions} == {f"ask {n}" for n in range(100)}
+    _fill_with_work(host)
 
 
 @pytest.mark.parametrize("response", ['"result":null', '"result":true', '"result":[]', '"error":null', '"error":"no"'])
@@ -108,11 +109,16 @@ def test_malformed_response_of_the_client_ends_the_wait_for_it(response: str, ho
     assert ("error" in response) == (answered.get("result", {"isError": True}).get("isError", False))
 
 
-def test_64_calls_work_at_once_and_the_next_one_waits(host: Wire):
+def _fill_with_work(host: Wire) -> None:
+    """Send 70 calls, of which 64 work at once."""
     host.send(*(call(n, "work", modern=True) for n in range(70)))
     host.hear("working\n" * 64)
     assert host.ask(request("p", "ping"))["result"] == {}
     assert host.errors.count("working") == 64
+
+
+def test_64_calls_work_at_once_and_the_next_one_waits(host: Wire):
+    _fill_with_work(host)
     host.send(notification("notifications/cancelled", requestId="69"))
     host.send(*(notification("notifications/cancelled", requestId=n) for n in range(5)))
     host.hear("working\n" * 69)
@@ -150,3 +156,4 @@ def test_question_of_a_cancelled_call_is_cancelled_too(host: Wire):
     host.send(notification("notifications/cancelled", requestId="ask"))
     cancelled = host.read()
     assert (cancelled["method"], cancelled["params"]["requestId"]) == ("notifications/cancelled", question["id"])
+    _fill_with_work(host)

@@ -121,7 +121,7 @@ def _candidates(contents: list[RepositoryContent], context: SearchContext, repor
     for content in contents:
         report.dropped_count += content.dropped_count
         offers = list_offers(content.files)
-        chosen = choose_offer(offers, context.memory_bytes)
+        chosen = choose_offer(offers, context.memory_bytes, context.query.quantization)
         if content.repository.disabled:
             report.notes.append(f"{content.repository.id} is disabled.")
         elif chosen:
@@ -157,5 +157,5 @@ async def _probe(candidate: _Candidate, look_up: LookUp, context: SearchContext,
 def _choose_again(candidate: _Candidate, reason: str, context: SearchContext) -> list[_Candidate]:
     refused = candidate.chosen
     offers = [replace(offer, reason=reason) if offer is refused else offer for offer in candidate.offers]
-    chosen = choose_offer(offers, context.memory_bytes)
+    chosen = choose_offer(offers, context.memory_bytes, context.query.quantization)
     return [_Candidate(candidate.content, offers, chosen)] if chosen else []

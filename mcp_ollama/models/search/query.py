@@ -46,11 +46,13 @@ class SearchQuery:
         words: Parts of names in lower case, at most six; empty asks for what is popular.
         library_name: Name to look up in Ollama's library; None when the query cannot be one name.
         has_text: Whether anything was asked, even if no word of it is kept.
+        quantization: The quantization that the query names, such as `Q8_0`.
     """
 
     words: tuple[str, ...]
     library_name: ModelName | None
     has_text: bool
+    quantization: str | None = None
 
     @property
     def families(self) -> list[str]:
@@ -72,12 +74,15 @@ def parse_query(text: str) -> SearchQuery:
     """Parse a question of a person or a model, such as `a coding model with tools for 12 GB`; never raises."""
     tokens = [token.rstrip("._/:-") for token in _TOKEN.findall(unwrap(text)[:MAX_CHARACTERS].lower())]
     words: dict[str, None] = {}
+    quantization = None
     for token in _without_memory(tokens):
         for word in _HOST.sub("", token).split(":"):
-            if word and word not in _NAMELESS and not _is_quantization(word):
+            if _is_quantization(word):
+                quantization = quantization or word.upper()
+            elif word and word not in _NAMELESS:
                 words[_SYNONYMS.get(word, word)] = None
     kept = tuple(words)[:MAX_WORDS]
-    return SearchQuery(kept, _library_name(tokens, kept), bool(tokens))
+    return SearchQuery(kept, _library_name(tokens, kept), bool(tokens), quantization)
 
 
 def _without_memory(tokens: list[str]) -> Iterator[str]:

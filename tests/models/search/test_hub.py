@@ -39,6 +39,13 @@ async def test_tag_the_registry_refuses_is_marked_and_replaced(find: Searching) 
     assert refused.reason
 
 
+@pytest.mark.parametrize("query", [f"hf.co/{CODER_30B.id}:UD-Q2_K_XL", "qwen3 coder ud-q2_k_xl"])
+async def test_quantization_that_the_query_names_is_chosen(find: Searching, query: str) -> None:
+    assert names(await find(query), "huggingface")[0] == f"hf.co/{CODER_30B.id}:UD-Q2_K_XL"
+    unknown = query.lower().replace("ud-q2_k_xl", "q8_0")
+    assert names(await find(unknown), "huggingface")[0] == f"hf.co/{CODER_30B.id}:Q4_K_M"
+
+
 async def test_repository_whose_only_tag_is_refused_is_no_row(find: Searching) -> None:
     only = HubRepository(id="user/Only-GGUF", quantizations={"Q4_K_M": 5})
     find.simulator.registry.publish_repository(only)

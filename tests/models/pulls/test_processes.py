@@ -16,8 +16,8 @@ from mcp_ollama.simulator import RunningSimulator, Simulator, Stall
 from mcp_ollama.simulator.faults import Armed
 from tests.conftest import QUICK, Connect
 from tests.support.children import Child, child, until
-from tests.support.client import Era, Host, built
-from tests.support.downloads import MODEL, SIZE, downloadable
+from tests.support.client import Host, built
+from tests.support.downloads import MODEL, SIZE
 
 APP = """
 from mcp_ollama.models.app import open_app
@@ -41,16 +41,6 @@ for job in app.transfers.open_jobs():
     await job.finished.wait()
     say(job.name.short, job.state)
 """
-
-
-@pytest.fixture
-def era() -> Era:
-    return "auto"
-
-
-@pytest.fixture
-def simulator() -> Simulator:
-    return downloadable()
 
 
 def program(running: RunningSimulator, body: str, **options: object) -> str:

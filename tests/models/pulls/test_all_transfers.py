@@ -22,20 +22,10 @@ from tests.conftest import Connect
 from tests.models.persistence.test_journal import execute
 from tests.models.persistence.test_journal_faults import DAMAGES
 from tests.support.children import until
-from tests.support.client import Era, Host
-from tests.support.downloads import BUSY, MODEL, SIZE, downloadable
+from tests.support.client import Host
+from tests.support.downloads import BUSY, MODEL, SIZE
 
 OWN = "me/mine:latest"
-
-
-@pytest.fixture
-def era() -> Era:
-    return "auto"
-
-
-@pytest.fixture
-def simulator() -> Simulator:
-    return downloadable()
 
 
 async def interrupt(
@@ -71,6 +61,20 @@ async def test_interrupted_pull_is_listed_with_its_next_step(
         "next_step": "Call pull_model with the same model to resume it; cancel_pull forgets it.",
     }
     assert [one["state"] for one in overview["transfers"]] == ["interrupted"]
+
+
+async def test_pull_interrupted_by_a_clean_end_keeps_its_bytes(
+    simulator: Simulator, connect: Connect, tmp_path: Path
+) -> None:
+    half = simulator.faults.add(MODEL, Stall(at=0.5))
+    async with connect(state_dir=str(tmp_path), timeouts=BUSY) as host:
+        await host("pull_model", model=MODEL, wait_seconds=0)
+        await simulator.until(lambda: half.struck == 1)
+        (left,) = (await host("list_pulls"))["transfers"]
+    async with connect(state_dir=str(tmp_path)) as host:
+        (listed,) = (await host("list_pulls"))["transfers"]
+    assert SIZE // 4 < left["completed_bytes"] <= listed["completed_bytes"]
+    assert (listed["state"], listed["total_bytes"]) == ("interrupted", left["total_bytes"])
 
 
 async def test_interrupted_pull_of_another_server_is_not_listed(connect: Connect, tmp_path: Path) -> None:
