@@ -41,7 +41,7 @@ demo: $(VENV)/.installed  ## See the main job: list, pull, show, delete (DEMO_HO
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST := python -m pytest
 
-test: $(VENV)/.with-tests  ## Run the tests (1 to 2 minutes on two cores)
+test: $(VENV)/.with-tests  ## Run the tests (2 to 3 minutes on two cores)
 	$(BIN)/$(PYTEST) --numprocesses=auto --dist=worksteal
 
 lint: $(VENV)/.with-linters

@@ -47,7 +47,8 @@ def test_commands_that_install_the_extra_work_in_a_checkout():
 
 def test_readme_says_where_the_command_lies_and_how_long_tests_take():
     assert re.search(r"~/\.local/bin; `uv tool update-shell` adds that to PATH", README)
-    assert re.search(r"make test +# the tests \(\d to \d minutes", README)
+    (minutes,) = re.findall(r"make test +# the tests (\(\d to \d minutes on two cores\))", README)
+    assert f"## Run the tests {minutes}" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def test_readme_leads_to_the_snippets_of_every_way_in():

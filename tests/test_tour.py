@@ -43,6 +43,8 @@ def tour(host: str, model: str, *, forked: bool = True) -> Wire:
 
 def test_tour_leaves_an_installed_model_alone_in_any_spelling(ollama: RunningSimulator):
     ollama.simulator.install("nomic-embed-text:latest", capabilities=("embedding",))
+    # A tour that does not look would pull it again, and end with deleting it.
+    ollama.simulator.registry.publish("nomic-embed-text:latest")
     with ExitStack() as tours:
         for wire in [tours.enter_context(tour(ollama.base_url, spelling)) for spelling in SPELLINGS]:
             assert wire.wait() == 1

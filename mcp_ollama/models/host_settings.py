@@ -226,10 +226,10 @@ class _Builder:
             "memory": table.memory,
             "access": max(table.access, self.settings.access, key=_TIERS.index),
         }
-        problems = [*self._missing_variables(table), *_certificate_problems(ca_file), *_field_problems(given)]
+        checked, mistakes = _check_fields(given)
+        problems = [*self._missing_variables(table), *_certificate_problems(ca_file), *mistakes]
         if problems:
             raise ValueError("; ".join(f"{name}: {problem}" for problem in problems))
-        checked = OllamaSettings(**given)
         fields = {field: getattr(self.settings, field) for field in OllamaSettings.model_fields}
         fields |= {field: getattr(checked, field) for field in given}
         return HostSettings.model_construct(
@@ -247,21 +247,22 @@ class _Builder:
                 yield f"{key}: the variable {variable[:80]!r} is not set"
 
 
-def _field_problems(given: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what the settings refuse; the texts never repeat a value of a secret."""
+def _check_fields(given: Mapping[str, Any]) -> tuple[OllamaSettings | None, list[str]]:
+    """Return the settings, or None and what they refuse; the texts never repeat a value of a secret."""
     if not given["base_url"].strip():
         # Ollama takes an empty address as this machine's.
-        yield "url is empty"
-        return
+        return None, ["url is empty"]
     if "@" in given["base_url"]:
-        yield "url holds a user name or password; use token_env or headers_env instead"
-        return
+        return None, ["url holds a user name or password; use token_env or headers_env instead"]
     try:
-        OllamaSettings(**given)
+        return OllamaSettings(**given), []
     except ValidationError as error:
-        for problem in error.errors(include_url=False, include_input=False):
-            field = str(next(iter(problem["loc"]), ""))
-            yield f"{_KEYS.get(field, field)}: {problem['msg'].removeprefix('Value error, ').rstrip('.')}"
+        return None, list(map(_field_problem, error.errors(include_url=False, include_input=False)))
+
+
+def _field_problem(problem: Any) -> str:
+    field = str(next(iter(problem["loc"]), ""))
+    return f"{_KEYS.get(field, field)}: {problem['msg'].removeprefix('Value error, ').rstrip('.')}"
 
 
 def _server_of(base_url: str) -> tuple[str, int | None, str]:

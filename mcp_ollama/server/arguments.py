@@ -46,8 +46,9 @@ class Parameters:
         self._function = function
         self._skip = skip
 
+    @cached_property
     def json_schema(self) -> dict[str, Any]:
-        """Return the schema of the arguments, an object without further properties."""
+        """The schema of the arguments, an object without further properties."""
         schema = self._model.model_json_schema(schema_generator=CompactJsonSchema)
         schema.setdefault("properties", {})
         return schema

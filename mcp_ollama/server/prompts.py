@@ -65,7 +65,7 @@ class _RegisteredPrompt:
 
     @cached_property
     def definition(self) -> Prompt:
-        schema = self._parameters.json_schema()
+        schema = self._parameters.json_schema
         arguments = [
             PromptArgument(name=name, description=one.get("description"), required=name in schema.get("required", ()))
             for name, one in schema["properties"].items()

@@ -43,7 +43,8 @@ class Library:
 
     def find(self, name: ModelName) -> Installed | None:
         """Find a model by its exact name, else ignoring case."""
-        variants = (model for model in self.models.values() if model.name.key == name.key)
+        key = name.key
+        variants = (model for full, model in self.models.items() if full.lower() == key)
         return self.models.get(name.full) or next(variants, None)
 
     def spelled(self, name: ModelName) -> ModelName:

@@ -102,7 +102,8 @@ def test_size_in_a_manifest_that_no_disk_could_hold_harms_no_other_tool(attacked
             call("plan", "plan_pull", model="evil", modern=True),
             call("evil", "pull_model", model="evil", wait_seconds=0, modern=True),
         )
-        attacked.wire.answers("plan", "evil")
+        plan, _ = attacked.wire.answers("plan", "evil")
+        assert HUGE not in json.dumps(plan)
         listed = attacked.wire.ask(call("list", "list_pulls", modern=True))["result"]
         assert "pulled" in json.dumps(listed)
         assert not listed.get("isError")

@@ -1,6 +1,7 @@
 """Several hosts on the command line: invalid ones, `--check`, `--print-config` and `--demo`."""
 
 import json
+import os
 from collections.abc import Generator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from mcp_ollama.cli.main import main
 from mcp_ollama.simulator import RunningSimulator
 from scripts.readme import start_of
-from tests.cli.test_main import COMMAND, run
+from tests.cli.test_main import COMMAND
 from tests.support.fleet import Fleet, serve_fleet
 from tests.support.wire import Wire, call
 
@@ -22,11 +23,13 @@ def fleet(tmp_path: Path, nowhere: str) -> Generator[Fleet]:
 
 @pytest.mark.parametrize("mode", [["--check"], ["--print-config=zed"], []])
 def test_invalid_hosts_are_one_line_and_status_2(mode: list[str]) -> None:
-    done = run(*mode, MCP_OLLAMA_HOSTS='{"all": "x", "b": "ftp://x"}')
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("mcp-ollama-manager: MCP_OLLAMA_HOSTS: the name 'all' is reserved")
-    assert "; b: url: An Ollama address begins with" in done.stderr
-    assert done.stderr.count("\n") == 1
+    variables = {"MCP_OLLAMA_HOSTS": '{"all": "x", "b": "ftp://x"}'}
+    with Wire([*COMMAND, *mode], forked=True, env=dict(os.environ) | variables) as wire:
+        assert wire.rest() == []
+        assert wire.wait() == 2
+        assert wire.errors.startswith("mcp-ollama-manager: MCP_OLLAMA_HOSTS: the name 'all' is reserved")
+        assert "; b: url: An Ollama address begins with" in wire.errors
+        assert wire.errors.count("\n") == 1
 
 
 def test_check_shows_a_block_per_host_and_succeeds_while_one_is_up(
@@ -76,7 +79,7 @@ def test_print_config_passes_json_on_as_it_is(capsys: pytest.CaptureFixture[str]
 
 def test_demo_serves_its_own_host_only(running: RunningSimulator) -> None:
     hosts = json.dumps({"a": running.base_url, "b": "b"})
-    with Wire([*COMMAND, "--demo", "--hosts", hosts]) as wire:
+    with Wire([*COMMAND, "--demo", "--hosts", hosts], forked=True) as wire:
         wire.shake_hands()
         answer = wire.ask(call(1, "list_models"))
     assert "qwen3:8b" in json.dumps(answer)

@@ -79,11 +79,12 @@ def test_every_setting_but_the_secrets_is_a_flag():
 def test_a_wrong_setting_is_one_line_that_names_the_variable_and_status_2(
     arguments: list[str], variables: dict[str, str], complaint: str
 ):
-    done = run(*arguments, **variables)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r"mcp-ollama-manager: .*\n", done.stderr)
-    assert complaint in done.stderr
-    assert "pa55" not in done.stderr
+    with Wire([*COMMAND, *arguments], forked=True, env=dict(os.environ) | variables) as wire:
+        assert wire.rest() == []
+        assert wire.wait() == 2
+        assert re.fullmatch(r"mcp-ollama-manager: .*\n", wire.errors)
+        assert complaint in wire.errors
+        assert "pa55" not in wire.errors
 
 
 @pytest.mark.parametrize("address", ["", ":8000", "http://127.0.0.1:", "127.0.0.1", "host:", "host:65536", "8,000"])
@@ -159,7 +160,7 @@ def test_on_a_terminal_it_says_what_it_waits_for():
 
 
 def test_demo_serves_a_few_models_without_an_ollama_server():
-    with Wire([*COMMAND, "--demo"], env=dict(os.environ) | {"MCP_OLLAMA_BASE_URL": NOWHERE}) as wire:
+    with Wire([*COMMAND, "--demo"], forked=True, env=dict(os.environ) | {"MCP_OLLAMA_BASE_URL": NOWHERE}) as wire:
         wire.send(request("list", "tools/list", modern=True), call("models", "list_models", modern=True))
         wire.send(call("found", "search_models", modern=True, query="coder", sources=["huggingface", "cloud"]))
         tools, models, found = wire.answers("list", "models", "found")

@@ -138,11 +138,11 @@ async def test_invalid_row_of_a_list_is_a_response_error(wire: respx.MockRouter,
     assert error.problem.endswith("/api/tags returned JSON that does not match Ollama's API.")
 
 
-CLEANED = {
-    "keys": '{"model_info":{' + ",".join(f'"{number}":0' for number in range(1_000_000)) + "}}",
-    "items": '{"model_info":{"a":[' + ",".join(['"\u200b"'] * 1_450_000) + "]}}",
-    "licences": '{"license":[' + ",".join(['"\u200b"'] * 1_450_000) + "]}",
-    "messages": '{"messages":[' + ",".join(["{}"] * 190_000) + "]}",
+CLEANED: dict[str, Callable[[], str]] = {
+    "keys": lambda: '{"model_info":{' + ",".join(f'"{number}":0' for number in range(1_000_000)) + "}}",
+    "items": lambda: '{"model_info":{"a":[' + ",".join(['"\u200b"'] * 1_450_000) + "]}}",
+    "licences": lambda: '{"license":[' + ",".join(['"\u200b"'] * 1_450_000) + "]}",
+    "messages": lambda: '{"messages":[' + ",".join(["{}"] * 190_000) + "]}",
 }
 
 
@@ -150,7 +150,7 @@ CLEANED = {
 async def test_details_of_many_values_do_not_block_the_loop(
     shape: str, wire: respx.MockRouter, client: OllamaClient
 ) -> None:
-    wire.post("/api/show").respond(content=CLEANED[shape].encode())
+    wire.post("/api/show").respond(content=CLEANED[shape]().encode())
     assert await longest_block(lambda: failure(client.get_model_info("m"))) < 0.5
 
 

@@ -30,7 +30,7 @@ PARAMETERS = Parameters(sample)
 
 
 def test_schema_names_each_parameter_without_titles_and_null() -> None:
-    schema = PARAMETERS.json_schema()
+    schema = PARAMETERS.json_schema
     assert schema == {
         "type": "object",
         "additionalProperties": False,

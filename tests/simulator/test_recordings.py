@@ -333,9 +333,12 @@ AT_ONCE = ("pull_concurrent_two", "pull_concurrent_first_cut", "delete_while_pul
 """Recordings whose pulls run at the same time."""
 
 
+NAMES = recorded.names()
+
+
 def _matching(patterns: str) -> Iterator[str]:
     for pattern in patterns.split():
-        yield from fnmatch.filter(recorded.names(), pattern)
+        yield from fnmatch.filter(NAMES, pattern)
 
 
 REPLAYED = [(seed, name) for seed, patterns in GROUPS for name in _matching(patterns)]
@@ -343,7 +346,7 @@ REPLAYED = [(seed, name) for seed, patterns in GROUPS for name in _matching(patt
 
 def test_every_recording_is_replayed_or_left_out_for_a_reason() -> None:
     replayed = [name for _, name in REPLAYED]
-    assert sorted([*replayed, *LEFT_OUT]) == recorded.names()
+    assert sorted([*replayed, *LEFT_OUT]) == NAMES
 
 
 @pytest.mark.parametrize(("seed", "name"), REPLAYED, ids=[name for _, name in REPLAYED])

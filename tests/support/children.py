@@ -1,7 +1,6 @@
 """Other processes, as a second host starts them: each runs some code and can be killed."""
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
@@ -10,8 +9,10 @@ from pathlib import Path
 
 import anyio
 
+from tests.support.fork import Forked
 
-class Child:
+
+class Child(Forked):
     """A Python process with the body of an async function; `FOLDER` is its state folder.
 
     Its code prints lines, which `line` reads; it ends by itself after 60 s.
@@ -19,27 +20,20 @@ class Child:
 
     def __init__(self, folder: Path, code: str) -> None:
         body = "\n".join(f"        {line}" for line in code.strip().splitlines())
-        program = _PROGRAM.format(folder=str(folder), body=body)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+        super().__init__([sys.executable, "-c", _PROGRAM.format(folder=str(folder), body=body)])
 
     def line(self) -> str:
-        assert self._process.stdout
-        return self._process.stdout.readline().strip()
+        return self.stdout.readline().decode().strip()
 
     def kill(self) -> None:
-        self._process.kill()
-        self._process.wait(20)
+        super().kill()
+        self.wait(20)
 
-    def wait(self) -> int:
+    def end(self) -> int:
         """Close its standard input and wait for its end; return its exit status."""
-        self._process.communicate(timeout=60)
-        return self._process.returncode
+        self.stdin.close()
+        self.stdout.read()
+        return self.wait(60)
 
 
 _PROGRAM = """
@@ -69,7 +63,10 @@ def child(folder: Path, code: str) -> Generator[Child]:
         yield process
     finally:
         process.kill()
-        process.wait()
+        # Where pytest shows it when the test has failed.
+        sys.stderr.write(process.stderr.read().decode())
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            pipe.close()
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -68,6 +68,8 @@ def _become(command: Sequence[str], env: Mapping[str, str], *pipes: Connection) 
     for standard, pipe in enumerate(pipes):
         os.dup2(pipe.fileno(), standard)
         pipe.close()
+    # `multiprocessing` has put the null device there.
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
     os.environ.clear()
     os.environ.update(env)
     match command:

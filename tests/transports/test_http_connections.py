@@ -25,7 +25,7 @@ UNFINISHED = b"", HEAD, HEAD + b"\r\n{"
 
 @pytest.fixture
 def server() -> Iterator[Wire]:
-    with Wire([sys.executable, "-c", CROWDED]) as wire:
+    with Wire([sys.executable, "-c", CROWDED], forked=True) as wire:
         yield wire
 
 

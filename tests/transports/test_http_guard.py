@@ -4,7 +4,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -25,7 +26,13 @@ sys.exit(main(["--http", "0", "--http-hosts", "nas.example,localhost:6274", "--l
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Wire]:
-    """A server that a proxy and one further page may reach, at the most talkative log level."""
+    with talkative() as wire:
+        yield wire
+
+
+@contextmanager
+def talkative() -> Generator[Wire]:
+    """Run a server that a proxy and one further page may reach, at the most talkative log level."""
     own = {"MCP_OLLAMA_BASE_URL": "http://127.0.0.1:9", "MCP_OLLAMA_HTTP_TOKEN": TOKEN}
     kept = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE", "PATH"))}
     with Wire([sys.executable, "-c", TALKATIVE], forked=True, env=kept | own) as wire:
@@ -159,14 +166,22 @@ def test_body_that_is_not_a_message_is_refused_with_its_id(server: Wire, body: b
     assert refusal.json()["error"]["message"]
 
 
-def test_log_holds_no_token_confirmation_or_body_at_debug(server: Wire):
+def test_log_holds_no_token_confirmation_or_body_at_debug():
     secret = "s3cret-in-a-body"
+    # The log is complete once the process has ended.
+    with talkative() as server:
+        session = _converse_about(secret, server)
+    assert "DEBUG" in server.errors
+    assert secret not in server.errors
+    assert TOKEN not in server.errors
+    assert session not in server.errors
+
+
+def _converse_about(secret: str, server: Wire) -> str:
+    """Send it in a call and in a notification, and return the identifier of the session."""
     opened = http.post(url_of(server), json=initialize(), headers=ACCEPT | bearer())
     session = ACCEPT | bearer() | {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
     answer = http.post(url_of(server), json=call(1, "list_models", **{secret: True}), headers=session)
     assert (answer.status_code, secret in answer.text) == (200, True)
     http.post(url_of(server), json={"jsonrpc": "2.0", "method": secret, "params": {"x": secret}}, headers=session)
-    assert "DEBUG" in server.errors
-    assert secret not in server.errors
-    assert TOKEN not in server.errors
-    assert opened.headers["mcp-session-id"] not in server.errors
+    return opened.headers["mcp-session-id"]

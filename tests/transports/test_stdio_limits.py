@@ -55,7 +55,7 @@ def write_until_blocked(wire: Wire, line: bytes, limit_bytes: int) -> int:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads memory from /proc")
 @pytest.mark.parametrize("attack", ["calls", "one id", "pings", "cancelled calls", "malformed lines"])
 def test_client_that_writes_and_does_not_read_costs_bounded_memory(attack: str):
-    with Wire(COMMAND) as host:
+    with Wire(COMMAND, forked=True) as host:
         _write_without_reading(host, attack)
         host.signal(signal.SIGTERM)
         host.wait()

@@ -204,7 +204,7 @@ async def test_two_processes_writing_at_once_lose_nothing(tmp_path: Path) -> Non
         entries = await Journal(tmp_path).entries()
         assert {entry.model for entry in entries} == {f"model0:{one.pid}", f"model0:{other.pid}"}
         assert {entry.owner for entry in entries} == {"another process"}
-        assert (one.wait(), other.wait()) == (0, 0)
+        assert (one.end(), other.end()) == (0, 0)
     assert {entry.state for entry in await Journal(tmp_path).entries()} == {"interrupted"}
 
 

@@ -143,7 +143,7 @@ async def test_holder_with_foreign_content_is_unknown(tmp_path: Path) -> None:
 
 async def test_two_processes_with_ten_works_never_work_at_once(tmp_path: Path) -> None:
     with child(tmp_path, FIVE_WORKS) as one, child(tmp_path, FIVE_WORKS) as other:
-        assert (one.wait(), other.wait()) == (0, 0)
+        assert (one.end(), other.end()) == (0, 0)
         done = (tmp_path / "done").read_text().split()
     assert sorted(map(done.count, {str(one.pid), str(other.pid)})) == [5, 5]
     assert not tickets(tmp_path)

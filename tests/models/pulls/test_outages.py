@@ -10,6 +10,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from mcp_ollama.models.attempts import MAX_FRUITLESS
 from mcp_ollama.models.job import Job
 from mcp_ollama.models.outage import is_answering
 from mcp_ollama.ollama.client import OllamaClient
@@ -48,8 +49,8 @@ async def until_away(host: Host) -> None:
 async def test_pull_goes_on_within_3_seconds_of_the_return(
     simulator: Simulator, running: RunningSimulator, connect: Connect
 ) -> None:
-    # The pauses between two questions are those of the product.
-    async with connect(timeouts=replace(BUSY, outage_poll=2)) as host:
+    # The pauses between two questions are those of the product; the short limit is for pulls without any byte.
+    async with connect(timeouts=replace(BUSY, outage_poll=2, untouched_outage=0.01)) as host:
         await half_done(simulator, running, host)
         (away,) = (await host("list_pulls"))["transfers"]
         assert (away["state"], away["attempts"]) == ("retrying", 1)
@@ -77,6 +78,20 @@ async def test_restart_that_loses_bytes_is_reported_truthfully(
     reported = [progress for progress, _, _ in host.reported]
     assert reported == sorted(set(reported))
     assert simulator.is_installed(MODEL)
+
+
+async def test_pull_outlasts_any_number_of_restarts_that_lose_its_bytes(
+    simulator: Simulator, running: RunningSimulator, connect: Connect
+) -> None:
+    half = simulator.faults.add(MODEL, Stall(at=0.5), times=MAX_FRUITLESS)
+    async with connect(timeouts=BUSY) as host:
+        await host("pull_model", model=MODEL, wait_seconds=0)
+        for restarts in range(MAX_FRUITLESS):
+            await simulator.until(lambda restarts=restarts: half.struck == restarts + 1)
+            await anyio.to_thread.run_sync(partial(running.stop, keep=0))
+            await until_away(host)
+            await anyio.to_thread.run_sync(running.start)
+        assert (await host("pull_model", model=MODEL))["attempts"] == MAX_FRUITLESS + 1
 
 
 async def test_outage_can_be_cancelled(simulator: Simulator, running: RunningSimulator, connect: Connect) -> None:

@@ -115,7 +115,7 @@ async def test_killed_pull_is_resumed_at_the_next_start(
     await kill_half_pulled(running, tmp_path)
     with child(tmp_path, program(running, WAIT_FOR_RESUMED, resume=True)) as second:
         assert await line(second) == f"{MODEL} done"
-        assert second.wait() == 0
+        assert second.end() == 0
     assert simulator.registry.bytes_served.total() == simulator.model(MODEL).manifest.size
 
 
@@ -192,7 +192,7 @@ async def test_model_that_another_process_pulls_is_not_replaced(
         assert planned == ["other:latest"]
         half.release()
         # Its row in the journal is deleted a moment after the end of the pull.
-        assert (await line(other), other.wait()) == ("done", 0)
+        assert (await line(other), other.end()) == ("done", 0)
         await host(tool, **CHANGES[tool])
 
 
