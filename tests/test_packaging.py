@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import mcp_ollama
+from scripts.readme import README, links
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,6 +32,14 @@ def test_a_command_has_the_name_of_the_project(project: dict[str, Any]) -> None:
     assert project["scripts"] == {command.name: command.value}
     assert command.name == project["name"] == "mcp-ollama-manager"
     assert callable(command.load())
+
+
+def test_page_on_pypi_has_no_relative_links() -> None:
+    page = README.read_text(encoding="utf-8")
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    for rule in tool["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        page = re.sub(rule["pattern"], rule["replacement"], page)
+    assert [link for link in links(page) if not link.startswith(("https://", "#"))] == []
 
 
 def test_package_has_the_marker_for_type_checkers() -> None:
