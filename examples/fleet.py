@@ -38,7 +38,8 @@ async def tour(hosts: dict[str, str]) -> None:
     server = StdioServerParameters(
         command=sys.executable,
         args=["-m", "mcp_ollama"],
-        env=dict(os.environ) | {"MCP_OLLAMA_HOSTS": json.dumps(hosts)},
+        # The simulated servers end with the tour: there is nothing to resume.
+        env=dict(os.environ) | {"MCP_OLLAMA_HOSTS": json.dumps(hosts), "MCP_OLLAMA_STATE_DIR": "off"},
     )
     async with Client(stdio_client(server)) as client:
         models = await call(client, "list_models", host="all", limit=100)

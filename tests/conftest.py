@@ -40,6 +40,12 @@ gc.disable()
 gc.set_threshold(10_000)
 
 
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """Start one worker more than there are processors: two fifths of the tests' time is spent waiting."""
+    return (yield) + 1
+
+
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()

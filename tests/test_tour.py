@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client
 
 from mcp_ollama.simulator import RunningSimulator, Simulator, serve
+from tests.conftest import QUICK
+from tests.support.client import built
 from tests.support.wire import Wire
 
 TOUR = Path(__file__).parent.parent / "examples" / "tour.py"
@@ -41,39 +44,44 @@ def tour(host: str, model: str, *, forked: bool = True) -> Wire:
     return Wire([sys.executable, str(TOUR)], forked=forked, env=dict(os.environ) | own)
 
 
-def test_tour_leaves_an_installed_model_alone_in_any_spelling(ollama: RunningSimulator):
-    ollama.simulator.install("nomic-embed-text:latest", capabilities=("embedding",))
-    # A tour that does not look would pull it again, and end with deleting it.
-    ollama.simulator.registry.publish("nomic-embed-text:latest")
-    with ExitStack() as tours:
-        for wire in [tours.enter_context(tour(ollama.base_url, spelling)) for spelling in SPELLINGS]:
-            assert wire.wait() == 1
-            assert "is installed already" in wire.errors
-    assert ollama.simulator.is_installed("nomic-embed-text:latest")
-    assert ollama.simulator.asked("/api/pull") == ollama.simulator.asked("/api/delete") == []
+async def is_installed(model: str) -> bool:
+    """Ask as the tour does before it pulls a model; an answer that is not clear ends the tour."""
+    functions = runpy.run_path(str(TOUR))
+    async with Client(built(QUICK)) as client:
+        return await functions["is_installed"](client, model, await functions["installed_names"](client))
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+async def test_tour_finds_an_installed_model_in_any_spelling(spelling: str, running: RunningSimulator):
+    running.simulator.install("nomic-embed-text:latest", capabilities=("embedding",))
+    assert await is_installed(spelling)
+
+
+async def test_tour_finds_an_installed_model_that_cannot_be_shown(running: RunningSimulator):
+    running.simulator.install("nomic-embed-text:latest", capabilities=("embedding",))
+    running.simulator.respond("/api/show", status=404, body='{"error": "model not found"}')
+    assert await is_installed("nomic-embed-text")
+
+
+async def test_tour_finds_no_model_that_is_not_installed(running: RunningSimulator):
+    running.simulator.install("nomic-embed-text:latest", capabilities=("embedding",))
+    assert not await is_installed("nomic-embed-text:v1.5")
 
 
 @pytest.mark.parametrize(
-    ("status", "reason"), [(500, "Ollama answered 500"), (404, "nomic-embed-text is installed already")]
+    ("model", "reason"), [("nomic-embed-text", "Ollama answered 500"), ("not a name!", "not a name!")]
 )
-def test_tour_leaves_a_model_alone_that_cannot_be_shown(status: int, reason: str, ollama: RunningSimulator):
-    ollama.simulator.install("nomic-embed-text:latest", capabilities=("embedding",))
-    ollama.simulator.respond("/api/show", status=status, body='{"error": "model not found"}')
-    with tour(ollama.base_url, "nomic-embed-text") as wire:
-        assert wire.wait() == 1
-        assert reason in wire.errors
-    assert ollama.simulator.asked("/api/pull") == ollama.simulator.asked("/api/delete") == []
-
-
-def test_tour_ends_when_a_name_is_not_valid(ollama: RunningSimulator):
-    with tour(ollama.base_url, "not a name!") as wire:
-        assert wire.wait() == 1
-        assert "not a name!" in wire.errors
-    assert ollama.simulator.asked("/api/pull") == []
+async def test_tour_ends_when_the_answer_is_not_clear(model: str, reason: str, running: RunningSimulator):
+    running.simulator.install("nomic-embed-text:latest", capabilities=("embedding",))
+    running.simulator.respond("/api/show", status=500, body='{"error": "model not found"}')
+    with pytest.RaisesGroup(pytest.RaisesExc(SystemExit, match=reason), flatten_subgroups=True):
+        await is_installed(model)
 
 
 def test_tour_that_cannot_start_ends_in_one_line(ollama: RunningSimulator, nowhere: str):
     ollama.simulator.install("llama3.2:3b")
+    # A tour that does not look would pull it again, and end with deleting it.
+    ollama.simulator.registry.publish("llama3.2:3b")
     ended = {
         nowhere: f"Nothing answers at {nowhere}. ",
         "ftp://x": "mcp-ollama-manager: MCP_OLLAMA_BASE_URL: An Ollama address begins with http:// or https://, ",
@@ -85,6 +93,8 @@ def test_tour_that_cannot_start_ends_in_one_line(ollama: RunningSimulator, nowhe
             assert wire.wait() == 1
             assert wire.errors.startswith(ended[host])
             assert wire.errors.count("\n") == 1
+    assert ollama.simulator.is_installed("llama3.2:3b")
+    assert ollama.simulator.asked("/api/pull") == ollama.simulator.asked("/api/delete") == []
 
 
 def test_interrupted_tour_ends_in_one_line():

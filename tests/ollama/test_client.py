@@ -148,7 +148,7 @@ async def test_models_are_sorted_newest_first_then_by_name(wire: respx.MockRoute
         {"name": "first", "modified_at": "0001-01-01T00:00:00Z"},
     ]
     wire.get("/api/tags").respond(json={"models": rows})
-    assert await names(client.list_models()) == ["a", "b", "old", "unknown", "first"]
+    assert await names(client.list_models()) == ["a", "b", "old", "first", "unknown"]
 
 
 async def test_unchanged_list_is_parsed_once_and_copied_per_caller(

@@ -233,26 +233,21 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 async def test_journal_holds_no_secret(
-    simulator: Simulator, running: RunningSimulator, connect: Connect, tmp_path: Path
+    simulator: Simulator, running: RunningSimulator, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("mcp_ollama.models.persistence.journal.WRITE_SECONDS", 0.005)
     key, header = "sk-distinctive", "header-distinctive"
     simulator.respond("/api/pull", status=500, body=f'{{"error": "refused {key} {header}"}}')
     secrets = {"api_key": key, "headers": json.dumps({"X-Key": header})}
     async with connect(state_dir=str(tmp_path), timeouts=replace(BUSY, retry=600), **secrets) as host:
         await host("pull_model", model=MODEL, wait_seconds=0)
-        await until_retry_is_written(tmp_path)
+        await until(lambda: execute(tmp_path, "SELECT state FROM transfers") == [("retrying",)])
     (row,) = execute(tmp_path, "SELECT * FROM transfers")
     assert row[1:7] == ("pull", MODEL, running.base_url, None, 0, "retrying")
     written = b"".join(contents(tmp_path).values())
     assert b"refused" in written
     assert key.encode() not in written
     assert header.encode() not in written
-
-
-async def until_retry_is_written(folder: Path) -> None:
-    with anyio.fail_after(20):
-        while "retrying" not in [state for (state,) in execute(folder, "SELECT state FROM transfers")]:
-            await anyio.lowlevel.checkpoint()
 
 
 # A journal that cannot be used
