@@ -263,6 +263,12 @@ async def test_prompts_name_only_existing_tools(connect: Connect):
         assert "Memory" not in short.content.text
 
 
+async def test_blank_argument_of_a_prompt_counts_as_left_out(connect: Connect):
+    async with connect() as host:
+        blank = await host.client.get_prompt("choose_a_model", {"task": "chat", "memory": ""})
+        assert blank.messages == (await host.client.get_prompt("choose_a_model", {"task": "chat"})).messages
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
@@ -272,6 +278,7 @@ async def test_prompts_name_only_existing_tools(connect: Connect):
         ("free_disk_space", {"size": "20"}),
         ("free_disk_space", {"size": "0 GB"}),
         ("choose_a_model", {"task": "chat", "memory": "8"}),
+        ("tune_for_agents", {"model": " "}),
     ],
 )
 async def test_invalid_prompt_request_is_a_protocol_error(name: str, arguments: dict[str, str], connect: Connect):
