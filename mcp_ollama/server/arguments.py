@@ -109,8 +109,9 @@ def _is_absent(name: str, value: Any, fields: Mapping[str, FieldInfo]) -> bool:
     """Return whether an argument counts as left out."""
     if name not in fields:
         return name in CLIENT_ARGUMENTS
-    # Clients send null for what they leave out; a required argument stays, and is refused.
-    return value is None and not fields[name].is_required()
+    # Clients send null for what they leave out, and models an empty text; a required argument stays, and is refused.
+    is_blank = value is None or (isinstance(value, str) and not value.strip())
+    return is_blank and not fields[name].is_required()
 
 
 def _decoded(value: Any, field: FieldInfo) -> Any:

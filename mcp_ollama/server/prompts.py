@@ -79,10 +79,8 @@ class _RegisteredPrompt:
 
     def get(self, arguments: Mapping[str, str]) -> GetPromptResult:
         definition = self.definition
-        # Clients send an empty text for a field of their form that the user leaves blank.
-        arguments = {name: value for name, value in arguments.items() if value.strip()}
         required = [one.name for one in definition.arguments or () if one.required]
-        if missing := [name for name in required if name not in arguments]:
+        if missing := [name for name in required if not arguments.get(name, "").strip()]:
             raise MCPError(INVALID_PARAMS, f"The prompt {definition.name} needs {', '.join(missing)}.")
         try:
             hosts, others = self._argument.split_prompt(definition.name, arguments)

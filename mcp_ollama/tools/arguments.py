@@ -15,13 +15,11 @@ ContextLength = Annotated[
 
 
 def _plain_word(value: object) -> object:
-    """Return a word in lower case; None for a blank one, which models send for what they leave out."""
-    return (value.strip().lower() or None) if isinstance(value, str) else value
+    """Return a word in lower case."""
+    return value.strip().lower() if isinstance(value, str) else value
 
 
-def _parse_size(value: object, *, binary: bool) -> int | None:
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return None
+def _parse_size(value: object, *, binary: bool) -> int:
     if not isinstance(value, str | int | float):
         raise ValueError('should be a size, such as "8 GB"')  # noqa: TRY004 - pydantic expects a ValueError
     size = parse_size(value, binary=binary)

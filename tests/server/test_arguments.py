@@ -51,6 +51,8 @@ def test_schema_names_each_parameter_without_titles_and_null() -> None:
     [
         ({"name": "a"}, {"name": "a"}),
         ({"name": "a", "flag": None, "words": None}, {"name": "a"}),
+        ({"name": "a", "flag": "", "amount": "", "words": "", "targets": " ", "options": ""}, {"name": "a"}),
+        ({"name": ""}, {"name": ""}),
         ({"name": "a", "flag": True, "amount": "2.5"}, {"name": "a", "flag": True, "amount": 2.5}),
         ({"name": "[1]", "words": '["b", "c"]'}, {"name": "[1]", "words": ["b", "c"]}),
         ({"name": "a", "words": "b"}, {"name": "a", "words": ["b"]}),
