@@ -29,6 +29,8 @@ OLD = timedelta(days=90)
 _UNKNOWN = datetime.max.replace(tzinfo=UTC)
 """In place of a date that the server does not report: such a model is not taken for old, and comes last."""
 _NO_LAST_USE = "Ollama keeps no last use, so the order follows modified_at: ask which of them are still in use."
+_NONE_CAN_GO = "No model can go: each is loaded, to be kept, in transfer, or shares its weights with one that is."
+_NONE_ON_DISK = "No model is on the disk of the Ollama server: free space there in another way."
 
 CleanupReason = Literal["outdated_copy", "never_loaded_here", "old", "large"]
 
@@ -93,7 +95,8 @@ async def plan_cleanup(app: App, free_at_least: int | None = None, keep: Iterabl
         is_used = model.name in kept or identity(model) in loaded
         return not (name is None or is_used or name.key in elsewhere or app.transfers.is_busy(name))
 
-    groups = [group for group in _grouped(installed, facts) if all(map(may_go, group.models))]
+    on_disk = _grouped(installed, facts)
+    groups = [group for group in on_disk if all(map(may_go, group.models))]
     chosen = _chosen(sorted(groups, key=lambda group: group.order), free_at_least)
     models = {model.name: model for group in chosen for model in group.models}
     freed = freed_space(list(models.values()), [one for one in installed if one.name not in models], facts)
@@ -102,7 +105,7 @@ async def plan_cleanup(app: App, free_at_least: int | None = None, keep: Iterabl
         models=rows,
         frees_bytes=freed.frees_bytes,
         enough=None if free_at_least is None or freed.frees_bytes is None else freed.frees_bytes >= free_at_least,
-        next_step=_next_step(freed, free_at_least, has_models=bool(rows)),
+        next_step=_next_step(freed, free_at_least) if rows else _NONE_CAN_GO if on_disk else _NONE_ON_DISK,
     )
 
 
@@ -167,9 +170,7 @@ def _reason(model: InstalledModel, *, was_loaded: bool) -> CleanupReason:
     return "large" if was_loaded else "never_loaded_here"
 
 
-def _next_step(freed: FreedSpace, free_at_least: int | None, *, has_models: bool) -> str:
-    if not has_models:
-        return "No model can go: each is loaded, to be kept, in transfer, or shares its weights with one that is."
+def _next_step(freed: FreedSpace, free_at_least: int | None) -> str:
     steps = ["Ask the user, then call delete_model with these names as models.", _NO_LAST_USE]
     if freed.frees_bytes is None:
         steps.insert(0, f"How much becomes free is unknown, since {join_limited(freed.unread)} could not be read.")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from mcp_ollama.models.layers import UnknownArchitecture, read_shape
+from mcp_ollama.models.layers import Shape, UnknownArchitecture, read_shape
 from mcp_ollama.models.machine import Memory, Origin
 from mcp_ollama.models.memory import RESERVE_BYTES, MemoryEstimate, estimate_memory, fits_entirely, largest_context
 
@@ -111,7 +111,7 @@ def report_memory(
     )
     if fit.metadata is not None:
         try:
-            return _estimate(report, fit, fit.metadata, memory, free, measured)
+            return _estimate(report, fit, read_shape(fit.metadata), memory, free, measured)
         except UnknownArchitecture as error:
             reason = str(error)
     return report.model_copy(update={"notes": [reason or _NOTES["no head"], *_memory_notes(memory, free)]})
@@ -159,16 +159,16 @@ def default_context(memory: Memory | None) -> int:
 def _estimate(
     report: MemoryReport,
     fit: Fit,
-    metadata: Mapping[str, object],
+    shape: Shape,
     memory: Memory | None,
     free: list[int] | None,
     measured: Measured | None,
 ) -> MemoryReport:
-    trained = read_shape(metadata).context_length
+    trained = shape.context_length
     asked = fit.context_length or default_context(memory)
     context = min(asked, trained or asked)
     estimate = estimate_memory(
-        metadata,
+        shape,
         weights_bytes=fit.weights_bytes,
         context_length=context * fit.parallel,
         projector_bytes=fit.projector_bytes,
@@ -191,7 +191,7 @@ def _estimate(
             "high_bytes": estimate.high_bytes,
             "measured_bytes": measured.size_vram_bytes if measured and is_measured else None,
             "verdict": verdict,
-            "largest_context_length": _largest_context(fit, metadata, memory, free),
+            "largest_context_length": _largest_context(fit, shape, memory, free),
             "assumptions": MemoryAssumptions(
                 kv_type=fit.kv_type,
                 parallel=fit.parallel,
@@ -203,13 +203,11 @@ def _estimate(
     )
 
 
-def _largest_context(
-    fit: Fit, metadata: Mapping[str, object], memory: Memory | None, free: list[int] | None
-) -> int | None:
+def _largest_context(fit: Fit, shape: Shape, memory: Memory | None, free: list[int] | None) -> int | None:
     if memory is None or free is None:
         return None
     total = largest_context(
-        metadata,
+        shape,
         weights_bytes=fit.weights_bytes,
         available_bytes=free if memory.gpus else [free[0] + RESERVE_BYTES],
         projector_bytes=fit.projector_bytes,

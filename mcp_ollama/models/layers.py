@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, cast
 
-MAX_BLOCKS = 4096
+MAX_BLOCKS = 512
+"""llama.cpp loads no more (l:src/llama-hparams.h); a damaged file may state any number."""
 _MAX_VALUE = 2**40
 """No length or count of a model comes near it; keeps products of damaged files small."""
 
@@ -51,7 +52,7 @@ class Shape:
         inner_length: Width of the widest intermediate result of a layer.
         is_embedding: An embedding model, whose context is one micro-batch.
         predicts_tokens: It has layers that predict further tokens (MTP).
-        host_values: Weights that stay in host memory: the token embedding and the per-layer embeddings.
+        host_bytes: The most that stays in host memory: the token embedding and the per-layer embeddings.
     """
 
     layers: tuple[Layer, ...]
@@ -62,7 +63,7 @@ class Shape:
     inner_length: int
     is_embedding: bool
     predicts_tokens: bool
-    host_values: int
+    host_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,8 @@ _WITHOUT_CACHE = frozenset(  # l:src/llama-model.cpp:2358
         "rnd1",
     }
 )
+_BYTES_PER_HOST_VALUE: Mapping[int, tuple[int, int]] = MappingProxyType({0: (4, 1), 1: (2, 1), 32: (2, 1)})
+"""By `general.file_type`: F32, F16, BF16; any other file quantizes its embeddings to Q8_0 at most."""
 _UNMODELLED = frozenset({"deepseek32", "deepseek4", "glm-dsa", "kimi-linear", "minimax-01"})
 """Architectures with caches of a further kind."""
 _UNMODELLED_KEYS = ("ssm.", "wkv.", "shortconv.", "attention.indexer.")
@@ -150,7 +153,6 @@ def read_shape(metadata: Mapping[str, object]) -> Shape:
     if not embedding or not any(heads):
         raise UnknownArchitecture("its head count or embedding length is zero")
     is_embedding = keys.has("pooling_type") or keys.architecture in _WITHOUT_CACHE
-    per_layer_embedding = keys.count("embedding_length_per_layer_input", 0) * blocks
     window, slides = _read_window(keys, blocks)
     return Shape(
         layers=tuple(_read_layers(keys, heads, slides)[:trunk]),
@@ -161,7 +163,7 @@ def read_shape(metadata: Mapping[str, object]) -> Shape:
         inner_length=_read_inner_length(keys, blocks, embedding, max(heads)),
         is_embedding=is_embedding,
         predicts_tokens=trunk < blocks,
-        host_values=_read_vocabulary(keys) * (embedding + per_layer_embedding),
+        host_bytes=_read_host_bytes(keys, blocks, metadata.get("general.file_type")),
     )
 
 
@@ -319,6 +321,8 @@ def _read_inner_length(keys: _Keys, blocks: int, embedding: int, heads: int) -> 
     return inner + _DEEPSTACK_FACTOR * embedding * keys.has("n_deepstack_layers")
 
 
-def _read_vocabulary(keys: _Keys) -> int:
-    # The key can stand behind the tokenizer, where no head reaches: then nothing is known to stay on the host.
-    return keys.count("vocab_size", 0)
+def _read_host_bytes(keys: _Keys, blocks: int, file_type: object) -> int:
+    # The size of the vocabulary can stand behind the tokenizer, where no head reaches: then nothing is known to stay.
+    width = keys.count("embedding_length") + keys.count("embedding_length_per_layer_input", 0) * blocks
+    size, per = _BYTES_PER_HOST_VALUE.get(file_type, (34, 32)) if isinstance(file_type, int) else (34, 32)
+    return keys.count("vocab_size", 0) * width * size // per

@@ -1,4 +1,4 @@
-"""Estimate of the memory that a model takes, from the metadata of its weights file and the server's settings.
+"""Estimate of the memory that a model takes, from the shape of its layers and the server's settings.
 
 Formulas: llama.cpp's source for the KV cache and the recurrent state, which are exact; a fit over 695 runs of its
 engine for the compute buffer. `docs/memory.md` has the figures.
@@ -8,9 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from mcp_ollama.models.layers import Layer, Shape, UnknownArchitecture, read_shape
-
-__all__ = ["MemoryEstimate", "UnknownArchitecture", "estimate_memory", "fits_entirely", "largest_context"]
+from mcp_ollama.models.layers import Layer, Shape
 
 MIB = 2**20
 RESERVE_BYTES = 1024 * MIB
@@ -38,8 +36,6 @@ _UNQUANTIZED = ("f32", "f16", "bf16")
 _MICRO_BATCHES = ((32_768, 2048), (4096, 1024), (0, 512))
 """Tokens of context above which Ollama takes a micro-batch (o:server/sched.go:797-920)."""
 _EMBEDDING_MICRO_BATCH = 2048
-_MOST_BYTES_PER_HOST_VALUE: Mapping[object, tuple[int, int]] = MappingProxyType({0: (4, 1), 1: (2, 1), 32: (2, 1)})
-"""By `general.file_type`: F32, F16, BF16; any other file quantizes its embeddings to Q8_0 at most."""
 _LONGEST_CONTEXT = 2**20
 
 
@@ -71,7 +67,7 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    metadata: Mapping[str, object],
+    shape: Shape,
     *,
     weights_bytes: int,
     context_length: int,
@@ -84,7 +80,7 @@ def estimate_memory(
     """Estimate the memory of a model as Ollama runs it.
 
     Args:
-        metadata: Keys of the weights file, from `read_metadata` or the `model_info` of a verbose `/api/show`.
+        shape: The model, from `read_shape`.
         weights_bytes: Size of the weights file; 0 leaves the weights out.
         context_length: Tokens of context in all slots together, as llama-server's `-c`.
         projector_bytes: Size of the projector's file.
@@ -94,24 +90,21 @@ def estimate_memory(
         micro_batch: Tokens of a micro-batch; None follows Ollama's rule.
 
     Raises:
-        UnknownArchitecture: The metadata do not suffice; only the weights are known.
         ValueError: An argument is out of its range.
     """
     _check_arguments(context_length, parallel, micro_batch, kv_type)
-    shape = read_shape(metadata)
     batch = micro_batch or _choose_micro_batch(shape, context_length)
     cells = _round_up(_round_up(context_length) // parallel) if parallel > 1 else _round_up(context_length)
     kv = parallel * _cache_bytes(shape, cells, batch, kv_type, flash_attention=flash_attention)
     state = parallel * sum(layer.state for layer in shape.layers) * 4
     compute = _compute_bytes(shape, cells, batch, flash_attention=flash_attention)
-    on_host = _host_bytes(shape, metadata.get("general.file_type"))
     caches = kv + state
     return MemoryEstimate(
         weights_bytes=weights_bytes,
         kv_bytes=kv,
         state_bytes=state,
         compute_bytes=compute,
-        low_bytes=max(0, weights_bytes - on_host) + caches + compute,
+        low_bytes=max(0, weights_bytes - shape.host_bytes) + caches + compute,
         high_bytes=weights_bytes + projector_bytes + caches + compute * 115 // 100 + OVERHEAD_BYTES,
         micro_batch=batch,
         has_sliding_layers=any(layer.slides for layer in shape.layers),
@@ -140,7 +133,7 @@ def fits_entirely(estimate: MemoryEstimate, free_bytes: Sequence[int]) -> bool:
 
 
 def largest_context(
-    metadata: Mapping[str, object],
+    shape: Shape,
     *,
     weights_bytes: int,
     available_bytes: int | Sequence[int],
@@ -153,7 +146,7 @@ def largest_context(
     """Find the largest context that fits entirely on the GPUs.
 
     Args:
-        metadata: As for `estimate_memory`, like all further arguments.
+        shape: As for `estimate_memory`, like all further arguments.
         weights_bytes: Size of the weights file.
         available_bytes: Free memory of the GPU, or of each GPU.
         projector_bytes: Size of the projector's file.
@@ -166,14 +159,13 @@ def largest_context(
         Tokens in all slots together, a multiple of 256, at most the trained context per slot; None when none fits.
 
     Raises:
-        UnknownArchitecture: The metadata do not suffice.
         ValueError: An argument is out of its range.
     """
     free = [available_bytes] if isinstance(available_bytes, int) else available_bytes
 
     def fits(steps: int) -> bool:
         estimate = estimate_memory(
-            metadata,
+            shape,
             weights_bytes=weights_bytes,
             context_length=steps * STEP,
             projector_bytes=projector_bytes,
@@ -184,7 +176,7 @@ def largest_context(
         )
         return fits_entirely(estimate, free)
 
-    trained = read_shape(metadata).context_length or _LONGEST_CONTEXT
+    trained = shape.context_length or _LONGEST_CONTEXT
     # Memory never falls as the context grows, also where the micro-batch jumps: bisection finds the boundary.
     return _bisect(fits, max(1, trained * parallel // STEP)) * STEP or None
 
@@ -225,11 +217,6 @@ def _compute_bytes(shape: Shape, cells: int, micro_batch: int, *, flash_attentio
     if flash_attention:
         return base + 2 * seen * micro_batch
     return 4 * shape.heads * seen * micro_batch + 4 * seen * micro_batch + base // 3
-
-
-def _host_bytes(shape: Shape, file_type: object) -> int:
-    size, per = _MOST_BYTES_PER_HOST_VALUE.get(file_type, (34, 32))
-    return shape.host_values * size // per
 
 
 def _round_up(tokens: int) -> int:

@@ -20,6 +20,12 @@ _HUGGING_FACE_PAGE = re.compile(
     r"(?::(?P<tag>[\w.-]+))?(?:/(?:tree|blob|resolve|raw|discussions|commits?)\b[^?#]*|/?)(?:[?#].*)?",
     re.IGNORECASE | re.ASCII,
 )
+_FILE_OF_PAGE = re.compile(
+    r"(?:/(?:blob|resolve|raw)/[^/?#]+/|[?&]show_file_info=)(?P<file>\w[\w.-]{0,74}\.gguf)(?=[?&#]|$)",
+    re.IGNORECASE | re.ASCII,
+)
+"""A weights file, whose name Hugging Face takes as a tag (hub-docs, docs/hub/ollama.md); Ollama's tags have at most 80
+characters."""
 _SIMILAR = dict(
     zip(
         "\N{RATIO}\N{MODIFIER LETTER COLON}\N{DIVISION SLASH}\N{FRACTION SLASH}\N{MINUS SIGN}"
@@ -35,7 +41,7 @@ def unwrap(text: str) -> str:
     """Return the name within a pasted text; a text that is none of these forms stays as it is.
 
     `` `llama3.2` `` and `ollama run llama3.2` are llama3.2, https://ollama.com/library/llama3.2 is, too, and
-    https://huggingface.co/user/repo/tree/main is hf.co/user/repo.
+    https://huggingface.co/user/repo/tree/main is hf.co/user/repo; the page of a weights file has its name as the tag.
     """
     if len(text) > _MAX_PASTED:
         return text
@@ -43,7 +49,9 @@ def unwrap(text: str) -> str:
     if command := _COMMAND.fullmatch(inner):
         inner = command["name"].strip(_AROUND)
     if page := _HUGGING_FACE_PAGE.fullmatch(inner):
-        return f"hf.co/{page['repository']}" + (f":{page['tag']}" if page["tag"] else "")
+        file = _FILE_OF_PAGE.search(inner)
+        tag = page["tag"] or (file and file["file"])
+        return f"hf.co/{page['repository']}" + (f":{tag}" if tag else "")
     if page := _OLLAMA_PAGE.fullmatch(inner):
         return _name_of_page(unquote(page["path"])) or text
     return inner if inner and inner != text.strip() else text

@@ -86,7 +86,11 @@ def _exact(hint: Any) -> Any:
     """Return a type that keeps booleans and numbers apart: pydantic takes "yes" and 1 for true, and true for 1."""
     if _is(hint, bool):
         return Annotated[hint, Strict()]
-    return Annotated[hint, BeforeValidator(_refuse_boolean)] if _is(hint, int) or _is(hint, float) else hint
+    # A size has a validator of its own, which asks for a text.
+    is_number = (_is(hint, int) or _is(hint, float)) and not any(
+        isinstance(one, BeforeValidator) for one in get_args(hint)
+    )
+    return Annotated[hint, BeforeValidator(_refuse_boolean)] if is_number else hint
 
 
 def _refuse_boolean(value: object) -> object:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated
 
 from mcp import MCPError
 from mcp.types import INVALID_PARAMS, GetPromptResult, Prompt, PromptArgument, PromptMessage, TextContent
@@ -77,8 +77,10 @@ class _RegisteredPrompt:
             arguments=[*arguments, *self._argument.prompt_arguments()],
         )
 
-    def get(self, arguments: Mapping[str, Any]) -> GetPromptResult:
+    def get(self, arguments: Mapping[str, str]) -> GetPromptResult:
         definition = self.definition
+        # Clients send an empty text for a field of their form that the user leaves blank.
+        arguments = {name: value for name, value in arguments.items() if value.strip()}
         required = [one.name for one in definition.arguments or () if one.required]
         if missing := [name for name in required if name not in arguments]:
             raise MCPError(INVALID_PARAMS, f"The prompt {definition.name} needs {', '.join(missing)}.")

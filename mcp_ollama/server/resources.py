@@ -1,9 +1,9 @@
 """Resources under `ollama://`: the same data as the tools, for clients that attach resources to a conversation."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import anyio
 from mcp import MCPError
@@ -27,6 +27,7 @@ from mcp_ollama.models.lookup import listed_name
 from mcp_ollama.models.running import running_list
 from mcp_ollama.models.views import select_models
 from mcp_ollama.ollama.errors import OllamaError
+from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel
 from mcp_ollama.server.dashboard import dashboard_contents, dashboard_resource
 from mcp_ollama.server.results import protocol_errors, to_compact_json
@@ -64,7 +65,13 @@ class _ModelDocument:
     read: Callable[[App, str], Awaitable[str]]
 
     def reader(self, model: str) -> Callable[[App], Awaitable[str]]:
-        """Return what reads the resource of one model."""
+        """Return what reads the resource of one model.
+
+        Raises:
+            InvalidModelName: Ollama would refuse the name.
+        """
+        # Checked here as well, since a subscription reads nothing.
+        ModelName.for_pull(model)
         return lambda app: self.read(app, model)
 
 
@@ -74,10 +81,17 @@ def model_uri(name: str) -> str:
 
 
 def changed_uris(change: Change) -> list[str]:
-    """Return the URIs of the resources that a change affects."""
+    """Return the URIs of the resources that a change affects, in each spelling that clients subscribe to."""
     if change.kind == "transfers":
         return [PULLS]
-    return [MODELS, RUNNING, AGENT, *(uri for name in change.names for uri in (model_uri(name), f"{AGENT}/{name}"))]
+    spelled = [spelling for name in change.names for spelling in _spellings(name)]
+    return [MODELS, RUNNING, AGENT, *(f"{one.prefix}/{name}" for name in spelled for one in _MODEL_DOCUMENTS)]
+
+
+def _spellings(name: str) -> Iterable[str]:
+    """Return the forms of a listed name in URIs: as it is, percent-encoded, without the tag `latest`."""
+    forms = (name, name.removesuffix(":latest"))
+    return dict.fromkeys(spelled for one in forms for spelled in (one, quote(one), quote(one, safe="")))
 
 
 async def list_resources(hosts: Hosts) -> list[Resource]:
@@ -127,10 +141,10 @@ async def read_resource(hosts: Hosts, uri: str) -> TextResourceContents:
     """
     if uri == DASHBOARD_URI:
         return dashboard_contents()
-    host, read = _find(hosts.named, uri)
     # A resource that only this server's own state makes up cannot fail; the others are Ollama's.
     limit, adapt = hosts.timeouts.call, hosts.named.adapt_advice
     with protocol_errors(f"reading resource {uri}", uri, seconds=limit, adapt=adapt):
+        host, read = _find(hosts.named, uri)
         return TextResourceContents(uri=uri, text=await read(await hosts.app(host)), mime_type=JSON)
 
 
@@ -138,10 +152,11 @@ def check_uri(named: NamedHosts, uri: str) -> None:
     """Check that a resource has this URI; whether its model is installed may change.
 
     Raises:
-        MCPError: The URI is unknown.
+        MCPError: The URI is unknown, or Ollama would refuse the model's name.
     """
-    if uri != DASHBOARD_URI:
-        _find(named, uri)
+    with protocol_errors(f"subscribing to resource {uri}", uri):
+        if uri != DASHBOARD_URI:
+            _find(named, uri)
 
 
 async def complete(hosts: Hosts, params: CompleteRequestParams) -> Completion:
@@ -203,6 +218,7 @@ def _find(named: NamedHosts, uri: str) -> tuple[str, Callable[[App], Awaitable[s
 
     Raises:
         MCPError: The URI is unknown.
+        InvalidModelName: Ollama would refuse the name of its model.
     """
     if len(uri) > MAX_URI_LENGTH:
         raise _unknown(f"{uri[:100]}…")

@@ -31,6 +31,7 @@ _ONLY_SHARDED = (
     "registry; please download the shards and merge them."
 )
 _NO_SUCH_TAG = 'The specified tag is not a valid quantization scheme. Please use another tag or "latest"'
+_NO_SUCH_FILE = "The specified GGUF file does not exist."
 _UNAUTHORIZED = "Invalid username or password."
 
 RATE_LIMITED = Response(
@@ -67,11 +68,15 @@ class HubRepository:
     context_length: int = 32_768
     fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
+    def file_of(self, label: str) -> str:
+        """Return the name of the file of a quantization that is one file."""
+        return f"{self.id.partition('/')[2].removesuffix('-GGUF')}-{label}.gguf"
+
     @property
     def paths(self) -> dict[str, int]:
         """Bytes of all files by path, as quantizers name them: parts stand in a folder per quantization."""
         stem = self.id.partition("/")[2].removesuffix("-GGUF")
-        whole = {f"{stem}-{label}.gguf": size for label, size in self.quantizations.items()}
+        whole = {self.file_of(label): size for label, size in self.quantizations.items()}
         parts = {
             f"{label}/{stem}-{label}-{number:05}-of-{len(sizes):05}.gguf": size
             for label, sizes in self.split.items()
@@ -168,9 +173,11 @@ class Hub:
             return labels[0]
         if wanted in (label.upper() for label in repository.split):
             raise Refusal(_SHARDED, 400)
-        found = [label for label in repository.quantizations if label.upper() == wanted]
+        found = [
+            label for label in repository.quantizations if wanted in (label.upper(), repository.file_of(label).upper())
+        ]
         if not found:
-            raise Refusal(_NO_SUCH_TAG, 400)
+            raise Refusal(_NO_SUCH_FILE if wanted.endswith(".GGUF") else _NO_SUCH_TAG, 400)
         return found[0]
 
     def _document(self, exchange: Exchange) -> tuple[object, dict[str, str]]:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from mcp_ollama.models.catalog import damaged
 from mcp_ollama.models.errors import FailedError
-from mcp_ollama.models.measuring import check_measurable, find_loaded, measure_speed
+from mcp_ollama.models.measuring import Speed, check_measurable, find_loaded, measure_speed
 from mcp_ollama.models.progress_reports import wait_for_load
 from mcp_ollama.models.running import Processor, processor_of
 from mcp_ollama.ollama.errors import ModelNotFoundError
@@ -17,6 +17,9 @@ from mcp_ollama.tools.spec import Call, ToolSpec
 
 _LOADING = "It is still loading: call measure_model again with the same arguments, unload_model to stop it."
 _NO_TIME = "It is loaded, but the time was over before a result: call measure_model again, with a longer wait_seconds."
+_NO_SPEED = (
+    "It is loaded, but the server reported no speed, as for an empty text: call measure_model with another model."
+)
 _LEFT = "It left memory while it was measured: another model may have needed the memory. Call measure_model again."
 
 
@@ -68,9 +71,15 @@ async def measure_model(
             "size_bytes": loaded.size,
             "size_vram_bytes": loaded.size_vram,
             "context_length": loaded.context_length or None,
-            "next_step": None if speed else _NO_TIME,
+            "next_step": _next_step(speed),
         }
     )
+
+
+def _next_step(speed: Speed | None) -> str | None:
+    if speed is None:
+        return _NO_TIME
+    return None if speed.tokens_per_second else _NO_SPEED
 
 
 async def _load(call: Call, model: InstalledModel, context_length: int | None, seconds: float) -> float | None:

@@ -54,7 +54,7 @@ def test_plain_model_has_one_row_of_keys_and_values_per_layer() -> None:
         inner_length=256,
         is_embedding=False,
         predicts_tokens=False,
-        host_values=6400,
+        host_bytes=6800,
     )
 
 
@@ -148,6 +148,7 @@ def test_sliding_layers_can_have_shorter_rows() -> None:
         (model("llama", attention__head_count_kv=None), "missing or null"),
         (model("llama", attention__head_count_kv=[1, 2]), "fewer items"),
         (model("llama", nextn_predict_layers=8), "not a valid number"),
+        (model("llama", block_count=513), "'block_count' is not a valid number"),
         (model("gemma4", attention__sliding_window=1, attention__sliding_window_pattern=None), "is null"),
         (model("llama", **SSM), "no rule covers the architecture 'llama'"),
         (model("glm-dsa"), "no rule covers the architecture 'glm-dsa'"),
@@ -175,7 +176,14 @@ def test_head_of_a_file_gives_the_shape_of_its_model(path: Path) -> None:
     shape = read_shape(read_metadata(path.read_bytes()))
 
     # The vocabulary of one of them is stated behind the tokenizer, where reading ends.
-    assert replace(shape, host_values=0) == replace(read_shape(METADATA[model]), host_values=0)
+    assert replace(shape, host_bytes=0) == replace(read_shape(METADATA[model]), host_bytes=0)
+
+
+@pytest.mark.parametrize("file_type", [[], [1], "F16", None, 99])
+def test_unknown_file_type_counts_as_quantized(file_type: object) -> None:
+    metadata = model("llama", vocab_size=100)
+
+    assert read_shape({**metadata, "general.file_type": file_type}) == read_shape(metadata)
 
 
 VALUES = st.one_of(st.none(), st.integers(-5, 2**64), st.floats(), st.text(), st.lists(st.integers(-1, 9), max_size=9))

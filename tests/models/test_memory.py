@@ -1,17 +1,19 @@
 """Estimates against what llama.cpp took, and the largest context that fits."""
 
 import statistics
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mcp_ollama.models.layers import read_shape
 from mcp_ollama.models.memory import MemoryEstimate, estimate_memory, fits_entirely, largest_context
 from tests.support.evidence import ENGINE, MEASURED, METADATA, MIB, estimate
 
 GIB = 2**30
-LLAMA = METADATA["llama3.1:8b"]
+LLAMA = read_shape(METADATA["llama3.1:8b"])
 
 
 @pytest.mark.parametrize("row", MEASURED + ENGINE, ids=lambda row: row["id"])
@@ -69,7 +71,9 @@ def test_interval_contains_what_a_gpu_held(row: dict[str, Any]) -> None:
     ],
 )
 def test_micro_batch_follows_the_rule_of_ollama(model: str, context: int, micro_batch: int) -> None:
-    assert estimate_memory(METADATA[model], weights_bytes=0, context_length=context).micro_batch == micro_batch
+    estimated = estimate_memory(read_shape(METADATA[model]), weights_bytes=0, context_length=context)
+
+    assert estimated.micro_batch == micro_batch
 
 
 def test_parts_add_up_to_the_ends_of_the_interval() -> None:
@@ -104,10 +108,8 @@ def test_quantized_cache_needs_flash_attention() -> None:
 
 
 def test_unquantized_file_keeps_a_larger_embedding_on_the_host() -> None:
-    lows = [
-        estimate_memory({**LLAMA, "general.file_type": kind}, weights_bytes=16 * GIB, context_length=4096).low_bytes
-        for kind in (7, 1)
-    ]
+    shapes = [read_shape({**METADATA["llama3.1:8b"], "general.file_type": kind}) for kind in (7, 1)]
+    lows = [estimate_memory(shape, weights_bytes=16 * GIB, context_length=4096).low_bytes for shape in shapes]
 
     assert lows[0] - lows[1] == 128_256 * 4096 * (2 - 34 / 32)
 
@@ -122,15 +124,16 @@ def test_argument_out_of_range_is_refused(change: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("model", sorted(METADATA))
 def test_largest_context_is_the_last_that_fits(model: str) -> None:
-    metadata = METADATA[model]
+    shape = read_shape(METADATA[model])
     weights = 3 * GIB
-    found = largest_context(metadata, weights_bytes=weights, available_bytes=12 * GIB)
+    found = largest_context(shape, weights_bytes=weights, available_bytes=12 * GIB)
 
     def fits(context: int) -> bool:
-        one = estimate_memory(metadata, weights_bytes=weights, context_length=context)
+        one = estimate_memory(shape, weights_bytes=weights, context_length=context)
         return fits_entirely(one, [12 * GIB])
 
-    trained = next(value for key, value in metadata.items() if key.endswith(".context_length"))
+    trained = shape.context_length
+    assert trained
     assert found is None or (found % 256 == 0 and fits(found) and found <= trained)
     assert found == trained or not fits((found or 0) + 256)
 
@@ -140,9 +143,7 @@ def test_largest_context_is_none_when_the_weights_do_not_fit() -> None:
 
 
 def test_largest_context_without_a_trained_one_ends_at_a_million() -> None:
-    metadata = {key: value for key, value in LLAMA.items() if not key.endswith("context_length")}
-
-    assert largest_context(metadata, weights_bytes=0, available_bytes=10**15) == 2**20
+    assert largest_context(replace(LLAMA, context_length=None), weights_bytes=0, available_bytes=10**15) == 2**20
 
 
 def test_two_gpus_hold_a_larger_context_than_one() -> None:
@@ -176,7 +177,7 @@ def test_memory_never_falls_as_the_context_grows(
 ) -> None:
     smaller, larger = (
         estimate_memory(
-            METADATA[model],
+            read_shape(METADATA[model]),
             weights_bytes=GIB,
             context_length=length,
             parallel=parallel,

@@ -157,6 +157,42 @@ async def test_change_is_published_under_the_listed_name(simulator: Simulator, r
     assert received.updates == ["ollama://models/new:1"] * 2
 
 
+SPELLINGS = [
+    *(f"{uri}/mine/m{tag}" for uri in ("ollama://models", AGENT) for tag in ("", ":latest")),
+    "ollama://models/mine/m%3Alatest",
+    "ollama://models/mine%2Fm%3Alatest",
+    f"{AGENT}/mine%2Fm",
+]
+"""URIs of the model `mine/m:latest` that can be read."""
+
+
+async def test_change_reaches_subscriptions_in_each_spelling_of_a_uri(running: RunningSimulator):
+    received = Received(updates=len(SPELLINGS))
+    with anyio.fail_after(10):
+        async with Client(built(QUICK), mode="legacy", message_handler=received) as client:
+            await follow(client, *SPELLINGS)
+            await Host(client)("copy_model", source="llama3.2:3b", destination="mine/m")
+            await received.all.wait()
+    assert sorted(received.updates) == sorted(SPELLINGS)
+
+
+async def test_change_reaches_a_listen_stream_with_an_encoded_uri(running: RunningSimulator):
+    uri = "ollama://models/mine%2Fm%3Alatest"
+    with anyio.fail_after(10):
+        async with Client(built(QUICK), mode="auto") as client, client.listen(resource_subscriptions=[uri]) as events:
+            await Host(client)("copy_model", source="llama3.2:3b", destination="mine/m")
+            assert await anext(events) == ResourceUpdated(uri=uri)
+
+
+@pytest.mark.parametrize("name", ["", "llama3.2:3b/", "%20", "llama3.2:3b?x=1"])
+async def test_subscription_to_an_invalid_model_name_is_refused(name: str, running: RunningSimulator):
+    with anyio.fail_after(10):
+        async with Client(built(QUICK), mode="legacy") as client:
+            with pytest.raises(MCPError, match="A name looks like") as refusal:
+                await follow(client, f"ollama://models/{name}")
+    assert refusal.value.error.code == INVALID_PARAMS
+
+
 async def test_subscriptions_of_a_client_are_limited(simulator: Simulator, running: RunningSimulator):
     followed: set[str] = {f"ollama://models/m{number}" for number in range(MAX_SUBSCRIPTIONS)}
     with anyio.fail_after(10):
@@ -227,6 +263,12 @@ async def test_prompts_name_only_existing_tools(connect: Connect):
         assert "Memory" not in short.content.text
 
 
+async def test_blank_argument_of_a_prompt_counts_as_left_out(connect: Connect):
+    async with connect() as host:
+        blank = await host.client.get_prompt("choose_a_model", {"task": "chat", "memory": ""})
+        assert blank.messages == (await host.client.get_prompt("choose_a_model", {"task": "chat"})).messages
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
@@ -236,6 +278,7 @@ async def test_prompts_name_only_existing_tools(connect: Connect):
         ("free_disk_space", {"size": "20"}),
         ("free_disk_space", {"size": "0 GB"}),
         ("choose_a_model", {"task": "chat", "memory": "8"}),
+        ("tune_for_agents", {"model": " "}),
     ],
 )
 async def test_invalid_prompt_request_is_a_protocol_error(name: str, arguments: dict[str, str], connect: Connect):

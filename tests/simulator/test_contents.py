@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from mcp_ollama.models.layers import read_shape
 from mcp_ollama.models.memory import estimate_memory
 from mcp_ollama.ollama.errors import OllamaResponseError, OllamaStatusError
 from mcp_ollama.ollama.names import ModelName
@@ -138,5 +139,5 @@ def test_demo_models_have_plausible_heads(name: str, kv_mib: int) -> None:
 
     metadata = read_metadata(write_head(manifest.model.weights.info))
 
-    estimate = estimate_memory(metadata, weights_bytes=0, context_length=4096)
+    estimate = estimate_memory(read_shape(metadata), weights_bytes=0, context_length=4096)
     assert estimate.kv_bytes == kv_mib * 2**20

@@ -151,6 +151,7 @@ def test_rate_limit_is_reached_after_the_last_request(simulator: Simulator, clie
     [
         (LLAMA.id, "latest", 807_694_464),
         (LLAMA.id, "q8_0", 1_321_083_008),
+        (LLAMA.id, LLAMA.file_of("Q8_0"), 1_321_083_008),
         (GEMMA.id, "latest", 2_400_000_000 + 851_251_104),
     ],
 )
@@ -164,6 +165,7 @@ def test_manifest_of_a_tag_has_the_weights_and_projector(client: Client, reposit
     [
         (LLAMA.id, "BF16", 400, "This tag is a sharded GGUF"),
         (LLAMA.id, "Q9_X", 400, "not a valid quantization scheme"),
+        (LLAMA.id, "other.gguf", 400, "GGUF file does not exist"),
         (SPLIT.id, "latest", 400, "only contains sharded GGUF files"),
         (GATED.id, "Q4_K_M", 401, "is restricted"),
     ],

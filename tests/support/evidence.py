@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mcp_ollama.models.layers import read_shape
 from mcp_ollama.models.memory import MemoryEstimate, estimate_memory
 
 DATA = Path(__file__).parents[1] / "data" / "memory"
@@ -28,7 +29,7 @@ ENGINE = [row for row in read_rows("engine.jsonl") if is_expressible(row)]
 
 def estimate(row: dict[str, Any], weights_bytes: int = 0) -> MemoryEstimate:
     return estimate_memory(
-        METADATA[row["meta_of"]],
+        read_shape(METADATA[row["meta_of"]]),
         weights_bytes=weights_bytes,
         context_length=row["context"],
         parallel=row["parallel"],

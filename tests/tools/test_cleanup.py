@@ -120,6 +120,13 @@ async def test_cloud_models_and_transfers_are_left_out(simulator: Simulator, con
     assert plan["models"] == []
 
 
+async def test_plan_of_an_empty_disk_says_so(simulator: Simulator, connect: Connect) -> None:
+    simulator.install("glm:cloud", remote_host="https://ollama.com:443", remote_model="glm")
+    async with connect() as host:
+        plan = await host("plan_cleanup", free_at_least="1 GB")
+    assert plan["next_step"] == "No model is on the disk of the Ollama server: free space there in another way."
+
+
 async def test_plan_without_exact_bytes_states_none(simulator: Simulator, connect: Connect) -> None:
     install(simulator, "whole", days=5)
     install(simulator, "damaged", days=4)

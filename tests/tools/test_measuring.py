@@ -165,6 +165,7 @@ async def test_server_that_reports_no_timings_gives_no_speed(simulator: Simulato
         measured = await call("measure_model", model="qwen3:8b")
     assert "tokens_per_second" not in measured
     assert measured["processor"] == "gpu"
+    assert "the server reported no speed" in measured["next_step"]
 
 
 async def prompt_text(call: Host, **arguments: str) -> str:

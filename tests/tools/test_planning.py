@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mcp_ollama.models.app import Timeouts
-from mcp_ollama.simulator import Simulator
+from mcp_ollama.simulator import HubRepository, Simulator
 from tests.conftest import Connect
 
 MB = 1_000_000
@@ -34,6 +34,15 @@ async def test_plan_of_a_new_model_counts_every_byte(simulator: Simulator, conne
     assert "fits_on_disk" not in plan
     assert "is unknown" in plan["warnings"][0]
     assert not pulled(simulator)
+
+
+async def test_plan_of_a_pasted_file_is_for_that_file(simulator: Simulator, connect: Connect):
+    simulator.registry.publish_repository(
+        HubRepository(id="u/R-GGUF", quantizations={"Q4_K_M": 5 * MB, "Q8_0": 9 * MB})
+    )
+    async with connect() as call:
+        plan = await call("plan_pull", model="https://huggingface.co/u/R-GGUF/blob/main/R-Q8_0.gguf")
+    assert plan["layers"][0]["size_bytes"] == 9 * MB
 
 
 async def test_a_plan_leaves_out_what_the_server_has_already(simulator: Simulator, connect: Connect):

@@ -190,6 +190,7 @@ async def test_older_server_without_recommendations_is_named(simulator: Simulato
         ({"max_memory": "8"}, 'write it with a unit, such as "8 GB"'),
         ({"max_memory": 8}, 'write it with a unit, such as "8 GB"'),
         ({"max_memory": ["8 GB"]}, 'should be a size, such as "8 GB"'),
+        ({"max_memory": True}, 'is not a size: write it with a unit, such as "8 GB"'),
         ({"max_memory": "0 GB"}, "should be more than nothing"),
         ({"sources": ["web"]}, "'library', 'huggingface', 'recommended' or 'cloud'"),
     ],

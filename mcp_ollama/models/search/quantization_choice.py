@@ -57,12 +57,14 @@ def projector_bytes(parsed: Iterable[tuple[HubFile, FileName]]) -> int:
 def choose_offer(offers: Sequence[Offer], memory_bytes: int | None, wanted: str | None = None) -> Offer | None:
     """Return the offer to pull, None when none can be pulled.
 
-    The wanted one, if it can be pulled. Else the largest that is likely to fit into memory, `Q8_0` at most; the
-    smallest when none is; when the memory is unknown, the first of `PREFERRED`, else the one nearest to 4.8 bits.
+    The wanted one, with or without `UD-` in front, if it can be pulled. Else the largest that is likely to fit into
+    memory, `Q8_0` at most; the smallest when none is; when the memory is unknown, the first of `PREFERRED`, else the
+    one nearest to 4.8 bits.
     """
     pullable = [offer for offer in offers if not offer.reason]
-    if named := next((offer for offer in pullable if offer.tag.upper() == wanted), None):
-        return named
+    named = [offer for offer in pullable if wanted and offer.tag.upper() in (wanted, f"UD-{wanted}")]
+    if named:
+        return min(named, key=lambda offer: len(offer.tag))
     candidates = [offer for offer in pullable if offer.bits is None or offer.bits <= MOST_BITS] or pullable
     if not candidates:
         return None

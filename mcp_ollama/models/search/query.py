@@ -21,9 +21,9 @@ _PARAMETERS = re.compile(r"[0-9]+(?:\.[0-9]+)?[bm]", re.ASCII)
 _UNITS = frozenset({"gb", "gib", "mb", "mib", "gigabyte", "gigabytes", "megabytes"})
 _SYNONYMS: Mapping[str, str] = {
     "coding": "coder", "programming": "coder", "developer": "coder", "embeddings": "embedding",
-    "instruction": "instruct", "maths": "math", "mathematics": "math",
+    "instruction": "instruct", "maths": "math", "mathematics": "math", "fp16": "f16", "fp32": "f32",
 }  # fmt: skip
-"""Words of tasks, and what models for them have in their names."""
+"""Words of tasks, and what models for them have in their names; Ollama's spellings of quantizations."""
 _WORDS_OF_QUESTIONS = """
 a agent agentic agents ai all an and any are as at be best big but by calling can capable card chat cheap could
 current describe do does download fast fastest few find fit fits fitting for free from function functions get gguf
@@ -76,11 +76,13 @@ def parse_query(text: str) -> SearchQuery:
     words: dict[str, None] = {}
     quantization = None
     for token in _without_memory(tokens):
-        for word in _HOST.sub("", token).split(":"):
+        name, *tags = _HOST.sub("", token).split(":")
+        for part in (name, *map(_label_of_file, tags)):
+            word = _SYNONYMS.get(part, part)
             if _is_quantization(word):
                 quantization = quantization or word.upper()
             elif word and word not in _NAMELESS:
-                words[_SYNONYMS.get(word, word)] = None
+                words[word] = None
     kept = tuple(words)[:MAX_WORDS]
     return SearchQuery(kept, _library_name(tokens, kept), bool(tokens), quantization)
 
@@ -91,6 +93,11 @@ def _without_memory(tokens: list[str]) -> Iterator[str]:
         is_size = token in _UNITS or _MEMORY.fullmatch(token) or (following in _UNITS and _NUMBER.fullmatch(token))
         if not is_size:
             yield token
+
+
+def _label_of_file(tag: str) -> str:
+    """Return the quantization of a file whose name is a tag, empty without one; any other tag as it is."""
+    return (parse_file_name(tag).quantization or "").lower() if tag.endswith(".gguf") else tag
 
 
 def _is_quantization(word: str) -> bool:

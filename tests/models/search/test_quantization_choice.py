@@ -96,6 +96,15 @@ def test_choice_without_memory_is_the_usual_or_nearest(tags: dict[str, float | N
     assert chosen([offer(tag, 5, bits) for tag, bits in tags.items()]) == expected
 
 
+def test_wanted_quantization_is_chosen_with_or_without_its_prefix() -> None:
+    offers = [offer("Q8_0", 9), offer("UD-Q4_K_XL", 6), offer("UD-Q4_K_M", 5), offer("Q4_K_M", 4)]
+
+    assert [one and one.tag for one in (choose_offer(offers, None, wanted) for wanted in ("Q4_K_XL", "Q4_K_M"))] == [
+        "UD-Q4_K_XL",
+        "Q4_K_M",
+    ]
+
+
 def test_choice_is_never_one_that_cannot_be_pulled() -> None:
     assert chosen([offer("Q4_K_M", 5, reason="split"), offer("Q2_K", 2)], 100) == "Q2_K"
     assert chosen([]) is None

@@ -82,3 +82,17 @@ def test_query_of_any_text_never_raises(text: str) -> None:
     assert len(query.words) <= 6
     assert len(query.attempts) <= 4
     assert all(word.isascii() for word in query.words)
+
+
+@pytest.mark.parametrize(
+    ("text", "quantization"),
+    [
+        ("qwen3 in f16 for 12 GB", "F16"),
+        ("qwen3 fp16", "F16"),
+        ("https://huggingface.co/user/repo/blob/main/repo-Q8_0.gguf", "Q8_0"),
+        ("https://huggingface.co/user/repo/blob/main/repo.gguf", None),
+        ("qwen3 8b", None),
+    ],
+)
+def test_quantization_is_read_in_each_spelling(text: str, quantization: str | None) -> None:
+    assert parse_query(text).quantization == quantization
