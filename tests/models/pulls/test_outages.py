@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 import anyio.to_thread
 
 from mcp_ollama.models.attempts import MAX_FRUITLESS
