@@ -129,7 +129,7 @@ async def test_handshake_client_receives_list_changes_and_its_subscriptions(
     with anyio.fail_after(10):
         async with Client(built(QUICK, confirm_delete=False), mode="legacy", message_handler=received) as client:
             host = Host(client)
-            await follow(client, "ollama://models/new:1", "ollama://models")
+            await follow(client, "ollama://models/new:1", "ollama://models", "ui://ollama/dashboard")
             unfollow = UnsubscribeRequest(params=UnsubscribeRequestParams(uri="ollama://models"))
             await client.session.send_request(unfollow, EmptyResult)
             for tool, arguments in CHANGES:
