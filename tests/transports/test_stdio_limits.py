@@ -35,15 +35,16 @@ def memory_megabytes(wire: Wire) -> float:
 def write_until_blocked(wire: Wire, line: bytes, limit_bytes: int) -> int:
     """Write a line again and again, until the pipe takes nothing more for a second."""
     assert wire.process.stdin
-    fd = wire.process.stdin.fileno()
+    # A copy of the descriptor: the thread still writes when the test closes its own, whose number is then reused.
+    fd = os.dup(wire.process.stdin.fileno())
     sent = 0
     wrote = threading.Event()
 
     def write() -> None:
         nonlocal sent
-        with suppress(OSError):
+        with os.fdopen(fd, "wb", buffering=0) as stdin, suppress(BrokenPipeError):
             while sent < limit_bytes:
-                sent += os.write(fd, line)
+                sent += stdin.write(line)
                 wrote.set()
 
     threading.Thread(target=write, daemon=True).start()
