@@ -19,7 +19,9 @@ Line = bytes | bytearray
 """One line of input without its newline; of a line over the limit the beginning and the end."""
 
 _READ_BYTES = 64 * 2**10
-_UNWRITTEN_LIMIT_BYTES = 256 * 2**10
+_UNWRITTEN_LIMIT_BYTES = 2 * 2**20
+"""Answers that leave a few at a time let only a few calls ask Ollama together: with an eighth of it, 500 lists at once
+take 1.4 times as long."""
 
 
 class Outbox:
