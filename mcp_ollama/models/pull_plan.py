@@ -18,7 +18,7 @@ from mcp_ollama.ollama.addresses import is_loopback
 from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.ollama.schemas import InstalledModel, Manifest
+from mcp_ollama.ollama.schemas import InstalledModel, Layer, Manifest
 from mcp_ollama.sources.registry import MAX_LOOKUPS, present_blobs
 
 _BLOB = re.compile(r".+[/\\]blobs[/\\]sha256-[0-9a-f]{64}")
@@ -115,7 +115,7 @@ def _note_layers(plan: PullPlan, manifest: Manifest, present: set[str] | None) -
             digest=layer.digest.removeprefix("sha256:")[:12],
             kind="config" if layer is manifest.config else sanitize(layer.kind, 40),
             size_bytes=layer.size,
-            present=None if present is None else layer.digest in present,
+            present=_is_present(layer, manifest, present),
         )
         for layer in layers[:MAX_LOOKUPS]
     ]
@@ -125,6 +125,13 @@ def _note_layers(plan: PullPlan, manifest: Manifest, present: set[str] | None) -
     else:
         plan.present_bytes = bytes_of(manifest, present)
         plan.download_bytes = manifest.total_bytes - plan.present_bytes
+
+
+def _is_present(layer: Layer, manifest: Manifest, present: set[str] | None) -> bool | None:
+    # The config is looked up only when all layers are present.
+    if present is None or (layer is manifest.config and not present >= manifest.layer_digests):
+        return None
+    return layer.digest in present
 
 
 def _note_disk(app: App, plan: PullPlan, local: LocalModel | None) -> None:

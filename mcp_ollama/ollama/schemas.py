@@ -306,6 +306,11 @@ class Manifest(OllamaResponse):
         return {layer.digest: layer for layer in (*self.layers, self.config)}
 
     @property
+    def layer_digests(self) -> set[str]:
+        """Digests of the blobs beside the config."""
+        return self.blobs.keys() - {self.config.digest}
+
+    @property
     def total_bytes(self) -> int:
         """Bytes of all blobs, each digest once."""
         return sum(layer.size for layer in self.blobs.values())

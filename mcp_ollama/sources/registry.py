@@ -196,9 +196,20 @@ class Registry:
 
 
 async def present_blobs(ollama: OllamaClient, manifest: Manifest) -> set[str] | None:
-    """Return the blobs of a manifest that an Ollama server has; None when they are too many or a look-up fails."""
+    """Return the blobs of a manifest that an Ollama server has; None when they are too many or a look-up fails.
+
+    The config, half a kilobyte that a pull fetches last, is looked up only when all layers are present.
+    """
     if len(manifest.blobs) > MAX_LOOKUPS:
         return None
+    present = await _look_up(ollama, manifest.layer_digests)
+    if present is None or present != manifest.layer_digests:
+        return present
+    config = await _look_up(ollama, {manifest.config.digest})
+    return None if config is None else present | config
+
+
+async def _look_up(ollama: OllamaClient, digests: Collection[str]) -> set[str] | None:
     found: dict[str, bool] = {}
 
     async def ask(digest: str) -> None:
@@ -206,9 +217,9 @@ async def present_blobs(ollama: OllamaClient, manifest: Manifest) -> set[str] | 
             found[digest] = await ollama.has_blob(digest)
 
     async with anyio.create_task_group() as group:
-        for digest in manifest.blobs:
+        for digest in digests:
             group.start_soon(ask, digest)
-    return {digest for digest in found if found[digest]} if len(found) == len(manifest.blobs) else None
+    return {digest for digest in found if found[digest]} if len(found) == len(digests) else None
 
 
 def _unreachable(url: str, host: str) -> OllamaConnectionError:

@@ -31,6 +31,9 @@ async def test_plan_of_a_new_model_counts_every_byte(simulator: Simulator, conne
         "present": False,
     }
     assert sum(layer["size_bytes"] for layer in plan["layers"]) == manifest.size
+    # The config is not looked up while a layer is missing.
+    assert [layer["kind"] for layer in plan["layers"] if "present" not in layer] == ["config"]
+    assert len([one for one in simulator.requests if "/api/blobs/" in one.path]) == len(manifest.layers)
     assert "fits_on_disk" not in plan
     assert "is unknown" in plan["warnings"][0]
     assert not pulled(simulator)
@@ -125,7 +128,7 @@ async def test_free_disk_is_never_guessed(body: str, simulator: Simulator, conne
 async def test_every_state_of_an_installed_model_is_found_without_download(simulator: Simulator, connect: Connect):
     simulator.install("current:1", size_bytes=MB)
     simulator.install("old:1", size_bytes=MB)
-    simulator.registry.publish("old:1", size_bytes=2 * MB, weights="newer")
+    newer = simulator.registry.publish("old:1", size_bytes=2 * MB, weights="newer")
     simulator.install("mine:1", size_bytes=MB)
     simulator.registry.withdraw("mine:1")
     simulator.install("cloudy:120b-cloud", remote_host="https://ollama.com:443", remote_model="cloudy:120b")
@@ -145,7 +148,7 @@ async def test_every_state_of_an_installed_model_is_found_without_download(simul
         "evil.example/x/y:1": "unknown",
     }
     assert rows["variant:1"]["reason"] == "Made here from current:1."
-    assert rows["old:1"]["download_bytes"] == 2 * MB
+    assert rows["old:1"]["download_bytes"] == 2 * MB + newer.config.size
     assert not answer["complete"]
     assert one == {"models": [rows["old:1"]], "complete": True}
     assert not pulled(simulator)
@@ -155,9 +158,9 @@ async def test_variant_has_updates_where_its_registry_has_it(simulator: Simulato
     simulator.install("base:1", size_bytes=MB)
     async with connect() as call:
         await call("create_model", model="derived:1", from_model="base:1", system="x")
-        simulator.registry.publish("derived:1", size_bytes=2 * MB, weights="newer")
+        newer = simulator.registry.publish("derived:1", size_bytes=2 * MB, weights="newer")
         (row,) = (await call("check_updates", models=["derived:1"]))["models"]
-    assert (row["state"], row["download_bytes"]) == ("outdated", 2 * MB)
+    assert (row["state"], row["download_bytes"]) == ("outdated", 2 * MB + newer.config.size)
     assert row["reason"] == "It was made from base:1: if here, a pull would replace it."
 
 
