@@ -8,7 +8,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 _TURNS = 4
-"""Turns of the event loop in which an answered caller may ask again: 500 lists at once take 10 requests, not 63."""
+"""Turns of the event loop in which an answered caller may ask again: 500 lists at once take 14 requests, not 63."""
 _MAX_CALLERS = 64
 """Callers that a round waits for."""
 
