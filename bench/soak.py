@@ -37,7 +37,7 @@ IDLE_SECONDS = 6  # longer than the client keeps a connection that it does not u
 INSTALLED = [f"kept-{number}:latest" for number in range(20)]
 PULLED = [f"pulled-{number}:latest" for number in range(6)]  # from a registry that is the simulator itself
 CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("list_models", {}),
+    ("list_models", {"limit": 200}),
     ("list_pulls", {}),
     ("show_model", {"model": INSTALLED[0]}),
     ("list_running_models", {}),

@@ -60,7 +60,7 @@ async def test_update_is_offered_after_the_check_and_downloaded(browser: Browser
         await expect(dashboard.button("Update", "gemma3:4b")).to_be_hidden()
         await dashboard.find("#updates").click()
         await expect(dashboard.find("#status")).to_contain_text("Updates available: 1")
-        await expect(dashboard.row("gemma3:4b")).to_contain_text("Update available, 28 B to download")
+        await expect(dashboard.row("gemma3:4b")).to_contain_text("Update available, 181 B to download")
         await dashboard.button("Update", "gemma3:4b").click()
         await expect(dashboard.find("#status")).to_have_text("gemma3:4b: download started")
         await expect(dashboard.button("Update", "gemma3:4b")).to_be_hidden()
