@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mcp_ollama.simulator.documents import details
@@ -15,7 +15,7 @@ _BYTES_PER_TOKEN = 131_072
 
 @dataclass(slots=True)
 class Runner:
-    """Loaded model, listed under the name that loaded it."""
+    """Loaded model, listed under the name that loaded it; `loaded` is set once its load has ended or was cancelled."""
 
     model: Installed
     context_length: int
@@ -23,7 +23,7 @@ class Runner:
     size_vram: int
     keep_alive: float = DEFAULT_KEEP_ALIVE
     expires_at: float = 0.0
-    loading: bool = True
+    loaded: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Runners:
@@ -45,8 +45,9 @@ class Runners:
         """Load a model or extend its expiry; another context length reloads it."""
         key = _key(model)
         context = self._limited(model, context_length) if context_length else self._context(model)
-        while (runner := self._runners.get(key)) and runner.loading:  # noqa: ASYNC110 - a cancelled load removes the runner without an event
-            await asyncio.sleep(0.005)
+        # Of those that wait for a load that is cancelled, one starts the next.
+        while (runner := self._runners.get(key)) and not runner.loaded.is_set():
+            await runner.loaded.wait()
         if runner is None or runner.context_length != context:
             runner = await self._start(key, model, context)
         runner.keep_alive = runner.keep_alive if keep_alive is None else keep_alive
@@ -59,20 +60,22 @@ class Runners:
         except asyncio.CancelledError:
             del self._runners[key]
             raise
-        runner.loading = False
+        finally:
+            runner.loaded.set()
         return runner
 
     def put(self, model: Installed, keep_alive: float, context_length: int | None) -> None:
         """Add a loaded model at once."""
         runner = self._runner(_key(model), model, context_length or self._context(model))
-        runner.keep_alive, runner.loading = keep_alive, False
+        runner.keep_alive = keep_alive
+        runner.loaded.set()
         runner.expires_at = self._clock() + keep_alive
         self._runners[_key(model)] = runner
 
     def unload(self, model: Installed) -> None:
         """Unload the runner of the model's weights, unless it is still loading."""
         runner = self._runners.get(_key(model))
-        if runner and not runner.loading:
+        if runner and runner.loaded.is_set():
             del self._runners[_key(model)]
 
     def _runner(self, key: str, model: Installed, context: int) -> Runner:
@@ -97,8 +100,10 @@ class Runners:
     def listed(self) -> dict[str, Any]:
         """Build the answer of `/api/ps`: ready and unexpired runners, latest expiry first."""
         now = self._clock()
-        self._runners = {key: run for key, run in self._runners.items() if run.loading or run.expires_at > now}
-        ready = [runner for runner in self._runners.values() if not runner.loading]
+        self._runners = {
+            key: run for key, run in self._runners.items() if not run.loaded.is_set() or run.expires_at > now
+        }
+        ready = [runner for runner in self._runners.values() if runner.loaded.is_set()]
         ready.sort(key=lambda runner: runner.expires_at, reverse=True)
         return {"models": [_entry(runner) for runner in ready]}
 
