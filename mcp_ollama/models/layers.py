@@ -131,7 +131,7 @@ _WITHOUT_CACHE = frozenset(  # l:src/llama-model.cpp:2358
         "rnd1",
     }
 )
-_BYTES_PER_HOST_VALUE: Mapping[int, tuple[int, int]] = MappingProxyType({0: (4, 1), 1: (2, 1), 32: (2, 1)})
+_BYTES_PER_HOST_VALUE: Mapping[int | None, tuple[int, int]] = MappingProxyType({0: (4, 1), 1: (2, 1), 32: (2, 1)})
 """By `general.file_type`: F32, F16, BF16; any other file quantizes its embeddings to Q8_0 at most."""
 _UNMODELLED = frozenset({"deepseek32", "deepseek4", "glm-dsa", "kimi-linear", "minimax-01"})
 """Architectures with caches of a further kind."""
@@ -324,5 +324,6 @@ def _read_inner_length(keys: _Keys, blocks: int, embedding: int, heads: int) -> 
 def _read_host_bytes(keys: _Keys, blocks: int, file_type: object) -> int:
     # The size of the vocabulary can stand behind the tokenizer, where no head reaches: then nothing is known to stay.
     width = keys.count("embedding_length") + keys.count("embedding_length_per_layer_input", 0) * blocks
-    size, per = _BYTES_PER_HOST_VALUE.get(file_type, (34, 32)) if isinstance(file_type, int) else (34, 32)
+    # A damaged file may state anything, also what no mapping can look up.
+    size, per = _BYTES_PER_HOST_VALUE.get(file_type if isinstance(file_type, int) else None, (34, 32))
     return keys.count("vocab_size", 0) * width * size // per

@@ -202,8 +202,9 @@ async def present_blobs(ollama: OllamaClient, manifest: Manifest) -> set[str] | 
     """
     if len(manifest.blobs) > MAX_LOOKUPS:
         return None
-    present = await _look_up(ollama, manifest.layer_digests)
-    if present is None or present != manifest.layer_digests:
+    layers = manifest.layer_digests
+    present = await _look_up(ollama, layers)
+    if present is None or present != layers:
         return present
     config = await _look_up(ollama, {manifest.config.digest})
     return None if config is None else present | config
