@@ -1,4 +1,8 @@
-"""A lock that its process holds until it lets go or ends, on file systems with and without locks."""
+"""A lock that its process holds until it lets go or ends, on file systems with and without locks.
+
+Functions of the system are replaced for what a test cannot bring about: a file system without locks or with errors, and
+another process that is faster between two steps. The heartbeat is quicker, so that no test waits for it.
+"""
 
 import errno
 import fcntl

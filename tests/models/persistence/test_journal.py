@@ -179,6 +179,7 @@ async def test_interrupted_transfer_expires_after_14_days(tmp_path: Path) -> Non
 
 
 async def test_follow_writes_changes_until_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Seconds in the product, which no test should wait for.
     monkeypatch.setattr(journal_module, "WRITE_SECONDS", 0.005)
     journal, written = Journal(tmp_path), list[Snapshot]()
     record = await journal.begin("pull", MODEL, server=SERVER)
@@ -188,6 +189,7 @@ async def test_follow_writes_changes_until_cancelled(tmp_path: Path, monkeypatch
         await Journal.write(journal, record, snapshot)
         written.append(snapshot)
 
+    # Writes as before; the file shows only the last write, and not that equal snapshots are written once.
     monkeypatch.setattr(journal, "write", note)
     async with anyio.create_task_group() as group:
         group.start_soon(journal.follow, record, lambda: snapshots.pop(0) if snapshots[1:] else snapshots[0])
