@@ -47,7 +47,7 @@ class Guard:
     def __init__(self, app: ASGIApp, names: Iterable[str], port: int, further: Iterable[str] = ()) -> None:
         self._app = app
         self._port = port
-        self._turn = anyio.Lock()
+        self._turn = anyio.Lock(fast_acquire=True)
         self._further = frozenset(filter(None, map(parse_place, map(_bracketed, further))))
         own = {name.lower() for name in names}
         if own & {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound

@@ -107,7 +107,11 @@ class Journal:
 
     async def entries(self) -> list[Entry]:
         """Return the interrupted transfers and those of other processes, oldest first; nothing is created."""
-        return await self._reading.get() if self._reader else []
+        if self._reader is None:
+            return []
+        # A thread costs a poll of list_pulls as much as all the rest of the tool.
+        entries = None if self.problem else self._reader.unchanged()
+        return await self._reading.get() if entries is None else entries
 
     async def _read(self) -> list[Entry]:
         assert self._reader

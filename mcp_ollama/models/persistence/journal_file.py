@@ -171,7 +171,15 @@ class Reader:
     def __init__(self, path: Path, process: ProcessLock) -> None:
         self._path = path
         self._process = process
-        self._seen: tuple[Sequence[object], list[Entry]] = (), []
+        self._seen: tuple[Sequence[object] | None, list[Entry]] = None, []
+
+    def unchanged(self) -> list[Entry] | None:
+        """Return what `read` would return, if that takes no more than a look at the times of the files, else None."""
+        signature, entries = self._seen
+        with suppress(OSError):  # `read` meets it too, and raises it.
+            if signature is not None and signature == _signature(self._path) and not any(one.owner for one in entries):
+                return _unexpired(entries)
+        return None
 
     def read(self) -> list[Entry]:
         """Return the entries, oldest first; rows without sense are left out.
@@ -182,25 +190,29 @@ class Reader:
             sqlite3.Error: It is damaged or locked.
         """
         signature = _signature(self._path)
-        if not signature or signature != self._seen[0]:
+        if signature is None or signature != self._seen[0]:
             self._seen = signature, _read_rows(self._path, self._process)
         # A process that has ended stays so: its id is never used again.
         entries = [_with_owner(entry, self._process) if entry.owner else entry for entry in self._seen[1]]
         self._seen = signature, entries
-        horizon = time.time() - EXPIRY_SECONDS
-        return [entry for entry in entries if entry.owner or entry.updated_at.timestamp() >= horizon]
+        return _unexpired(entries)
 
 
-def _signature(path: Path) -> Sequence[object]:
-    """Return what changes with the file and its write-ahead log; empty while the next change may have the same time."""
+def _signature(path: Path) -> Sequence[object] | None:
+    """Return what changes with the file and its write-ahead log; None while the next change may have the same time."""
     found: list[object] = []
     for file in (path, path.with_name(f"{path.name}-wal")):
         with suppress(FileNotFoundError):
             seen = file.stat()
             if time.time_ns() - seen.st_mtime_ns < _CLOCK_TICK_NS:
-                return ()
+                return None
             found += [file.name, seen.st_ino, seen.st_size, seen.st_mtime_ns]
     return found
+
+
+def _unexpired(entries: list[Entry]) -> list[Entry]:
+    horizon = time.time() - EXPIRY_SECONDS
+    return [entry for entry in entries if entry.owner or entry.updated_at.timestamp() >= horizon]
 
 
 def _read_rows(path: Path, process: ProcessLock) -> list[Entry]:

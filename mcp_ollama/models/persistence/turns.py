@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -113,6 +114,7 @@ class Turns:
         return folder / "turns" / hashlib.sha256(server_key(server).encode()).hexdigest()[:16]
 
 
+@lru_cache(maxsize=64)
 def server_key(base_url: str) -> str:
     """Return the same text for every base URL of one server: `localhost`, `127.0.0.1` and `[::1]` are one host."""
     try:

@@ -18,7 +18,7 @@ from mcp_ollama.models.persistence.file_lock import FileLock
 from mcp_ollama.models.persistence.journal import Entry, Journal, Snapshot
 from mcp_ollama.models.persistence.process_lock import ProcessLock
 from tests.models.persistence.test_journal import HALF, MODEL, SERVER, execute, interrupted
-from tests.support.children import child
+from tests.support.children import age, child
 
 MOVE = "Move transfers.sqlite3 out of the state folder"
 MAKE_WRITABLE = "Make the folder in MCP_OLLAMA_STATE_DIR writable"
@@ -317,15 +317,39 @@ def test_process_lock_held_by_another_raises(tmp_path: Path) -> None:
     other.release()
 
 
-async def test_journal_leaves_the_event_loop_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    threads = set[int]()
+@pytest.mark.parametrize("transfers", [0, 1])
+async def test_journal_is_read_in_a_thread_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, transfers: int
+) -> None:
+    """The event loop waits for no disk, and an unchanged file, or one that is still missing, costs no thread."""
+    for _ in range(transfers):
+        await interrupted(tmp_path)
+        age(tmp_path / "transfers.sqlite3", 60)
+    threads: list[int] = []
     read = journal_file.Reader.read
 
     def note(reader: journal_file.Reader) -> list[Entry]:
-        threads.add(threading.get_ident())
+        threads.append(threading.get_ident())
         return read(reader)
 
     monkeypatch.setattr(journal_file.Reader, "read", note)
-    await Journal(tmp_path).entries()
-    assert threads
+    journal = Journal(tmp_path)
+    for _ in range(3):
+        assert len(await journal.entries()) == transfers
+    assert len(threads) == 1
     assert threading.get_ident() not in threads
+
+
+async def test_journal_that_is_back_unchanged_has_no_problem_left(tmp_path: Path) -> None:
+    await interrupted(tmp_path)
+    path, kept = tmp_path / "transfers.sqlite3", tmp_path / "kept"
+    age(path, 60)
+    journal = Journal(tmp_path)
+    assert len(await journal.entries()) == 1
+    path.rename(kept)
+    path.write_bytes(b"no journal" * 100)
+    assert await journal.entries() == []
+    assert journal.problem
+    kept.replace(path)
+    assert len(await journal.entries()) == 1
+    assert journal.problem is None
