@@ -1,8 +1,10 @@
-"""The floor: the SDK's own server with one tool that does nothing, on the SDK's own stdio loop."""
+"""The floor: the SDK's own server with one tool that does nothing, over stdio or, with `--http PORT`, over HTTP."""
+
+import sys
 
 from mcp.server import MCPServer
 
-server = MCPServer("bare")
+server = MCPServer("bare", log_level="WARNING")
 
 
 @server.tool()
@@ -12,4 +14,7 @@ async def nothing() -> str:
 
 
 if __name__ == "__main__":
-    server.run()
+    if sys.argv[1:2] == ["--http"]:
+        server.run(transport="streamable-http", port=int(sys.argv[2]))
+    else:
+        server.run()

@@ -89,8 +89,7 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Return the CPU time used so far, by all threads."""
-        tasks = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
-        return sum(int(task.read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
+        return cpu_seconds_of(self._process.pid)
 
     def end(self) -> float:
         """Close its input; gives the seconds to the exit."""
@@ -113,6 +112,12 @@ class Server:
             if b'"method"' not in line[:200]:
                 return line
         raise AssertionError("the server has ended")
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """Return the CPU time that the threads of a process have used so far."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
 
 
 def _check(line: bytes) -> Frame:

@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 
 from bench.backend import backend
 from bench.comparison import PIPELINED, Rival, compare
+from bench.polls import polls
 from bench.process import Server, Start, call, median_start, start
 from bench.turns import median, median_ratio, take_turns
 
@@ -145,6 +146,7 @@ def main() -> None:
         "Start": partial(starts, chosen.rounds, rivals),
         "Lists and details": partial(compare, 8 * chosen.rounds, BARE, OURS, rivals),
         "Trivial calls": partial(trivial_calls, 20 * chosen.rounds),
+        "The dashboard": partial(polls, chosen.rounds, BARE, OURS.command),
         "Pulls": partial(pulls, chosen.lines),
     }
     with TemporaryDirectory() as folder:

@@ -170,6 +170,7 @@ class Reader:
 
     def __init__(self, path: Path, process: ProcessLock) -> None:
         self._path = path
+        self._files = path, path.with_name(f"{path.name}-wal")
         self._process = process
         self._seen: tuple[Sequence[object] | None, list[Entry]] = None, []
 
@@ -177,7 +178,7 @@ class Reader:
         """Return what `read` would return, if that takes no more than a look at the times of the files, else None."""
         signature, entries = self._seen
         with suppress(OSError):  # `read` meets it too, and raises it.
-            if signature is not None and signature == _signature(self._path) and not any(one.owner for one in entries):
+            if signature is not None and signature == _signature(self._files) and not any(one.owner for one in entries):
                 return _unexpired(entries)
         return None
 
@@ -189,7 +190,7 @@ class Reader:
             OSError: It cannot be opened.
             sqlite3.Error: It is damaged or locked.
         """
-        signature = _signature(self._path)
+        signature = _signature(self._files)
         if signature is None or signature != self._seen[0]:
             self._seen = signature, _read_rows(self._path, self._process)
         # A process that has ended stays so: its id is never used again.
@@ -198,10 +199,10 @@ class Reader:
         return _unexpired(entries)
 
 
-def _signature(path: Path) -> Sequence[object] | None:
+def _signature(files: Sequence[Path]) -> Sequence[object] | None:
     """Return what changes with the file and its write-ahead log; None while the next change may have the same time."""
     found: list[object] = []
-    for file in (path, path.with_name(f"{path.name}-wal")):
+    for file in files:
         with suppress(FileNotFoundError):
             seen = file.stat()
             if time.time_ns() - seen.st_mtime_ns < _CLOCK_TICK_NS:
