@@ -17,7 +17,8 @@ from mcp_ollama.models.search.clients import SearchClients
 from mcp_ollama.models.transfer_times import TransferTimes
 from mcp_ollama.models.transfers import Transfers
 from mcp_ollama.ollama.client import OllamaClient
-from mcp_ollama.settings import REGISTRIES, OllamaSettings
+from mcp_ollama.ollama.names import REGISTRIES
+from mcp_ollama.settings import OllamaSettings
 from mcp_ollama.sources.registry import Registry
 
 

@@ -15,9 +15,9 @@ from mcp_ollama.models.machine import Origin, run_probe
 from mcp_ollama.models.memory_answer import find_measured, report_planned
 from mcp_ollama.models.server_memory import LocalModel, locate_server, read_local_model
 from mcp_ollama.ollama.addresses import is_loopback
-from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.ollama.schemas import InstalledModel, Layer, Manifest
 from mcp_ollama.sources.registry import MAX_LOOKUPS, present_blobs
 

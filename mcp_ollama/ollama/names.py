@@ -7,7 +7,13 @@ from typing import Literal, Self
 from mcp_ollama.ollama.errors import InvalidModelName
 from mcp_ollama.ollama.pasted_names import describe_foreign_character, replace_look_alikes, unwrap
 
-_HOST, _NAMESPACE, _TAG = "registry.ollama.ai", "library", "latest"
+DEFAULT_REGISTRY = "registry.ollama.ai"
+OLLAMA_REGISTRIES = (DEFAULT_REGISTRY, "ollama.com")
+HUGGING_FACE_REGISTRIES = ("hf.co", "huggingface.co")
+REGISTRIES = (*OLLAMA_REGISTRIES, *HUGGING_FACE_REGISTRIES)
+"""Registries that models may come from and go to by default; all of them speak https."""
+
+_HOST, _NAMESPACE, _TAG = DEFAULT_REGISTRY, "library", "latest"
 _VALID = re.compile(r"\w[\w.:-]{0,349}/\w[\w-]{0,79}/\w[\w.-]{0,79}:\w[\w.-]{0,79}", re.ASCII)
 
 # What Go's strings.TrimSpace removes; str.strip() would also take \x1c-\x1f, which Ollama refuses.
