@@ -25,12 +25,10 @@ from mcp_ollama.ollama.addresses import (
     key_for,
     parse_host,
 )
+from mcp_ollama.ollama.names import REGISTRIES
 
 PREFIX = "MCP_OLLAMA_"
 _LIVE = f"{PREFIX}LIVE_"
-
-REGISTRIES = ("registry.ollama.ai", "ollama.com", "hf.co", "huggingface.co")
-"""Registries that are allowed by default."""
 
 Access = Literal["full", "no-delete", "read-only"]
 """Access tiers."""

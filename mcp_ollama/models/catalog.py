@@ -13,9 +13,9 @@ from mcp_ollama.models.facts import Facts, facts_of, needs_show
 from mcp_ollama.models.lookup import find_all, find_model, listed_name, nearest_names
 from mcp_ollama.models.rows import Rows
 from mcp_ollama.ollama.client import OllamaClient
-from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
 
 ValueT = TypeVar("ValueT")

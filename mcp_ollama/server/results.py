@@ -24,6 +24,7 @@ from mcp_ollama.ollama.errors import (
     OllamaResponseError,
     OllamaStatusError,
 )
+from mcp_ollama.ollama.sanitizing import truncate
 
 logger = logging.getLogger(__name__)
 
@@ -168,7 +169,8 @@ def text_of(result: CallToolResult) -> str:
 
 def failure(sentence: str, meta: dict[str, Any] | None = None) -> CallToolResult:
     """Return an error result; its data is in `_meta`, since clients validate structured content even of errors."""
-    return CallToolResult(content=[TextContent(type="text", text=_truncate(sentence))], is_error=True, _meta=meta)
+    text = TextContent(type="text", text=truncate(sentence, MAX_ERROR_TEXT))
+    return CallToolResult(content=[text], is_error=True, _meta=meta)
 
 
 def failure_from(error: OllamaError | InvalidModelName, hint: str = "") -> CallToolResult:
@@ -218,15 +220,11 @@ def protocol_errors(
     except MCPError:
         raise
     except (ModelNotFoundError, ModelError, InvalidModelName) as error:
-        raise MCPError(INVALID_PARAMS, _truncate(str(error)), data) from error
+        raise MCPError(INVALID_PARAMS, truncate(str(error), MAX_ERROR_TEXT), data) from error
     except OllamaError as error:
-        raise MCPError(INTERNAL_ERROR, _truncate(adapt(str(error))), data) from error
+        raise MCPError(INTERNAL_ERROR, truncate(adapt(str(error)), MAX_ERROR_TEXT), data) from error
     except TimeoutError as error:
         raise MCPError(INTERNAL_ERROR, f"{timeout_sentence(seconds or 0)}.", data) from error
     except Exception as error:
         logger.exception("Unexpected exception while %s", what)
         raise MCPError(INTERNAL_ERROR, f"Error {what}", data) from error
-
-
-def _truncate(sentence: str) -> str:
-    return sentence if len(sentence) <= MAX_ERROR_TEXT else f"{sentence[: MAX_ERROR_TEXT - 1]}…"

@@ -12,9 +12,9 @@ from mcp.types import CallToolRequestParams, CallToolResult, InputRequiredResult
 
 from mcp_ollama.models.hosts import ALL, Hosts, ask_each
 from mcp_ollama.models.lookup import find_model, nearest_names
-from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.server.arguments import InvalidArgumentsError
 from mcp_ollama.server.consent import Consent, InputRequiredError
 from mcp_ollama.server.host_answers import join_answers, label_answer

@@ -12,7 +12,6 @@ from pydantic_core import from_json
 
 from mcp_ollama.ollama.addresses import is_loopback
 from mcp_ollama.ollama.connection import new_client, read_within
-from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import (
     OllamaConnectionError,
     OllamaError,
@@ -20,6 +19,7 @@ from mcp_ollama.ollama.errors import (
     OllamaStatusError,
     OllamaTimeoutError,
 )
+from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.sources.expiring_cache import ExpiringCache
 from mcp_ollama.sources.hub_answers import (
     HubFile,

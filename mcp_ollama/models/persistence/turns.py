@@ -1,7 +1,7 @@
 """Turns: one transfer at a time per Ollama server, among all processes of this user on this machine.
 
 A second client of a blob that disconnects early can crash Ollama (ollama#17370), and each host starts its own
-process. `turns/SERVER/turn.lock` in the state folder is held by the process whose turn it is, and names it; the
+process. `turns/SERVER/turn.lock` in the state folder is held by the process whose turn it is, whose id it holds; the
 others wait, each with a locked ticket that is named after the time at which it began to wait.
 """
 
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.to_thread
 
-from mcp_ollama.models.persistence.file_lock import FileLock, is_held, remove_free
+from mcp_ollama.models.persistence.file_lock import FileLock, remove_free
 from mcp_ollama.models.persistence.state_dir import create_state_dir
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Turns:
         if self._folder is None:
             yield
             return
-        folder = self._server_folder(self._folder, server)
+        folder = self._folder / "turns" / hashlib.sha256(server_key(server).encode()).hexdigest()[:16]
         ticket = FileLock(folder / f"{time.time_ns():020d}-{secrets.token_hex(4)}.ticket")
         turn = FileLock(folder / "turn.lock")
         try:
@@ -70,17 +70,6 @@ class Turns:
         finally:
             ticket.release(remove=True)
             turn.release()
-
-    async def holder(self, server: str) -> int | None:
-        """Return the id of the process that holds the turn at a server; None when it is free or unknown.
-
-        Args:
-            server: Base URL of the Ollama server.
-        """
-        if self._folder is None:
-            return None
-        lock = self._server_folder(self._folder, server) / "turn.lock"
-        return await anyio.to_thread.run_sync(_holder, lock)
 
     async def _wait(self, ticket: FileLock, turn: FileLock, on_wait: Callable[[], None] | None) -> None:
         # Polled: a thread that is blocked in a lock cannot be cancelled.
@@ -108,10 +97,6 @@ class Turns:
         if problem != self.problem:
             logger.warning("%s (%s)", problem, self._folder)
         self.problem = problem
-
-    @staticmethod
-    def _server_folder(folder: Path, server: str) -> Path:
-        return folder / "turns" / hashlib.sha256(server_key(server).encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=64)
@@ -165,10 +150,3 @@ def _is_waiting(ticket: Path) -> bool:
     with suppress(FileNotFoundError):
         has_looked = abs(time.time() - ticket.stat().st_mtime) < ABSENT_SECONDS
     return has_looked
-
-
-def _holder(lock: Path) -> int | None:
-    try:
-        return int(lock.read_text(encoding="ascii")) if is_held(lock) else None
-    except (OSError, ValueError):
-        return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mcp_ollama.ollama.errors import InvalidModelName
-from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.names import DEFAULT_REGISTRY, ModelName
 from mcp_ollama.ollama.pasted_names import unwrap
 from mcp_ollama.sources.quantization import parse_file_name
 
@@ -119,4 +119,4 @@ def _library_name(tokens: list[str], words: tuple[str, ...]) -> ModelName | None
         name = ModelName.for_pull(re.sub(r"^(?:https?:/+)?ollama\.com/library/", "", text))
     except InvalidModelName:
         return None
-    return name if name.host == "registry.ollama.ai" else None
+    return name if name.host == DEFAULT_REGISTRY else None

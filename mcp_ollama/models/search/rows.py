@@ -10,9 +10,9 @@ from mcp_ollama.models.search.found_model import FoundModel, estimate_fit, is_pr
 from mcp_ollama.models.search.quantization_choice import Offer, rows_around
 from mcp_ollama.models.search.query import SearchQuery
 from mcp_ollama.models.search.ranking import is_embedding
-from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.ollama.schemas import Manifest, Recommendation
 from mcp_ollama.sources.hub_answers import Repository, RepositoryContent
 from mcp_ollama.sources.quantization import parse_file_name

@@ -19,9 +19,9 @@ from mcp_ollama.models.search.rows import (
     recommended_row,
     row_order,
 )
-from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError, OllamaStatusError
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.ollama.schemas import Recommendation
 from mcp_ollama.sources.huggingface import HuggingFace
 
