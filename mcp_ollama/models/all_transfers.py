@@ -11,7 +11,7 @@ from mcp_ollama.models.formatting import join_limited
 from mcp_ollama.models.job import Transfer, TransferList
 from mcp_ollama.models.pages import fit_rows
 from mcp_ollama.models.persistence.journal import Entry, Journal
-from mcp_ollama.models.transfer_state import Kind
+from mcp_ollama.models.transfer_state import Kind, cancel_call
 from mcp_ollama.models.transfers import Transfers
 from mcp_ollama.ollama.addresses import server_key
 from mcp_ollama.ollama.errors import InvalidModelName, OllamaError
@@ -181,8 +181,7 @@ def _transfer(entry: Entry) -> Transfer:
 
 
 def _resume_sentence(entry: Entry) -> str:
-    how = "cancel_pull" if entry.kind == "pull" else f"cancel_pull with kind {entry.kind}"
-    return f"Call {entry.kind}_model with the same model to resume it; {how} forgets it."
+    return f"Call {entry.kind}_model with the same model to resume it; {cancel_call(entry.kind)} forgets it."
 
 
 async def _forget(journal: Journal, entry: Entry) -> Transfer:
