@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import anyio
 
 from mcp_ollama.models.app import App
-from mcp_ollama.models.facts import configured_context, facts_of, parse_parameters, weights_of
+from mcp_ollama.models.facts import configured_context, facts_of, file_digests, parse_parameters
 from mcp_ollama.models.fit import Fit, Measured, MemoryReport, report_memory
 from mcp_ollama.models.layers import UnknownArchitecture, read_shape
 from mcp_ollama.models.locality import LocalModel
@@ -137,7 +137,7 @@ async def _read_installed(app: App, model: InstalledModel, info: ModelInfo) -> _
     if shape := _unestimated(info):
         return _Source(whole, reason=weights_only_reason(shape))
     known = info.model_info or {}
-    suffices, digests = _suffices(known), weights_of(info)
+    suffices, digests = _suffices(known), file_digests(info)
     if suffices and len(digests) < 2:
         return _Source(whole, known)
     published = await _find_published(app, model, digests)
