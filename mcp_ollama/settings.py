@@ -182,7 +182,8 @@ class OllamaSettings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _expanded(cls, value: object) -> object:
-        return _check_placeholder(value)
+        # `set NAME=false && ...` of cmd.exe, and env files of Docker, keep the spaces around a value.
+        return _check_placeholder(value.strip() if isinstance(value, str) else value)
 
     @field_validator("hf_endpoint")
     @classmethod

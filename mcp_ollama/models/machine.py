@@ -54,7 +54,8 @@ def parse_memory(text: str) -> Memory:
         sizes[kind].append(parse_size(item["size"], binary=True))
     if len(sizes["ram"]) > 1:
         raise ValueError(f"{text[:80]!r} states the RAM more than once: use {_EXAMPLES}.")
-    gpus = tuple(Gpu(f"GPU {number}", size, size) for number, size in enumerate(sizes["gpu"]))
+    # `gpu:0GB` states that there is none.
+    gpus = tuple(Gpu(f"GPU {number}", size, size) for number, size in enumerate(filter(None, sizes["gpu"])))
     return Memory(gpus, next((Ram(size, size) for size in sizes["ram"]), None), "operator")
 
 
