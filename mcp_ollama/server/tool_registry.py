@@ -75,7 +75,7 @@ class ToolRegistry:
             (spec.name, host): setting
             for spec in specs
             for host in hosts
-            if (setting := _disabling_setting(spec, settings, host, hosts[host]))
+            if (setting := spec.disabled_by(settings) or spec.disabled_by(hosts[host]))
         }
         self._names = [spec.name for spec in specs]
         self._default = argument.named.default
@@ -138,13 +138,6 @@ class ToolRegistry:
 def _parameters(run: Callable[..., object]) -> Parameters:
     """Return the parameters of a tool, which all servers of a process share: their schema takes 2 ms."""
     return Parameters(run, skip=1)
-
-
-def _disabling_setting(spec: ToolSpec, settings: OllamaSettings, host: str, own: OllamaSettings) -> str:
-    """Return the setting that disables a tool on a host: the server's, else the host's own."""
-    if setting := spec.disabled_by(settings):
-        return setting
-    return f'access = "{own.access}" of the host {host}' if spec.disabled_by(own) else ""
 
 
 def _meta(spec: ToolSpec) -> dict[str, Any] | None:

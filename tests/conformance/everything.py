@@ -67,7 +67,7 @@ async def _first_known(ours: Handler, theirs: Handler, ctx: Any, params: Any) ->
 
 
 async def _followed(ours: Handler, follow: Callable[..., Any], ctx: Any, params: Any) -> Any:
-    """Let the fixtures be subscribed to, which the server as it is does not know."""
+    """Follow the fixtures, too, which the server itself does not know."""
     uri = str(params.uri)
     return follow(ctx.lifespan_context.subscriptions, ctx, uri) if uri.startswith("test") else await ours(ctx, params)
 

@@ -166,7 +166,7 @@ async def test_cleanup_of_all_is_planned_per_host(connect: Open) -> None:
     assert [one["host"] for one in answer["hosts"]] == ["desk", "gpu"]
     assert [one["next_step"].partition("still in use. ")[2] for one in answer["hosts"]] == [
         'Pass host="desk" there.',
-        "delete_model is disabled by the operator (access = \"read-only\" of the host gpu). Pass host=\"gpu\" there.",
+        'delete_model is disabled by the operator (access = "read-only" of the host gpu). Pass host="gpu" there.',
     ]
 
 

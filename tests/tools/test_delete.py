@@ -296,7 +296,7 @@ async def test_a_model_that_is_being_pulled_is_not_deleted(simulator: Simulator,
         stalled.release()
         assert (await host("pull_model", model="a"))["state"] == "done"
         assert (await host("delete_model", model="a"))["deleted"]
-    assert sentence == "a:latest is being pulled. Stop that with cancel_pull first, or let it end."
+    assert sentence == "a:latest is being pulled. Call cancel_pull first, or let it end."
 
 
 async def test_a_model_that_is_being_pushed_is_neither_deleted_nor_overwritten(
@@ -310,7 +310,7 @@ async def test_a_model_that_is_being_pushed_is_neither_deleted_nor_overwritten(
     async with connect(confirm_delete=False, allow_push=True) as host:
         await host("push_model", model="me/a", wait_seconds=0)
         await to_thread.run_sync(stalled.wait)
-        sentence = "me/a:latest is being pushed. Stop that with cancel_pull (kind push) first, or let it end."
+        sentence = "me/a:latest is being pushed. Call cancel_pull with kind push first, or let it end."
         assert await host.refusal("delete_model", model="me/a") == sentence
         assert await host.refusal("copy_model", source="b", destination="me/a", overwrite=True) == sentence
         stalled.release()

@@ -12,16 +12,14 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import lru_cache
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
 
 from mcp_ollama.models.persistence.file_lock import FileLock, remove_free
 from mcp_ollama.models.persistence.state_dir import create_state_dir
+from mcp_ollama.ollama.addresses import server_key
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +27,6 @@ POLL_SECONDS = 0.5
 """How often a waiting process looks: a turn that became free is taken within this time."""
 ABSENT_SECONDS = 20.0
 """A waiting process that has not looked for this long (stopped, suspended) loses its place."""
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Turns:
@@ -97,26 +93,6 @@ class Turns:
         if problem != self.problem:
             logger.warning("%s (%s)", problem, self._folder)
         self.problem = problem
-
-
-@lru_cache(maxsize=64)
-def server_key(base_url: str) -> str:
-    """Return the same text for every base URL of one server: `localhost`, `127.0.0.1` and `[::1]` are one host."""
-    try:
-        parts = urlsplit(base_url)
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
-    except ValueError:
-        # Not a URL; the journal's file may contain anything.
-        return base_url
-    host = (parts.hostname or "").rstrip(".")
-    return f"{'localhost' if _is_loopback(host) else host}:{port}{parts.path.rstrip('/')}"
-
-
-def _is_loopback(host: str) -> bool:
-    with suppress(ValueError):
-        address = ip_address(host)
-        return address.is_loopback or address.is_unspecified
-    return host == "localhost" or host.endswith(".localhost")
 
 
 def _create_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from mcp_ollama.models.persistence.file_lock import FileLock
-from mcp_ollama.models.persistence.turns import Turns, server_key
+from mcp_ollama.models.persistence.turns import Turns
 from tests.support.children import age, child, until
 
 SERVER = "http://127.0.0.1:11434"
@@ -78,35 +78,6 @@ def any_file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 
 def refuse(file: int, operation: int) -> None:
     raise OSError(errno.ENOLCK, "No locks available")
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("http://localhost:11434", SERVER),
-        ("http://[::1]:11434", SERVER),
-        ("http://ollama.localhost:11434/", SERVER),
-        ("http://LOCALHOST.:11434", SERVER),
-        ("http://GPU:80", "http://gpu"),
-        ("https://gpu:443/base", "https://gpu/base/"),
-        ("http://0.0.0.0:11434", SERVER),
-    ],
-)
-def test_server_key_of_one_server_is_the_same(one: str, other: str) -> None:
-    assert server_key(one) == server_key(other)
-
-
-def test_server_key_of_different_servers_differs() -> None:
-    addresses = [
-        SERVER,
-        "http://127.0.0.1:11435",
-        "http://gpu:11434",
-        "http://10.0.0.7:11434",
-        f"{SERVER}/second",
-        "http://[x",
-        "http://x:99999",
-    ]
-    assert len({server_key(address) for address in addresses}) == len(addresses)
 
 
 @pytest.mark.usefixtures("any_file_system")
