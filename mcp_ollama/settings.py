@@ -83,9 +83,9 @@ def _parse_registries(value: object) -> tuple[str, ...]:
 
 
 def _parse_memory(value: object) -> object:
-    if isinstance(value, str) and not _MEMORY.fullmatch(value.strip()):
+    if isinstance(value, str) and not _MEMORY.fullmatch(value):
         raise ValueError("must be the memory of each GPU and the RAM, such as 24GB, 24GB,24GB or gpu:24GB ram:64GB")
-    return value.strip() if isinstance(value, str) else value
+    return value
 
 
 def _check_placeholder(value: object) -> object:
