@@ -156,7 +156,7 @@ class Registry:
             for _ in range(_MAX_HOPS):
                 async with self._slots, self._connected().stream("GET", url, headers={"Accept": ACCEPT}) as response:
                     self._answered[name.host] = time.monotonic()
-                    check_encoding(response)
+                    check_encoding(response, _SERVER_MAY_REACH_IT)
                     if not response.is_redirect:
                         return await _read(response, name)
                     url = self._next_hop(url, response.headers.get("location", ""))
@@ -177,17 +177,13 @@ class Registry:
 
     def _connected(self) -> "httpx.AsyncClient":
         if self._http is None:
-            import httpx  # noqa: PLC0415 - see _get
-
             self._http = new_client(
-                headers={"User-Agent": "mcp-ollama-manager"},
-                # The limit is on the whole; and a proxy is for other machines.
-                timeout=None,
+                headers={},
                 # Loading the certificates takes 20 ms, and plain http needs none.
                 verify=not all(self._addresses.get(host, "").startswith("http:") for host in self._hosts),
+                max_idle=MAX_CONNECTIONS,
+                # A proxy is for other machines.
                 mounts={f"all://{host}": None for host in _THIS_MACHINE},
-                # Requests queue for a slot instead, see Connection.
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=MAX_CONNECTIONS),
             )
         return self._http
 
