@@ -83,9 +83,9 @@ def _parse_registries(value: object) -> tuple[str, ...]:
 
 
 def _parse_memory(value: object) -> object:
-    if isinstance(value, str) and not _MEMORY.fullmatch(value.strip()):
+    if isinstance(value, str) and not _MEMORY.fullmatch(value):
         raise ValueError("must be the memory of each GPU and the RAM, such as 24GB, 24GB,24GB or gpu:24GB ram:64GB")
-    return value.strip() if isinstance(value, str) else value
+    return value
 
 
 def _check_placeholder(value: object) -> object:
@@ -181,7 +181,8 @@ class OllamaSettings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _expanded(cls, value: object) -> object:
-        return _check_placeholder(value)
+        # `set NAME=false && ...` of cmd.exe, and env files of Docker, keep the spaces around a value.
+        return _check_placeholder(value.strip() if isinstance(value, str) else value)
 
     @field_validator("hf_endpoint")
     @classmethod

@@ -67,7 +67,10 @@ def test_settings_without_variables_are_the_defaults() -> None:
         ("MCP_OLLAMA_STALL_SECONDS", "90", "stall_seconds", 90),
         ("MCP_OLLAMA_ACCESS", "no-delete", "access", "no-delete"),
         ("MCP_OLLAMA_ACCESS", "read-only", "access", "read-only"),
+        ("MCP_OLLAMA_ACCESS", " read-only\t", "access", "read-only"),
         ("MCP_OLLAMA_CONFIRM_DELETE", "false", "confirm_delete", False),
+        ("MCP_OLLAMA_CONFIRM_DELETE", "false ", "confirm_delete", False),
+        ("MCP_OLLAMA_API_KEY", f"{SECRET} ", "api_key", SecretStr(SECRET)),
         ("MCP_OLLAMA_ALLOW_PUSH", "1", "allow_push", True),
         (
             "MCP_OLLAMA_REGISTRIES",
@@ -227,7 +230,7 @@ UNEXPANDED = (
     ("variable", "text", "said"),
     [
         ("MCP_OLLAMA_API_KEY", f"{SECRET} and more", KEY),
-        ("MCP_OLLAMA_API_KEY", f"{SECRET}\n", KEY),
+        ("MCP_OLLAMA_API_KEY", f"{SECRET}\n{SECRET}", KEY),
         ("MCP_OLLAMA_API_KEY", f"{SECRET}ü", KEY),
         ("OLLAMA_API_KEY", f"{SECRET} and more", KEY),
         ("OLLAMA_API_KEY", f"{SECRET}ü", KEY),

@@ -42,7 +42,8 @@ def parse_memory(text: str) -> Memory:
     gpu_sizes, _, ram_size = text.lower().partition("ram:")
     sizes = [parse_size(one, binary=True) for one in gpu_sizes.removeprefix("gpu:").split(",") if one.strip()]
     ram = parse_size(ram_size, binary=True) if ram_size else None
-    gpus = tuple(Gpu(f"GPU {number}", size, size) for number, size in enumerate(sizes))
+    # `gpu:0GB` states that there is none.
+    gpus = tuple(Gpu(f"GPU {number}", size, size) for number, size in enumerate(filter(None, sizes)))
     return Memory(gpus, Ram(ram, ram) if ram else None, "operator")
 
 

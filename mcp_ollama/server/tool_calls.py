@@ -17,7 +17,7 @@ from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.server.arguments import InvalidArgumentsError
 from mcp_ollama.server.consent import Consent, InputRequiredError
-from mcp_ollama.server.host_answers import join_answers, label_answer
+from mcp_ollama.server.host_answers import adapt, join_answers, label_answer
 from mcp_ollama.server.host_argument import HostArgument
 from mcp_ollama.server.limits import RequestLimits
 from mcp_ollama.server.results import (
@@ -119,7 +119,7 @@ class ToolCalls:
             limits = RequestLimits(state.slots, scope)
             call = await self._build_call(ctx, params, host, limits)
             async with limits.working():
-                answer = await tool.spec.run(call, **arguments)
+                answer = self.tools.complete_next_step(await tool.spec.run(call, **arguments), host)
             named = self.argument.named
             if not named.default:
                 return self.last_answers.success(answer, arguments)
@@ -138,8 +138,9 @@ class ToolCalls:
                 answers = await ask_each(calls, lambda call: spec.run(call, **arguments), state.hosts.timeouts.call)
             else:
                 answers = await spec.across(calls, **arguments)
+        each = {host: self.tools.complete_next_step(answer, host) for host, answer in answers.answers.items()}
         return success_of(
-            join_answers(spec, self.argument.named, answers),
+            join_answers(spec, self.argument.named, replace(answers, answers=each)),
             arguments,
             has_pages=any(map(has_pages, answers.answers.values())),
         )
@@ -157,7 +158,7 @@ class ToolCalls:
     def _adapt(self, error: CallToolResult) -> CallToolResult:
         """Return an error result whose advice is about a host, where hosts are named."""
         named = self.argument.named
-        return failure(named.adapt_advice(text_of(error)), error.meta) if named.default else error
+        return failure(named.adapt_advice(text_of(error)), adapt(error.meta, named)) if named.default else error
 
     async def _installed_near(self, hosts: Hosts, host: str, name: str) -> str:
         """Return a sentence with the installed names next to one; empty when there is none, or it is unknown."""

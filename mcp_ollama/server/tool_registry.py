@@ -3,10 +3,11 @@
 import re
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from mcp import MCPError
 from mcp.types import INVALID_PARAMS, CallToolResult, Tool, ToolAnnotations
+from pydantic import BaseModel
 
 from mcp_ollama.server.arguments import Parameters
 from mcp_ollama.server.host_argument import HostArgument
@@ -14,6 +15,8 @@ from mcp_ollama.server.json_schema import summary_schema
 from mcp_ollama.server.results import failure, text_of
 from mcp_ollama.settings import OllamaSettings
 from mcp_ollama.tools.spec import ToolSpec
+
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 
 class RegisteredTool:
@@ -109,13 +112,23 @@ class ToolRegistry:
     def with_disabled_tools(self, error: CallToolResult, host: str) -> CallToolResult:
         """Return an error result that also names the setting of each disabled tool which its text recommends."""
         text = text_of(error)
+        disabled = self.disabled_sentences(text, host)
+        return failure(f"{text} {disabled}", error.meta) if disabled else error
+
+    def complete_next_step(self, answer: AnswerT, host: str) -> AnswerT:
+        """Return an answer whose next step also names the setting of each disabled tool which it recommends."""
+        next_step: str = getattr(answer, "next_step", None) or ""
+        disabled = self.disabled_sentences(next_step, host)
+        return answer.model_copy(update={"next_step": f"{next_step} {disabled}"}) if disabled else answer
+
+    def disabled_sentences(self, text: str, host: str) -> str:
+        """Return a sentence for each tool in a text that is disabled on a host, unless the text has it already."""
         disabled = [
             self._disabled_sentence(name, host)
             for name in self._names
             if (name, host) in self._disabled and re.search(rf"\b{name}\b", text)
         ]
-        new = [sentence for sentence in disabled if sentence not in text]
-        return failure(" ".join([text, *new]), error.meta) if new else error
+        return " ".join(sentence for sentence in disabled if sentence not in text)
 
     def _disabled_sentence(self, name: str, host: str) -> str:
         return f"{name} is disabled by the operator ({self._disabled[name, host]})."
