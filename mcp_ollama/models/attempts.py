@@ -113,7 +113,7 @@ class Attempts:
 
             group.start_soon(leave_on_cancel)
             is_back = await wait_for_server(
-                lambda _: is_answering(self.ollama, POLL_SECONDS), limit, poll_seconds=self.times.outage_poll
+                lambda: is_answering(self.ollama, POLL_SECONDS), limit, poll_seconds=self.times.outage_poll
             )
             group.cancel_scope.cancel()
         job.expect_loss()
