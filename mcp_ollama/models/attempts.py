@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import anyio
 
+from mcp_ollama.models.blobs import present_blobs
 from mcp_ollama.models.job import Job
 from mcp_ollama.models.lookup import find_case_variant, find_model
 from mcp_ollama.models.outage import POLL_SECONDS, is_answering, wait_for_server
@@ -28,7 +29,7 @@ from mcp_ollama.ollama.errors import (
 )
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import Progress
-from mcp_ollama.sources.registry import Registry, present_blobs
+from mcp_ollama.sources.registry import Registry
 
 logger = logging.getLogger(__name__)
 
