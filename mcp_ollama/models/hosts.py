@@ -22,7 +22,7 @@ from mcp_ollama.sources.registry import Registry
 ItemT = TypeVar("ItemT")
 AnswerT = TypeVar("AnswerT")
 
-ALL = "all"
+ALL_HOSTS = "all"
 """Every host; no host may have this name."""
 
 _ADVICE = {
