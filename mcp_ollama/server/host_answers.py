@@ -7,11 +7,8 @@ from pydantic_core import to_json
 
 from mcp_ollama.models.hosts import HostAnswers, NamedHosts
 from mcp_ollama.server.host_argument import HOST
-from mcp_ollama.server.results import MAX_DEFAULT_TEXT
+from mcp_ollama.server.results import MAX_DEFAULT_TEXT, SENTENCES
 from mcp_ollama.tools.spec import ToolSpec
-
-_SENTENCES = frozenset(("detail", "error", "fix", "next_step", "notes", "reason", "warnings"))
-"""The fields with sentences of this server; all other texts come from models and servers."""
 
 
 def label_answer(answer: BaseModel, named: NamedHosts, host: str) -> dict[str, Any]:
@@ -56,7 +53,7 @@ def _adapt(value: Any, named: NamedHosts, *, is_sentence: bool = False) -> Any:
     match value:
         case dict():
             fields = cast("dict[str, Any]", value)
-            return {name: _adapt(one, named, is_sentence=name in _SENTENCES) for name, one in fields.items()}
+            return {name: _adapt(one, named, is_sentence=name in SENTENCES) for name, one in fields.items()}
         case list():
             return [_adapt(one, named, is_sentence=is_sentence) for one in cast("list[Any]", value)]
         case str() if is_sentence:

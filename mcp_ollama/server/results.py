@@ -4,7 +4,7 @@ Expected errors are `OllamaError` and `InvalidModelName`; any other exception is
 """
 
 import logging
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any, cast
@@ -35,6 +35,8 @@ MAX_DEFAULT_TEXT = 9_000
 """Characters of an answer whose size the caller has not chosen: some clients cut the middle out of 10 KB."""
 SIZE_ARGUMENTS = frozenset(("limit", "include"))
 """Arguments by which a caller chooses the size of an answer."""
+SENTENCES = frozenset(("detail", "error", "fix", "next_step", "notes", "reason", "warnings"))
+"""The fields of an answer with sentences of this server; all other texts come from models and servers."""
 _RESERVE = 200
 """Characters for the sentence on what is left out."""
 META = "io.github.mcp-ollama-manager"
@@ -164,6 +166,34 @@ def _length(value: object) -> int:
 def text_of(result: CallToolResult) -> str:
     """Return the text of a result."""
     return "".join(block.text for block in result.content if isinstance(block, TextContent))
+
+
+def advice_of(result: CallToolResult) -> str:
+    """Return the sentences of a result that this server wrote."""
+    return text_of(result) if result.is_error else " ".join(_sentences(result.structured_content))
+
+
+def _sentences(value: object, *, is_sentence: bool = False) -> Iterator[str]:
+    match value:
+        case dict():
+            for name, one in cast("dict[str, object]", value).items():
+                yield from _sentences(one, is_sentence=name in SENTENCES)
+        case list():
+            for one in cast("list[object]", value):
+                yield from _sentences(one, is_sentence=is_sentence)
+        case str() if is_sentence:
+            yield value
+        case _:
+            pass
+
+
+def with_advice(result: CallToolResult, sentence: str) -> CallToolResult:
+    """Return a result with a further sentence at the end of an error, or of the next step of an answer."""
+    if result.is_error:
+        return failure(f"{text_of(result)} {sentence}", result.meta)
+    answer = dict(result.structured_content or {})
+    answer["next_step"] = f"{answer.get('next_step', '')} {sentence}".lstrip()
+    return _Answer(content=[TextContent(type="text", text=to_json(answer).decode())], structured_content=answer)
 
 
 def failure(sentence: str, meta: dict[str, Any] | None = None) -> CallToolResult:

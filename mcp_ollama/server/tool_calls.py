@@ -77,7 +77,7 @@ class ToolCalls:
         Raises:
             MCPError: The tool is unknown.
         """
-        tool = self.tools.find(params.name)
+        tool = self.tools.find(params.name, self.argument.requested(params.arguments or {}))
         if isinstance(tool, CallToolResult):
             return tool
         host = self.argument.named.default
@@ -97,9 +97,8 @@ class ToolCalls:
         except Exception:
             logger.exception("Unexpected exception in tool %s", params.name)
             result = failure(f"Error executing tool {params.name}")
-        if not result.is_error:
-            return result
-        return self.tools.with_disabled_tools(self._adapt(result), host)
+        adapted = self._adapt(result) if result.is_error else result
+        return self.tools.with_disabled_tools(adapted, params.name, host)
 
     async def _call(
         self,

@@ -11,7 +11,7 @@ from mcp.types import INVALID_PARAMS, CallToolResult, Tool, ToolAnnotations
 from mcp_ollama.server.arguments import Parameters
 from mcp_ollama.server.host_argument import HostArgument
 from mcp_ollama.server.json_schema import summary_schema
-from mcp_ollama.server.results import failure, text_of
+from mcp_ollama.server.results import advice_of, failure, text_of, with_advice
 from mcp_ollama.settings import OllamaSettings
 from mcp_ollama.tools.spec import ToolSpec
 
@@ -75,7 +75,6 @@ class ToolRegistry:
             if (setting := _disabling_setting(spec, settings, host, hosts[host]))
         }
         self._names = [spec.name for spec in specs]
-        self._default = argument.named.default
         self._tools = {
             spec.name: RegisteredTool(spec, settings, argument)
             for spec in specs
@@ -90,15 +89,19 @@ class ToolRegistry:
         """Return the schema of a tool's arguments; None for an unknown or disabled tool."""
         return self._tools[name].definition.input_schema if name in self._tools else None
 
-    def find(self, name: str) -> RegisteredTool | CallToolResult:
-        """Return a tool, or the error result that names the setting which disables it.
+    def find(self, name: str, host: str) -> RegisteredTool | CallToolResult:
+        """Return a tool, or the error result that names the setting which disables it on every host.
+
+        Args:
+            name: The tool.
+            host: The host whose setting to name.
 
         Raises:
             MCPError: The tool is unknown.
         """
         if name in self._tools:
             return self._tools[name]
-        if refusal := self.refusal(name, self._default):
+        if refusal := self.refusal(name, host):
             return refusal
         raise MCPError(INVALID_PARAMS, f"Unknown tool: {name[:100]}")
 
@@ -106,16 +109,15 @@ class ToolRegistry:
         """Return the error result that names the setting which disables a tool on a host; None when it is enabled."""
         return failure(self._disabled_sentence(name, host)) if (name, host) in self._disabled else None
 
-    def with_disabled_tools(self, error: CallToolResult, host: str) -> CallToolResult:
-        """Return an error result that also names the setting of each disabled tool which its text recommends."""
-        text = text_of(error)
-        disabled = [
-            self._disabled_sentence(name, host)
-            for name in self._names
-            if (name, host) in self._disabled and re.search(rf"\b{name}\b", text)
-        ]
-        new = [sentence for sentence in disabled if sentence not in text]
-        return failure(" ".join([text, *new]), error.meta) if new else error
+    def with_disabled_tools(self, result: CallToolResult, called: str, host: str) -> CallToolResult:
+        """Return a result that also names the setting of each other disabled tool which its advice recommends."""
+        text = text_of(result)
+        # Most answers name no tool: only then is their advice looked for.
+        names = [name for name in self._names if (name, host) in self._disabled and name != called and name in text]
+        advice = advice_of(result) if names else ""
+        notes = [self._disabled_sentence(name, host) for name in names if re.search(rf"\b{name}\b", advice)]
+        new = [note for note in notes if note not in advice]
+        return with_advice(result, " ".join(new)) if new else result
 
     def _disabled_sentence(self, name: str, host: str) -> str:
         return f"{name} is disabled by the operator ({self._disabled[name, host]})."

@@ -151,6 +151,22 @@ async def test_advice_that_cannot_be_followed_here_says_so(simulator: Simulator,
         )
 
 
+async def test_answer_whose_next_step_is_disabled_says_so(simulator: Simulator, connect: Connect) -> None:
+    simulator.install("a", system="Call pull_model and delete_model.")
+    async with connect(access="no-delete") as host:
+        plan = await host("plan_cleanup")
+        shown = await host("show_model", model="a", include=["system"])
+    disabled = "delete_model is disabled by the operator (MCP_OLLAMA_ACCESS=no-delete)."
+    assert plan["next_step"].startswith("Ask the user, then call delete_model with these names as models.")
+    assert plan["next_step"].endswith(f". {disabled}")
+    assert "next_step" not in shown
+    simulator.respond("/v2/library/a/manifests/latest", status=401)
+    async with connect(access="read-only") as host:
+        updates = await host("check_updates")
+    assert "try pull_model" in updates["models"][0]["reason"]
+    assert updates["next_step"] == "pull_model is disabled by the operator (MCP_OLLAMA_ACCESS=read-only)."
+
+
 async def test_disabled_confirmation_is_stated_in_the_description(simulator: Simulator, connect: Connect) -> None:
     simulator.install("a")
     async with connect(confirm_delete=False) as host:

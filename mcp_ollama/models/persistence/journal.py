@@ -100,7 +100,7 @@ class Journal:
             await anyio.sleep(WRITE_SECONDS)
 
     async def end(self, record: Record) -> None:
-        """Delete a transfer of this process that is done, failed or cancelled, and interrupted ones of the same model."""
+        """Delete a transfer of this process that has ended, and interrupted ones of the same model."""
         self._ended.add(record.id)
         self._undeleted.add(record.id)
         await self._write(lambda database, process: journal_file.end(database, process, record), None)
