@@ -107,12 +107,16 @@ conformance: $(VENV)/.with-tests $(CHECKS)/.schemas  ## The official checks, fro
 
 # Debian's, which `browser-test` installs; elsewhere BROWSER=path names a Chromium.
 DEBIAN_BROWSER := /usr/bin/chromium-headless-shell
+# Desktops and editors set BROWSER, too, to whatever opens a link.
+ifeq ($(origin BROWSER)$(findstring chrom,$(BROWSER)),environment)
+BROWSER := $(DEBIAN_BROWSER)
+endif
 export BROWSER ?= $(DEBIAN_BROWSER)
 CLIENT := tests/browser/node_modules
 
 # Playwright's own Node.js is linked with libatomic, which a machine without a compiler lacks.
-$(DEBIAN_BROWSER):
-	@test "$$(id -u)" = 0 && command -v apt-get > /dev/null \
+$(sort $(BROWSER) $(DEBIAN_BROWSER)):
+	@test "$@" = "$(DEBIAN_BROWSER)" && test "$$(id -u)" = 0 && command -v apt-get > /dev/null \
 		|| { echo "Browser not found: name a Chromium with BROWSER=path, or run as root on Debian." >&2; exit 1; }
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \

@@ -1,4 +1,4 @@
-"""What a poll of the dashboard costs: CPU time of the server process, over stdio and HTTP, beside a bare SDK call.
+"""Cost of a poll of the dashboard: CPU time of the server process, over stdio and HTTP, beside a bare SDK call.
 
 A poll is `list_pulls`, here with 1,000 installed models and a pull in progress, whose own work meanwhile is included.
 """

@@ -3,7 +3,7 @@
 import sys
 
 from mcp_ollama import OllamaSettings, build_server
-from mcp_ollama.settings import REGISTRIES
+from mcp_ollama.ollama.names import REGISTRIES
 from mcp_ollama.sources.registry import Registry
 from mcp_ollama.transports.std_streams import claim
 from mcp_ollama.transports.stdio import serve

@@ -25,12 +25,10 @@ from mcp_ollama.ollama.addresses import (
     key_for,
     parse_host,
 )
+from mcp_ollama.ollama.names import REGISTRIES
 
 PREFIX = "MCP_OLLAMA_"
 _LIVE = f"{PREFIX}LIVE_"
-
-REGISTRIES = ("registry.ollama.ai", "ollama.com", "hf.co", "huggingface.co")
-"""Registries that are allowed by default."""
 
 Access = Literal["full", "no-delete", "read-only"]
 """Access tiers."""
@@ -46,7 +44,6 @@ _PLACEHOLDER = re.compile(
 _UNEXPANDED = "is a placeholder without its value: set the value, or remove the variable"
 _PLAIN = "http://"
 _HOST = re.compile(r"[a-z0-9_][a-z0-9_.:-]{0,349}")
-_REGISTRIES_EXPECTED = "must be hosts, separated by commas, such as registry.example.com,http://localhost:5000"
 _SIZE = r"\d{1,6}(?:\.\d{1,3})?\s?[kmgt]i?b"
 _GPUS = rf"(?:gpu:)?{_SIZE}(?:,\s*{_SIZE})*"
 _MEMORY = re.compile(rf"{_GPUS}(?:\s+ram:{_SIZE})?|ram:{_SIZE}", re.IGNORECASE)
@@ -63,32 +60,32 @@ def _parse_headers(value: object) -> dict[str, SecretStr]:
     return {name: SecretStr(text) for name, text in headers.items()}
 
 
+def _split(value: object) -> list[str]:
+    entries = value.split(",") if isinstance(value, str) else value
+    if not isinstance(entries, list | tuple):
+        raise ValueError("must be hosts, separated by commas")  # noqa: TRY004 - pydantic expects a ValueError
+    return [text for entry in cast("Sequence[object]", entries) if (text := str(entry).strip().lower())]
+
+
 def _parse_hosts(value: object) -> tuple[str, ...]:
-    hosts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(hosts, list | tuple):
-        raise ValueError("must be host names, separated by commas")  # noqa: TRY004 - pydantic expects a ValueError
-    names = [str(host).strip().lower() for host in hosts]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    if not all(re.fullmatch(r"[a-z0-9_][a-z0-9_.:-]{0,349}", name) for name in names if name):
-        raise ValueError("must be host names, separated by commas, such as registry.example.com,localhost:5000")
-    return tuple(name for name in names if name)
+    hosts = _split(value)
+    if not all(map(_HOST.fullmatch, hosts)):
+        raise ValueError("must be hosts, separated by commas, such as registry.example.com,localhost:5000")
+    return tuple(hosts)
 
 
 def _parse_registries(value: object) -> tuple[str, ...]:
-    entries = value.split(",") if isinstance(value, str) else value
-    if not isinstance(entries, list | tuple):
-        raise ValueError(_REGISTRIES_EXPECTED)  # noqa: TRY004 - pydantic expects a ValueError
-    parsed = [str(entry).strip().lower().rstrip("/") for entry in cast("Sequence[object]", entries)]
     # An address with https:// is the same as its host.
-    parsed = [entry.removeprefix("https://") for entry in parsed if entry]
-    if not all(_HOST.fullmatch(entry.removeprefix(_PLAIN)) for entry in parsed):
-        raise ValueError(_REGISTRIES_EXPECTED)
-    return tuple(parsed)
+    registries = [entry.rstrip("/").removeprefix("https://") for entry in _split(value)]
+    if not all(_HOST.fullmatch(entry.removeprefix(_PLAIN)) for entry in registries):
+        raise ValueError("must be hosts, separated by commas, such as registry.example.com,http://localhost:5000")
+    return tuple(registries)
 
 
 def _parse_memory(value: object) -> object:
-    if isinstance(value, str) and not _MEMORY.fullmatch(value.strip()):
+    if isinstance(value, str) and not _MEMORY.fullmatch(value):
         raise ValueError("must be the memory of each GPU and the RAM, such as 24GB, 24GB,24GB or gpu:24GB ram:64GB")
-    return value.strip() if isinstance(value, str) else value
+    return value
 
 
 def _check_placeholder(value: object) -> object:
@@ -184,7 +181,8 @@ class OllamaSettings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _expanded(cls, value: object) -> object:
-        return _check_placeholder(value)
+        # `set NAME=false && ...` of cmd.exe, and env files of Docker, keep the spaces around a value.
+        return _check_placeholder(value.strip() if isinstance(value, str) else value)
 
     @field_validator("hf_endpoint")
     @classmethod
@@ -262,6 +260,11 @@ class OllamaSettings(BaseSettings):
         return host.lower() in self.plain_http_registries
 
 
+def variable_of(field: str) -> str:
+    """Return the environment variable of a field of the settings."""
+    return str(OllamaSettings.model_fields[field].validation_alias or f"{PREFIX}{field.upper()}")
+
+
 def _complaint(problem: Any) -> str:
     text = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
     if not problem["loc"]:
@@ -276,8 +279,7 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
 
     `MCP_OLLAMA_LIVE_*` are those of the live tests.
     """
-    fields = OllamaSettings.model_fields
-    known = {str(field.validation_alias or f"{PREFIX}{name.upper()}") for name, field in fields.items()}
+    known = set(map(variable_of, OllamaSettings.model_fields))
     given = {name.upper() for name in (os.environ if environ is None else environ)}
     unknown = sorted(name for name in given - known if name.startswith(PREFIX) and not name.startswith(_LIVE))
     return [_unknown(name, sorted(known)) for name in unknown]

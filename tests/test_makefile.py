@@ -15,9 +15,8 @@ from scripts.readme import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 PATIENT = 30.0
-
-
 MAKE = shutil.which("make") or "make"
+NO_BROWSER = "Browser not found: name a Chromium with BROWSER=path, or run as root on Debian.\n"
 
 
 def make(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -72,8 +71,24 @@ def test_browser_that_cannot_be_installed_is_refused_first(tmp_path: Path, user:
     missing = str(tmp_path / "chromium")
     done = make(tmp_path, f"DEBIAN_BROWSER={missing}", f"BROWSER={missing}", "browser-test", PATH=str(tmp_path))
     assert done.returncode == 2
-    assert done.stderr.startswith("Browser not found: name a Chromium with BROWSER=path, or run as root on Debian.\n")
+    assert done.stderr.startswith(NO_BROWSER)
     assert {path.name for path in tmp_path.iterdir()} == {"id", installer}
+
+
+def test_browser_that_is_named_and_missing_is_never_installed(tmp_path: Path):
+    script(tmp_path / "id", "echo 0")
+    script(tmp_path / "apt-get", "touch installed")
+    done = make(tmp_path, "browser-test", BROWSER=str(tmp_path / "google-chrome"), PATH=str(tmp_path))
+    assert done.stderr.startswith(NO_BROWSER)
+    assert {path.name for path in tmp_path.iterdir()} == {"id", "apt-get"}
+
+
+def test_browser_of_the_desktop_is_not_the_one_of_the_tests(tmp_path: Path):
+    (tmp_path / "chromium").touch()
+    words = (f"DEBIAN_BROWSER={tmp_path / 'chromium'}", "--dry-run", "browser-test")
+    assert "Browser not found" not in make(ROOT, *words, BROWSER="firefox").stdout
+    assert "Browser not found" in make(ROOT, *words, BROWSER="google-chrome").stdout
+    assert "Browser not found" in make(ROOT, *words, "BROWSER=firefox").stdout
 
 
 def test_browser_that_is_missing_is_installed_as_root(tmp_path: Path):

@@ -67,7 +67,10 @@ def test_settings_without_variables_are_the_defaults() -> None:
         ("MCP_OLLAMA_STALL_SECONDS", "90", "stall_seconds", 90),
         ("MCP_OLLAMA_ACCESS", "no-delete", "access", "no-delete"),
         ("MCP_OLLAMA_ACCESS", "read-only", "access", "read-only"),
+        ("MCP_OLLAMA_ACCESS", " read-only\t", "access", "read-only"),
         ("MCP_OLLAMA_CONFIRM_DELETE", "false", "confirm_delete", False),
+        ("MCP_OLLAMA_CONFIRM_DELETE", "false ", "confirm_delete", False),
+        ("MCP_OLLAMA_API_KEY", f"{SECRET} ", "api_key", SecretStr(SECRET)),
         ("MCP_OLLAMA_ALLOW_PUSH", "1", "allow_push", True),
         (
             "MCP_OLLAMA_REGISTRIES",
@@ -186,7 +189,6 @@ MEMORY = "must be the memory of each GPU and the RAM, such as 24GB, 24GB,24GB or
         ("MCP_OLLAMA_OUTAGE_SECONDS", "-1", "should be greater than or equal to 0"),
         ("MCP_OLLAMA_RESUME", "later", "should be true or false"),
         ("MCP_OLLAMA_MEMORY", "a lot", MEMORY),
-        ("MCP_OLLAMA_MEMORY", "ram:24GB gpu:1GB", MEMORY),
         ("MCP_OLLAMA_SEARCH", "maybe", "should be 'on' or 'off'"),
         (
             "HF_ENDPOINT",
@@ -228,7 +230,7 @@ UNEXPANDED = (
     ("variable", "text", "said"),
     [
         ("MCP_OLLAMA_API_KEY", f"{SECRET} and more", KEY),
-        ("MCP_OLLAMA_API_KEY", f"{SECRET}\n", KEY),
+        ("MCP_OLLAMA_API_KEY", f"{SECRET}\n{SECRET}", KEY),
         ("MCP_OLLAMA_API_KEY", f"{SECRET}ü", KEY),
         ("OLLAMA_API_KEY", f"{SECRET} and more", KEY),
         ("OLLAMA_API_KEY", f"{SECRET}ü", KEY),
@@ -324,6 +326,13 @@ def test_registry_with_scheme_uses_plain_http() -> None:
     assert not settings.uses_plain_http("models.example")
 
 
+@pytest.mark.parametrize(
+    "text", ["", "24", "gpu:", "24GB;24GB", "vram:24GB", "ram:1GB,2GB", "ram:24GB, gpu:1GB", "24GB,,24GB", "8 XB"]
+)
+def test_memory_that_is_not_a_statement_is_refused(text: str) -> None:
+    assert MEMORY in str(refusal(memory=text))
+
+
 def test_registries_of_another_type_are_refused() -> None:
     assert "must be hosts, separated by commas" in str(refusal(registries=5))
 
@@ -350,5 +359,5 @@ def test_unknown_variables_of_the_process_are_none(export: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("hosts", ["a b", "http://nas.example", 5])
 def test_http_hosts_that_are_not_host_names_are_refused(hosts: object):
-    with pytest.raises(ValueError, match="MCP_OLLAMA_HTTP_HOSTS: must be host names, separated by commas"):
+    with pytest.raises(ValueError, match="MCP_OLLAMA_HTTP_HOSTS: must be hosts, separated by commas"):
         OllamaSettings.load(http_hosts=hosts)

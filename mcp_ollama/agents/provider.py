@@ -229,11 +229,7 @@ def agent_from_config(document: Mapping[str, Any] | str, **overrides: Any) -> "A
         ModelError: It is not such a document.
         ImportError: Pydantic AI is not installed; the text names the command.
     """
-    with _model_errors(None):
-        spec = json.loads(document) if isinstance(document, str) else document
-        if not isinstance(spec, Mapping):
-            raise ValueError("The document is not a JSON object.")  # noqa: TRY004 - converted to ModelError
-        spec = {key: value for key, value in cast("Mapping[str, Any]", spec).items() if key in _USED_FIELDS}
+    spec = {key: value for key, value in _parse(document).items() if key in _USED_FIELDS}
     if "model" not in overrides:
         overrides["model"] = _described_model(spec)
         _check_tools(spec, overrides)
@@ -241,6 +237,21 @@ def agent_from_config(document: Mapping[str, Any] | str, **overrides: Any) -> "A
         from pydantic_ai import Agent  # noqa: PLC0415 - the extra
     with _model_errors(None):
         return Agent.from_spec(spec, **overrides)
+
+
+def _parse(document: Mapping[str, Any] | str) -> Mapping[str, Any]:
+    try:
+        parsed: object = json.loads(document) if isinstance(document, str) else document
+    except (RecursionError, ValueError) as error:
+        raise _not_a_document("it is not JSON", error) from error
+    if not isinstance(parsed, Mapping):
+        raise _not_a_document("it is not a JSON object", type(parsed))
+    return cast("Mapping[str, Any]", parsed)
+
+
+def _not_a_document(why: str, cause: object) -> ModelError:
+    problem = f"This is not a document of ollama://config/pydantic-ai: {why}. Read that resource, and pass its text."
+    return ModelError(problem, None, {"error": repr(cause)})
 
 
 def _check_tools(spec: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
@@ -264,8 +275,7 @@ def _described_model(spec: Mapping[str, Any]) -> "OllamaModel":
         described = _Description.model_validate(spec["metadata"]["ollama"])
         base_url = parse_host(described.base_url)
     except (KeyError, TypeError, ValueError) as error:
-        problem = "This is not a document of ollama://config/pydantic-ai: its metadata.ollama is missing or incomplete."
-        raise ModelError(problem, None, {"error": repr(error)}) from error
+        raise _not_a_document("its metadata.ollama is missing or incomplete", error) from error
     with _model_errors(described.model):
         settings = OllamaSettings.load()
     # A document must not make us send the key to another address.

@@ -9,9 +9,9 @@ from mcp_ollama.models.facts import configured_context, parse_parameters, traine
 from mcp_ollama.models.lookup import find_running
 from mcp_ollama.models.selection import best_chat_model
 from mcp_ollama.ollama.addresses import is_ollama_com, openai_base_url
-from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName, ModelError, ModelNotFoundError
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
 from mcp_ollama.settings import OllamaSettings
 

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from mcp_ollama.cli.output import print_note
+from mcp_ollama.ollama.names import REGISTRIES
 from mcp_ollama.server.server import build_server
-from mcp_ollama.settings import REGISTRIES
 from mcp_ollama.simulator import PULLABLE, demo_simulator, serve
 from mcp_ollama.sources.registry import Registry
 

@@ -15,7 +15,7 @@ from typing import Any
 from mcp_ollama.cli.output import COMMAND, print_note, print_text
 from mcp_ollama.models.hosts import NamedHosts
 from mcp_ollama.models.persistence.state_dir import state_dir
-from mcp_ollama.settings import OllamaSettings
+from mcp_ollama.settings import OllamaSettings, variable_of
 
 NAME = "ollama"
 """The name of the server in the configuration of a client."""
@@ -104,12 +104,7 @@ def _variables(settings: OllamaSettings, wait_seconds: int) -> dict[str, str]:
         del chosen["base_url"]
     if "state_dir" in chosen and (folder := state_dir(settings.state_dir)):
         chosen["state_dir"] = folder
-    fields = OllamaSettings.model_fields
-    return {
-        str(fields[name].validation_alias or f"MCP_OLLAMA_{name.upper()}"): _text(chosen[name])
-        for name in fields
-        if name in chosen
-    }
+    return {variable_of(name): _text(chosen[name]) for name in OllamaSettings.model_fields if name in chosen}
 
 
 def _text(value: object) -> str:

@@ -49,13 +49,6 @@ _DEMO: dict[str, str | None] = {"base_url": "http://127.0.0.1", "hosts": None, "
 """Settings that the demo does without: its server starts later, on a free port."""
 
 
-def variable_of(option: str) -> str:
-    """Return the environment variable of a setting."""
-    if option.startswith("hf_"):
-        return option.upper()
-    return f"MCP_OLLAMA_{'MODEL' if option == 'model_name' else option.upper()}"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
@@ -129,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         help="serve over Streamable HTTP; HOST is 127.0.0.1 by default, and any that others can reach needs a token",
     )
     for option, text in OPTIONS.items():
-        flag = variable_of(option).removeprefix("MCP_OLLAMA_").lower().replace("_", "-")
+        flag = option.removesuffix("_name").replace("_", "-")
         parser.add_argument(f"--{flag}", dest=option, metavar="VALUE", help=text)
     return parser
 

@@ -11,9 +11,9 @@ from mcp_ollama.models.formatting import join_limited
 from mcp_ollama.models.job import Transfer, TransferList
 from mcp_ollama.models.pages import fit_rows
 from mcp_ollama.models.persistence.journal import Entry, Journal
-from mcp_ollama.models.persistence.turns import server_key
-from mcp_ollama.models.transfer_state import Kind
+from mcp_ollama.models.transfer_state import Kind, cancel_call
 from mcp_ollama.models.transfers import Transfers
+from mcp_ollama.ollama.addresses import server_key
 from mcp_ollama.ollama.errors import InvalidModelName, OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.settings import OllamaSettings
@@ -181,8 +181,7 @@ def _transfer(entry: Entry) -> Transfer:
 
 
 def _resume_sentence(entry: Entry) -> str:
-    how = "cancel_pull" if entry.kind == "pull" else f"cancel_pull with kind {entry.kind}"
-    return f"Call {entry.kind}_model with the same model to resume it; {how} forgets it."
+    return f"Call {entry.kind}_model with the same model to resume it; {cancel_call(entry.kind)} forgets it."
 
 
 async def _forget(journal: Journal, entry: Entry) -> Transfer:
@@ -191,7 +190,11 @@ async def _forget(journal: Journal, entry: Entry) -> Transfer:
             f"The {entry.kind} of {entry.model} belongs to another process of this user.",
             "Cancel it in the client that started it.",
         )
-    _check_forgotten(entry, journal, forgotten=await journal.forget(entry))
+    if not await journal.forget(entry):
+        raise RefusedError(
+            f"The interrupted {entry.kind} of {entry.model} cannot be forgotten.",
+            journal.problem or "Another process has resumed it: see list_pulls.",
+        )
     status = "forgotten; Ollama keeps what it had saved"
     return _transfer(entry).model_copy(update={"state": "cancelled", "status": status, "next_step": None})
 
@@ -201,11 +204,3 @@ def _nothing(transfers: Transfers, kind: Kind, name: ModelName) -> RefusedError:
     found = transfers.is_in_progress(other, name)
     next_step = f"There is a {other}: call again with kind {other}." if found else "list_pulls shows what is."
     return RefusedError(f"No {kind} of {name} is in progress.", next_step)
-
-
-def _check_forgotten(entry: Entry, journal: Journal, *, forgotten: bool) -> None:
-    if not forgotten:
-        raise RefusedError(
-            f"The interrupted {entry.kind} of {entry.model} cannot be forgotten.",
-            journal.problem or "Another process has resumed it: see list_pulls.",
-        )

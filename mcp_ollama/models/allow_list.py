@@ -1,8 +1,8 @@
 """The registries that models may come from and go to."""
 
 from mcp_ollama.models.errors import RefusedError
-from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.settings import REGISTRIES, OllamaSettings
+from mcp_ollama.ollama.names import REGISTRIES, ModelName
+from mcp_ollama.settings import OllamaSettings
 
 
 def parse_allowed_name(settings: OllamaSettings, model: str, *, insecure: bool) -> ModelName:

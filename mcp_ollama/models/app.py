@@ -3,7 +3,7 @@
 import math
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from mcp_ollama.models.all_transfers import resume_transfers
 from mcp_ollama.models.attempts import Attempts
@@ -17,7 +17,8 @@ from mcp_ollama.models.search.clients import SearchClients
 from mcp_ollama.models.transfer_times import TransferTimes
 from mcp_ollama.models.transfers import Transfers
 from mcp_ollama.ollama.client import OllamaClient
-from mcp_ollama.settings import REGISTRIES, OllamaSettings
+from mcp_ollama.ollama.names import REGISTRIES
+from mcp_ollama.settings import OllamaSettings
 from mcp_ollama.sources.registry import Registry
 
 
@@ -73,7 +74,7 @@ class App:
     changes: Changes
     holds: Holds
     search_clients: SearchClients
-    locality: Locality = field(default_factory=Locality)
+    locality: Locality
 
 
 def build_client(settings: OllamaSettings, *, base_url: str | None = None, limit: float = math.inf) -> OllamaClient:
@@ -145,4 +146,5 @@ async def open_app(
             changes=changes,
             holds=holds,
             search_clients=search_clients,
+            locality=Locality(settings.base_url),
         )

@@ -11,11 +11,11 @@ from mcp_ollama.models.concurrency import for_each, side_by_side
 from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.facts import Facts, facts_of, needs_show
 from mcp_ollama.models.lookup import find_all, find_model, listed_name, nearest_names
-from mcp_ollama.models.rows import Rows
+from mcp_ollama.models.rows import MAX_REMEMBERED, Rows
 from mcp_ollama.ollama.client import OllamaClient
-from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
 
 ValueT = TypeVar("ValueT")
@@ -38,18 +38,16 @@ class Catalog:
     Args:
         ollama: The server.
         most: How many digests are remembered; with more models than that, some are asked after again in each call.
+        rows: The rows of its models.
     """
 
     ollama: OllamaClient
-    most: int = 5000
-    rows: Rows = field(init=False)
+    most: int = MAX_REMEMBERED
+    rows: Rows = field(default_factory=Rows)
     _facts: dict[str, Facts] = field(default_factory=dict[str, Facts])
     _infos: dict[str, ModelInfo] = field(default_factory=dict[str, ModelInfo])
     _asking: anyio.Lock = field(default_factory=lambda: anyio.Lock(fast_acquire=True))
     _loaded: dict[str, None] = field(default_factory=dict[str, None])
-
-    def __post_init__(self) -> None:
-        self.rows = Rows(self.most)
 
     async def find(self, model: ModelName | str) -> tuple[InstalledModel, list[InstalledModel]]:
         """Find an installed model by name; gives all the others, too.

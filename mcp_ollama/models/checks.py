@@ -13,7 +13,6 @@ from mcp_ollama.models.formatting import join_limited
 from mcp_ollama.models.free_memory import describe_free_memory
 from mcp_ollama.models.lookup import find_named
 from mcp_ollama.models.running import processor_of
-from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import (
     InvalidModelName,
     OllamaConnectionError,
@@ -22,6 +21,7 @@ from mcp_ollama.ollama.errors import (
     OllamaStatusError,
 )
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
 
 SHORT_CONTEXT = 4096

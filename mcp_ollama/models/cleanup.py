@@ -14,7 +14,7 @@ from mcp_ollama.models.all_transfers import find_transfers_elsewhere
 from mcp_ollama.models.app import App
 from mcp_ollama.models.catalog import find_installed
 from mcp_ollama.models.concurrency import side_by_side
-from mcp_ollama.models.disk import FreedSpace, freed_space, kind_of, weights_of
+from mcp_ollama.models.disk import FreedSpace, freed_space, kind_of, weights_key
 from mcp_ollama.models.facts import Facts
 from mcp_ollama.models.formatting import format_bytes, join_limited
 from mcp_ollama.models.lookup import identity, listed_name
@@ -117,13 +117,13 @@ def _grouped(installed: Sequence[InstalledModel], facts: Mapping[str, Facts | No
     def is_outdated(model: InstalledModel) -> bool:
         found = (newest.get((kind_of(model), version)) for version in _versions(model, facts))
         return any(
-            other and _modified(other) > _modified(model) and weights_of(other, facts) != weights_of(model, facts)
+            other and _modified(other) > _modified(model) and weights_key(other, facts) != weights_key(model, facts)
             for other in found
         )
 
     groups: dict[str, list[InstalledModel]] = {}
     for model in local:
-        groups.setdefault(weights_of(model, facts), []).append(model)
+        groups.setdefault(weights_key(model, facts), []).append(model)
     return [_Group(tuple(models), all(map(is_outdated, models))) for models in groups.values()]
 
 

@@ -36,9 +36,9 @@ def freed_space(
     """
     groups: dict[str, list[InstalledModel]] = {}
     for model in models:
-        groups.setdefault(weights_of(model, facts), []).append(model)
-    sharing = {weights_of(other, facts): other for other in others}
-    shared = sorted(other.name for other in others if weights_of(other, facts) in groups)
+        groups.setdefault(weights_key(model, facts), []).append(model)
+    sharing = {weights_key(other, facts): other for other in others}
+    shared = sorted(other.name for other in others if weights_key(other, facts) in groups)
     freed = [group for weights, group in groups.items() if weights not in sharing]
     if not freed:
         return FreedSpace(0, tuple(shared))
@@ -47,7 +47,7 @@ def freed_space(
     return FreedSpace(frees_bytes, tuple(shared), unread)
 
 
-def weights_of(model: InstalledModel, facts: Mapping[str, Facts | None]) -> str:
+def weights_key(model: InstalledModel, facts: Mapping[str, Facts | None]) -> str:
     """Return what identifies the weights: their digest, else the model's, else its name."""
     known = facts.get(model.digest)
     return (known.weights if known else None) or model.digest or model.name

@@ -53,7 +53,7 @@ def facts_of(info: ModelInfo) -> Facts:
     )
 
 
-def weights_of(info: ModelInfo) -> list[str]:
+def file_digests(info: ModelInfo) -> list[str]:
     """Return the SHA-256 (64 hex digits) of each file that the modelfile names: weights, then projectors."""
     return _WEIGHTS.findall(info.modelfile)
 

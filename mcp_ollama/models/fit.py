@@ -32,11 +32,11 @@ _NOTES = {
 
 
 class MemoryAssumptions(BaseModel):
-    """Settings of the server that an estimate rests on."""
+    """Settings of the server that an estimate rests on: Ollama's defaults, as those of `estimate_memory`."""
 
-    kv_type: str
-    parallel: int
-    flash_attention: bool
+    kv_type: str = "f16"
+    parallel: int = 1
+    flash_attention: bool = True
     micro_batch: int
 
 
@@ -69,25 +69,19 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The question: a model, with the settings that the server is assumed to run it with.
+    """The question: a model and a context.
 
     Attributes:
         metadata: Keys of the weights file; None when its head is unavailable.
         weights_bytes: Size of the weights file.
         projector_bytes: Size of the projector's file.
         context_length: Tokens per slot; None takes the server's default.
-        kv_type: Type of the KV cache.
-        parallel: Slots.
-        flash_attention: Whether flash attention is on.
     """
 
     metadata: Mapping[str, object] | None
     weights_bytes: int
     projector_bytes: int = 0
     context_length: int | None = None
-    kv_type: str = "f16"
-    parallel: int = 1
-    flash_attention: bool = True
 
 
 def report_memory(
@@ -96,7 +90,7 @@ def report_memory(
     """Report whether a model fits.
 
     Args:
-        fit: The model and its settings.
+        fit: The model and its context.
         memory: The memory of the Ollama server; None when it is unknown.
         evictable_bytes: Memory on the GPU of idle models, which Ollama unloads when it needs it.
         measured: What `/api/ps` says of the same digest, when it is loaded.
@@ -170,11 +164,8 @@ def _estimate(
     estimate = estimate_memory(
         shape,
         weights_bytes=fit.weights_bytes,
-        context_length=context * fit.parallel,
+        context_length=context,
         projector_bytes=fit.projector_bytes,
-        parallel=fit.parallel,
-        kv_type=fit.kv_type,
-        flash_attention=fit.flash_attention,
     )
     verdict = judge(estimate, memory, free)
     notes = [_NOTES[key] for key in _note_keys(fit, estimate, memory, verdict)] + _memory_notes(memory, free)
@@ -192,12 +183,7 @@ def _estimate(
             "measured_bytes": measured.size_vram_bytes if measured and is_measured else None,
             "verdict": verdict,
             "largest_context_length": _largest_context(fit, shape, memory, free),
-            "assumptions": MemoryAssumptions(
-                kv_type=fit.kv_type,
-                parallel=fit.parallel,
-                flash_attention=fit.flash_attention,
-                micro_batch=estimate.micro_batch,
-            ),
+            "assumptions": MemoryAssumptions(micro_batch=estimate.micro_batch),
             "notes": notes,
         }
     )
@@ -206,16 +192,12 @@ def _estimate(
 def _largest_context(fit: Fit, shape: Shape, memory: Memory | None, free: list[int] | None) -> int | None:
     if memory is None or free is None:
         return None
-    total = largest_context(
+    return largest_context(
         shape,
         weights_bytes=fit.weights_bytes,
-        available_bytes=free if memory.gpus else [free[0] + RESERVE_BYTES],
+        free_bytes=free if memory.gpus else [free[0] + RESERVE_BYTES],
         projector_bytes=fit.projector_bytes,
-        parallel=fit.parallel,
-        kv_type=fit.kv_type,
-        flash_attention=fit.flash_attention,
     )
-    return None if total is None else total // fit.parallel
 
 
 def _note_keys(fit: Fit, estimate: MemoryEstimate, memory: Memory | None, verdict: Verdict) -> list[str]:

@@ -13,13 +13,13 @@ from mcp_ollama.models.app import App, build_client
 from mcp_ollama.models.checks import Check, check_journal, look_further
 from mcp_ollama.ollama.addresses import is_loopback
 from mcp_ollama.ollama.balancer import NAME_EACH
-from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import (
     OllamaAuthorizationError,
     OllamaConnectionError,
     OllamaError,
     OllamaTimeoutError,
 )
+from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.ollama.schemas import RunningModel
 from mcp_ollama.settings import OllamaSettings
 

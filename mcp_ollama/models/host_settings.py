@@ -9,19 +9,18 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-from urllib.parse import urlsplit
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from mcp_ollama.models.hosts import ALL, NamedHosts
-from mcp_ollama.ollama.addresses import BASE_URL_VARIABLES
+from mcp_ollama.ollama.addresses import BASE_URL_VARIABLES, server_key
 from mcp_ollama.settings import Access, OllamaSettings
 
 logger = logging.getLogger(__name__)
 
 VARIABLE, FILE_VARIABLE = "MCP_OLLAMA_HOSTS", "MCP_OLLAMA_HOSTS_FILE"
-_TIERS: tuple[Access, ...] = ("full", "no-delete", "read-only")
+_TIERS: tuple[Access, ...] = get_args(Access)
 _ADDRESSES = TypeAdapter(dict[str, str])
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 _KEYS = {"base_url": "url", "api_key": "token_env", "headers": "headers_env"}
@@ -211,7 +210,7 @@ class _Builder:
                 problems += [
                     f"{name}: url is the one of {other}; a server needs one name"
                     for other, one in hosts.items()
-                    if other != name and _server_of(one.base_url) == _server_of(host.base_url)
+                    if other != name and server_key(one.base_url) == server_key(host.base_url)
                 ]
         if problems:
             raise ValueError("; ".join(problems))
@@ -263,13 +262,6 @@ def _check_fields(given: Mapping[str, Any]) -> tuple[OllamaSettings | None, list
 def _field_problem(problem: Any) -> str:
     field = str(next(iter(problem["loc"]), ""))
     return f"{_KEYS.get(field, field)}: {problem['msg'].removeprefix('Value error, ').rstrip('.')}"
-
-
-def _server_of(base_url: str) -> tuple[str, int | None, str]:
-    """Return what two addresses of one server have in common, however the host name is spelt."""
-    address = urlsplit(base_url)
-    host = (address.hostname or "").removesuffix(".")
-    return "127.0.0.1" if host == "localhost" else host, address.port, address.path
 
 
 def _certificate_problems(ca_file: Path | None) -> Iterator[str]:

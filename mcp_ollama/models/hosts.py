@@ -15,8 +15,8 @@ from mcp_ollama.models.events import Publish
 from mcp_ollama.models.lookup import find_model
 from mcp_ollama.models.persistence.shared_state import SharedState, open_shared_state
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
-from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.settings import REGISTRIES, OllamaSettings
+from mcp_ollama.ollama.names import REGISTRIES, ModelName
+from mcp_ollama.settings import OllamaSettings
 from mcp_ollama.sources.registry import Registry
 
 ItemT = TypeVar("ItemT")

@@ -15,9 +15,9 @@ from mcp_ollama.models.persistence.journal import Record
 from mcp_ollama.models.progress import Meter, describe
 from mcp_ollama.models.transfer_state import Kind, State
 from mcp_ollama.models.transfer_times import TransferTimes
-from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import OllamaConnectionError, OllamaError, OllamaTimeoutError
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.sanitizing import sanitize, truncate
 from mcp_ollama.ollama.schemas import Progress
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class Job(BackgroundTask):
             line += f", number {queue_position} in the queue"
         elif self.state == "retrying":
             line += f": {self.status}"
-        return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…"
+        return truncate(line, MAX_LINE)
 
     def snapshot(self, queue_position: int | None = None) -> Transfer:
         """Return the state as data."""

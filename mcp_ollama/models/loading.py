@@ -5,9 +5,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Ite
 from contextlib import asynccontextmanager, suppress
 
 import anyio
+from pydantic import BaseModel
 
 from mcp_ollama.models.background import BackgroundTask, error_of
-from mcp_ollama.models.errors import RefusedError
+from mcp_ollama.models.catalog import damaged
+from mcp_ollama.models.errors import FailedError, RefusedError
 from mcp_ollama.models.holds import Holds
 from mcp_ollama.models.lookup import find_running, identity, key_of
 from mcp_ollama.ollama.client import OllamaClient
@@ -84,13 +86,13 @@ class Loads:
         ollama: OllamaClient,
         *,
         changed: Callable[[Iterable[str]], Awaitable[None]],
-        longest: float = 3600,
-        holds: Holds | None = None,
+        longest: float,
+        holds: Holds,
     ) -> None:
         self._ollama = ollama
         self._changed = changed
         self._longest = longest
-        self._holds = holds or Holds()
+        self._holds = holds
         self._loads: dict[str, Load] = {}
         self._group = anyio.create_task_group()
 
@@ -181,6 +183,22 @@ class Loads:
         await load.run(self._ollama, self._longest)
         logger.info("The load of %s has ended: %s", load.name, load.error or "loaded")
         await self._changed([load.name.short])
+
+
+def check_loaded(load: Load, model: InstalledModel, outcome: BaseModel) -> None:
+    """Check that a load has not failed.
+
+    Args:
+        load: The load.
+        model: Its model.
+        outcome: The answer of the call so far, for programs.
+
+    Raises:
+        FailedError: It has.
+    """
+    if error := load.error:
+        error = damaged(model) if isinstance(error, ModelNotFoundError) else error
+        raise FailedError(f"{model.name} could not be loaded. {error.problem}", error.next_step, outcome)
 
 
 def _is_kept(load: Load) -> bool:

@@ -1,6 +1,5 @@
 """Whether an Ollama server runs on this machine, so that this machine's memory is its memory."""
 
-import ipaddress
 import math
 import os
 import re
@@ -9,13 +8,14 @@ import stat
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from mcp_ollama.models.hardware import System
 from mcp_ollama.models.machine import Origin, run_probe
+from mcp_ollama.ollama.addresses import is_loopback
 
-_FROM = re.compile(r"^FROM\s+(?P<path>\S.*?)\s*$", re.MULTILINE)
 _BLOB_NAME = re.compile(r"sha256[-:][0-9a-f]{64}")
 _MOST_BYTES_OF_TEXTS = 4_000_000
 """A model's size counts its template, licence and parameters too, which no `FROM` line of the modelfile names."""
@@ -26,33 +26,61 @@ _OLLAMA = frozenset({"ollama"})
 _TUNNELS = frozenset({"ssh", "autossh", "kubectl", "socat", "cloudflared", "chisel"})
 """Programs that forward a port of this machine to another one, whose models may lie at the same paths."""
 REMEMBERED_SECONDS = 5
-"""How long it is remembered where a server runs: to look takes some milliseconds on a machine of many sockets."""
+"""Lifetime of an answer: to look takes some milliseconds on a machine of many sockets."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """An installed model that can prove that Ollama runs on this machine.
+
+    Attributes:
+        size_bytes: Size of the model, from `/api/tags`.
+        sources: What its modelfile names: the paths of its blobs on the server.
+    """
+
+    size_bytes: int
+    sources: tuple[str, ...]
+
+    @property
+    def blobs(self) -> list[Path]:
+        """Paths of its blobs, if the server is this machine."""
+        return [Path(source) for source in self.sources if _is_blob_path(source)]
 
 
 class Locality:
-    """Where one Ollama server runs."""
+    """Where one Ollama server runs; the last answer is remembered for `REMEMBERED_SECONDS`.
 
-    def __init__(self) -> None:
-        self._found: tuple[float, object, Origin | None] = -math.inf, None, None
+    Args:
+        base_url: The address of the server.
+    """
 
-    async def find(self, base_url: str, modelfile: str | None, model_bytes: int | None) -> Origin | None:
-        """Find out whether it runs on this machine, at most every `REMEMBERED_SECONDS`; as `locate_ollama`."""
-        asked = base_url, modelfile, model_bytes
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url
+        self._own: tuple[float, bool] = -math.inf, False
+        self._found: tuple[float, LocalModel | None, Origin | None] = -math.inf, None, None
+
+    async def has_own_address(self) -> bool:
+        """Return whether the address of the server is this machine's."""
+        checked_at, is_own = self._own
+        if not _is_recent(checked_at):
+            is_own = await run_probe(lambda: is_own_address(self._base_url)) or False
+            self._own = time.monotonic(), is_own
+        return is_own
+
+    async def find(self, model: LocalModel | None) -> Origin | None:
+        """Find out whether the server runs on this machine, see `locate_ollama`."""
         found_at, question, origin = self._found
-        if question == asked and time.monotonic() - found_at < REMEMBERED_SECONDS:
-            return origin
-        # A copy of the same models on this machine proves nothing about a server at another address.
-        is_own = await run_probe(lambda: is_own_address(base_url))
-        origin = await locate_ollama(base_url, modelfile=modelfile, model_bytes=model_bytes) if is_own else None
-        self._found = time.monotonic(), asked, origin
+        if question != model or not _is_recent(found_at):
+            # A copy of the same models on this machine proves nothing about a server at another address.
+            origin = await locate_ollama(self._base_url, model) if await self.has_own_address() else None
+            self._found = time.monotonic(), model, origin
         return origin
 
 
 async def locate_ollama(
     base_url: str,
+    model: LocalModel | None = None,
     *,
-    modelfile: str | None = None,
-    model_bytes: int | None = None,
     environment: Mapping[str, str] | None = None,
     system: System | None = None,
 ) -> Origin | None:
@@ -60,8 +88,7 @@ async def locate_ollama(
 
     Args:
         base_url: The address of the Ollama server.
-        modelfile: The modelfile of an installed model, from `/api/show`; it names the paths of its blobs.
-        model_bytes: The size of that model, from `/api/tags`.
+        model: An installed model.
         environment: The environment of this process.
         system: Where the operating system is looked at.
 
@@ -71,11 +98,11 @@ async def locate_ollama(
     """
     system = system or System()
     environment = os.environ if environment is None else environment
-    port = _loopback_port(base_url)
+    port = urlsplit(base_url).port if is_loopback(base_url) else None
     listening = [] if port is None else await run_probe(lambda: read_listening_programs(port, system)) or []
     if _are_all(listening, _TUNNELS):
         return None
-    if modelfile and model_bytes and await run_probe(lambda: has_blobs(modelfile, model_bytes)):
+    if model and await run_probe(lambda: has_blobs(model)):
         return "machine"
     if port is None or await run_probe(lambda: is_contained(environment, system)) is not False:
         return None
@@ -89,8 +116,6 @@ def is_own_address(base_url: str) -> bool:
         OSError: The name does not resolve, or an address is another machine's, to which no socket can be bound.
     """
     host = urlsplit(base_url).hostname
-    if not host:
-        return False
     for family, kind, protocol, _, address in socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM):
         # `localhost` has an IPv6 address also where IPv6 is disabled, and nothing can be bound to it.
         if address[0] != "::1":
@@ -99,16 +124,15 @@ def is_own_address(base_url: str) -> bool:
     return True
 
 
-def has_blobs(modelfile: str, model_bytes: int) -> bool:
-    """Check that the blobs of a modelfile exist on this machine and make up the model's size.
+def has_blobs(model: LocalModel) -> bool:
+    """Check that the blobs of a model exist on this machine and make up its size.
 
     Raises:
         OSError: A blob does not exist here, or its folder is not readable.
     """
-    paths = [Path(path) for path in _FROM.findall(modelfile) if _is_blob_path(path)]
-    files = [path.stat() for path in paths]
+    files = [path.stat() for path in model.blobs]
     total = sum(file.st_size for file in files if stat.S_ISREG(file.st_mode))
-    return bool(paths) and 0 <= model_bytes - total <= _MOST_BYTES_OF_TEXTS and total * 2 > model_bytes
+    return 0 <= model.size_bytes - total <= _MOST_BYTES_OF_TEXTS and total * 2 > model.size_bytes
 
 
 def is_contained(environment: Mapping[str, str], system: System) -> bool:
@@ -142,13 +166,8 @@ def _are_all(listening: Collection[set[str]], commands: Collection[str]) -> bool
     return bool(listening) and all(found.intersection(commands) for found in listening)
 
 
-def _loopback_port(base_url: str) -> int | None:
-    with suppress(ValueError):
-        address = urlsplit(base_url)
-        host = address.hostname or ""
-        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
-            return address.port or (443 if address.scheme == "https" else 80)
-    return None
+def _is_recent(moment: float) -> bool:
+    return time.monotonic() - moment < REMEMBERED_SECONDS
 
 
 def _is_blob_path(path: str) -> bool:

@@ -73,11 +73,11 @@ def find_running(model: InstalledModel, running: Iterable[RunningModel]) -> list
     return [one for one in running if one.digest == model.digest and key_of(one.name) == key_of(model.name)]
 
 
-def nearest_names(name: ModelName, models: Iterable[InstalledModel], limit: int = 3) -> list[str]:
-    """List the installed names that a misspelt one may mean, the likeliest first."""
+def nearest_names(name: ModelName, models: Iterable[InstalledModel]) -> list[str]:
+    """List at most three installed names that a misspelt one may mean, the likeliest first."""
     # That both are the latest of something makes two names no more alike.
     wanted = name.short.lower().removesuffix(":latest")
     keys = {model.name.lower().removesuffix(":latest"): model.name for model in models}
     same_model = [full for key, full in keys.items() if key.partition(":")[0] == wanted.partition(":")[0]]
-    alike = [keys[key] for key in get_close_matches(wanted, keys, limit, 0.6)]
-    return list(dict.fromkeys([*same_model, *alike]))[:limit]
+    alike = [keys[key] for key in get_close_matches(wanted, keys, 3, 0.6)]
+    return list(dict.fromkeys([*same_model, *alike]))[:3]

@@ -1,6 +1,5 @@
 """Memory of the machine that Ollama runs on: seen from here, or stated by the operator."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -13,10 +12,6 @@ from mcp_ollama.models.sizes import parse_size
 
 Origin = Literal["machine", "machine_assumed", "operator"]
 """How the memory is known: Ollama is proved to run here, is assumed to, or the operator states it."""
-
-_ITEM = re.compile(r"(?:(?P<kind>gpu|ram)\s*:\s*)?(?P<size>[\d.]+\s*[a-z]+)(?:\s*,\s*|\s+|$)", re.IGNORECASE)
-_STATEMENT = re.compile(rf"(?:{_ITEM.pattern.replace('?P<kind>', '').replace('?P<size>', '')})+", re.IGNORECASE)
-_EXAMPLES = "24GB, 24GB,24GB, gpu:24GB ram:64GB or ram:32GB"
 
 T = TypeVar("T")
 
@@ -37,25 +32,19 @@ class Memory:
 
 
 def parse_memory(text: str) -> Memory:
-    """Parse the operator's statement of memory, `MCP_OLLAMA_MEMORY`.
+    """Parse the operator's statement of memory, which the settings have checked.
 
-    A size without a kind is a GPU, or of the kind before it: `gpu:24GB,24GB ram:64GB` has two GPUs. GB is 1024³ bytes.
+    `24GB`, `24GB,24GB`, `gpu:24GB,24GB ram:64GB` and `ram:32GB` are statements; GB is 1024³ bytes.
 
     Raises:
-        ValueError: It is not such a statement.
+        ValueError: A size is malformed.
     """
-    text = text.strip()
-    if not _STATEMENT.fullmatch(text):
-        raise ValueError(f"{text[:80]!r} is not a statement of memory: use {_EXAMPLES}.")
-    sizes: dict[str, list[int]] = {"gpu": [], "ram": []}
-    kind = "gpu"
-    for item in _ITEM.finditer(text):
-        kind = (item["kind"] or kind).lower()
-        sizes[kind].append(parse_size(item["size"], binary=True))
-    if len(sizes["ram"]) > 1:
-        raise ValueError(f"{text[:80]!r} states the RAM more than once: use {_EXAMPLES}.")
-    gpus = tuple(Gpu(f"GPU {number}", size, size) for number, size in enumerate(sizes["gpu"]))
-    return Memory(gpus, next((Ram(size, size) for size in sizes["ram"]), None), "operator")
+    gpu_sizes, _, ram_size = text.lower().partition("ram:")
+    sizes = [parse_size(one, binary=True) for one in gpu_sizes.removeprefix("gpu:").split(",") if one.strip()]
+    ram = parse_size(ram_size, binary=True) if ram_size else None
+    # `gpu:0GB` states that there is none.
+    gpus = tuple(Gpu(f"GPU {number}", size, size) for number, size in enumerate(filter(None, sizes)))
+    return Memory(gpus, Ram(ram, ram) if ram else None, "operator")
 
 
 async def read_memory(origin: Origin = "machine", system: System | None = None) -> Memory:

@@ -136,49 +136,30 @@ def largest_context(
     shape: Shape,
     *,
     weights_bytes: int,
-    available_bytes: int | Sequence[int],
+    free_bytes: Sequence[int],
     projector_bytes: int = 0,
-    parallel: int = 1,
-    kv_type: str = "f16",
-    flash_attention: bool = True,
-    micro_batch: int | None = None,
 ) -> int | None:
-    """Find the largest context that fits entirely on the GPUs.
+    """Find the largest context that fits entirely on the GPUs, with Ollama's default settings.
 
     Args:
-        shape: As for `estimate_memory`, like all further arguments.
+        shape: The model, from `read_shape`.
         weights_bytes: Size of the weights file.
-        available_bytes: Free memory of the GPU, or of each GPU.
+        free_bytes: Free memory of each GPU.
         projector_bytes: Size of the projector's file.
-        parallel: Slots.
-        kv_type: Type of the KV cache.
-        flash_attention: Whether flash attention is on.
-        micro_batch: Tokens of a micro-batch; None follows Ollama's rule at each context.
 
     Returns:
-        Tokens in all slots together, a multiple of 256, at most the trained context per slot; None when none fits.
-
-    Raises:
-        ValueError: An argument is out of its range.
+        Tokens, a multiple of 256, at most the trained context; None when none fits.
     """
-    free = [available_bytes] if isinstance(available_bytes, int) else available_bytes
 
     def fits(steps: int) -> bool:
         estimate = estimate_memory(
-            shape,
-            weights_bytes=weights_bytes,
-            context_length=steps * STEP,
-            projector_bytes=projector_bytes,
-            parallel=parallel,
-            kv_type=kv_type,
-            flash_attention=flash_attention,
-            micro_batch=micro_batch,
+            shape, weights_bytes=weights_bytes, context_length=steps * STEP, projector_bytes=projector_bytes
         )
-        return fits_entirely(estimate, free)
+        return fits_entirely(estimate, free_bytes)
 
     trained = shape.context_length or _LONGEST_CONTEXT
     # Memory never falls as the context grows, also where the micro-batch jumps: bisection finds the boundary.
-    return _bisect(fits, max(1, trained * parallel // STEP)) * STEP or None
+    return _bisect(fits, max(1, trained // STEP)) * STEP or None
 
 
 def _bisect(fits: Callable[[int], bool], most: int) -> int:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 import anyio
 
 from mcp_ollama.models.app import App
-from mcp_ollama.models.facts import configured_context, facts_of, parse_parameters, weights_of
+from mcp_ollama.models.facts import configured_context, facts_of, file_digests, parse_parameters
 from mcp_ollama.models.fit import Fit, Measured, MemoryReport, report_memory
 from mcp_ollama.models.layers import UnknownArchitecture, read_shape
+from mcp_ollama.models.locality import LocalModel
 from mcp_ollama.models.lookup import find_running
 from mcp_ollama.models.machine import Origin
-from mcp_ollama.models.server_memory import LocalModel, ServerMemory, locate_server, read_server_memory
+from mcp_ollama.models.server_memory import ServerMemory, locate_server, read_server_memory
 from mcp_ollama.models.weights import Weights, read_weights, weights_only_reason
 from mcp_ollama.ollama.errors import InvalidModelName, OllamaError
 from mcp_ollama.ollama.names import ModelName
@@ -101,7 +102,7 @@ async def report_installed(
 
 def find_measured(model: InstalledModel, running: Iterable[RunningModel]) -> Measured | None:
     """Find the figure of `/api/ps` for a model with the same digest; None when it is not loaded."""
-    loaded = next((one for one in find_running(model, running) if one.digest == model.digest != ""), None)
+    loaded = next(iter(find_running(model, running)), None) if model.digest else None
     return Measured(loaded.context_length, loaded.size_vram) if loaded else None
 
 
@@ -136,7 +137,7 @@ async def _read_installed(app: App, model: InstalledModel, info: ModelInfo) -> _
     if shape := _unestimated(info):
         return _Source(whole, reason=weights_only_reason(shape))
     known = info.model_info or {}
-    suffices, digests = _suffices(known), weights_of(info)
+    suffices, digests = _suffices(known), file_digests(info)
     if suffices and len(digests) < 2:
         return _Source(whole, known)
     published = await _find_published(app, model, digests)

@@ -8,7 +8,7 @@ from mcp_ollama.models.all_transfers import list_transfers
 from mcp_ollama.models.app import App
 from mcp_ollama.models.formatting import format_bytes
 from mcp_ollama.models.job import Transfer
-from mcp_ollama.models.lookup import find_running
+from mcp_ollama.models.rows import is_loaded
 from mcp_ollama.models.running import RunningRow, running_row
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
@@ -73,7 +73,7 @@ async def read_overview(app: App, actions: Iterable[str], hosts: Sequence[Overvi
             OverviewModel(
                 name=one.name,
                 size_bytes=one.size,
-                loaded=None if running is None else bool(find_running(one, running)),
+                loaded=is_loaded(one, running),
             )
             for one in sorted(installed, key=lambda one: -one.size)[:MAX_MODELS]
         ]

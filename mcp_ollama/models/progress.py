@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from mcp_ollama.models.formatting import format_bytes, format_duration
+from mcp_ollama.ollama.sanitizing import truncate
 from mcp_ollama.ollama.schemas import Manifest, Progress
 
 MOST_LAYERS = 2_000
@@ -107,9 +108,9 @@ class Meter:
 
     def finalize(self, total_bytes: int) -> None:
         """Set the true size at the end: layers that finished without a line were not counted."""
-        untold = total_bytes - (self.total_bytes or 0)
-        if untold > 0:
-            self._layers["untold"] = _Layer(untold)
+        unlisted = total_bytes - (self.total_bytes or 0)
+        if unlisted > 0:
+            self._layers["unlisted"] = _Layer(unlisted)
         self._finish()
 
     def update(self, progress: Progress, now: float) -> str:
@@ -170,7 +171,7 @@ class Meter:
 
 def describe(name: str, state: str, meter: Meter) -> str:
     """Format the state of a transfer in one line of at most 120 characters."""
-    name = name if len(name) <= 50 else f"{name[:49]}…"
+    name = truncate(name, 50)
     total, done = meter.total_bytes, meter.completed_bytes
     if state not in ("downloading", "uploading") or not total:
         return f"{name} {state}"

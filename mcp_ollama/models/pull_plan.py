@@ -1,6 +1,5 @@
 """The plan of a pull: the bytes to download, and whether they fit on the disk."""
 
-import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -13,15 +12,13 @@ from mcp_ollama.models.formatting import format_bytes
 from mcp_ollama.models.lookup import find_model
 from mcp_ollama.models.machine import Origin, run_probe
 from mcp_ollama.models.memory_answer import find_measured, report_planned
-from mcp_ollama.models.server_memory import LocalModel, locate_server, read_local_model
+from mcp_ollama.models.server_memory import locate_server, read_local_model
 from mcp_ollama.ollama.addresses import is_loopback
-from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.ollama.schemas import InstalledModel, Layer, Manifest
 from mcp_ollama.sources.registry import MAX_LOOKUPS, present_blobs
-
-_BLOB = re.compile(r".+[/\\]blobs[/\\]sha256-[0-9a-f]{64}")
 
 
 class LayerPlan(BaseModel):
@@ -75,11 +72,12 @@ async def plan_pull(app: App, name: ModelName, context_length: int | None = None
     plan.total_bytes = manifest.total_bytes
     local = await read_local_model(app, models)
     origin = await locate_server(app, local)
-    present = set(manifest.blobs) if plan.up_to_date else await _read_present(app, manifest, local, origin)
+    blob = next(iter(local.blobs), None) if local else None
+    present = set(manifest.blobs) if plan.up_to_date else await _read_present(app, manifest, blob, origin)
     _note_layers(plan, manifest, present)
     if name.is_cloud:
         plan.warnings.append("It runs on ollama.com: what is fetched is only a reference to it.")
-    _note_disk(app, plan, local)
+    _note_disk(plan, await _read_free_bytes(app, blob))
     plan.memory = await report_planned(
         app,
         name,
@@ -97,14 +95,13 @@ def bytes_of(manifest: Manifest, digests: set[str]) -> int:
     return sum(layer.size for digest, layer in manifest.blobs.items() if digest in digests)
 
 
-async def _read_present(
-    app: App, manifest: Manifest, local: LocalModel | None, origin: Origin | None
-) -> set[str] | None:
+async def _read_present(app: App, manifest: Manifest, blob: Path | None, origin: Origin | None) -> set[str] | None:
     """Find the blobs that the server has: on this disk when it is the server's, else by `HEAD /api/blobs/<digest>`."""
-    blob = _find_blob(local)
     present = None
     if blob and origin == "machine":
-        present = await run_probe(lambda: {digest for digest in manifest.blobs if _path_beside(blob, digest).is_file()})
+        present = await run_probe(
+            lambda: {digest for digest in manifest.blobs if blob.with_name(digest.replace(":", "-")).is_file()}
+        )
     return await present_blobs(app.ollama, manifest) if present is None else present
 
 
@@ -134,14 +131,14 @@ def _is_present(layer: Layer, manifest: Manifest, present: set[str] | None) -> b
     return layer.digest in present
 
 
-def _note_disk(app: App, plan: PullPlan, local: LocalModel | None) -> None:
-    plan.disk_free_bytes = _free_bytes(app, local)
-    if plan.disk_free_bytes is None:
+def _note_disk(plan: PullPlan, free_bytes: int | None) -> None:
+    plan.disk_free_bytes = free_bytes
+    if free_bytes is None:
         plan.warnings.append("Free disk space is unknown: the server's model directory is not accessible from here.")
     elif plan.download_bytes is not None:
-        plan.fits_on_disk = plan.download_bytes <= plan.disk_free_bytes
+        plan.fits_on_disk = plan.download_bytes <= free_bytes
         if not plan.fits_on_disk:
-            short = format_bytes(plan.download_bytes - plan.disk_free_bytes)
+            short = format_bytes(plan.download_bytes - free_bytes)
             plan.warnings.append(f"The disk lacks {short}: list_models with sort=size shows what is large.")
 
 
@@ -151,25 +148,11 @@ async def _read_measured(app: App, model: InstalledModel) -> Measured | None:
     return None
 
 
-def _free_bytes(app: App, local: LocalModel | None) -> int | None:
+async def _read_free_bytes(app: App, blob: Path | None) -> int | None:
     """Measure the disk that the models lie on; None unless one of its blobs can be seen from here.
 
     An address of this machine may well lead into a container or a tunnel.
     """
-    blob = _find_blob(local)
-    return _free_beside(blob) if blob and is_loopback(app.settings.base_url) else None
-
-
-def _find_blob(local: LocalModel | None) -> Path | None:
-    return next((Path(source) for source in local.sources if _BLOB.fullmatch(source)), None) if local else None
-
-
-def _path_beside(blob: Path, digest: str) -> Path:
-    return blob.with_name(digest.replace(":", "-"))
-
-
-def _free_beside(blob: Path) -> int | None:
-    # Gone in between, or a name that no file here can have.
-    with suppress(OSError, ValueError):
-        return shutil.disk_usage(blob.parent).free if blob.is_file() else None
-    return None
+    if blob is None or not is_loopback(app.settings.base_url):
+        return None
+    return await run_probe(lambda: shutil.disk_usage(blob.parent).free if blob.is_file() else None)

@@ -9,6 +9,8 @@ from mcp_ollama.models.formatting import format_timestamp
 from mcp_ollama.models.lookup import find_running
 from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
 
+MAX_REMEMBERED = 5000
+"""Models of one server of which something is remembered."""
 MAX_WORD = 80
 """Characters of a field that holds a word or two in real models, but anything in a hostile one."""
 
@@ -36,7 +38,7 @@ class Rows:
         most: How many are kept.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int = MAX_REMEMBERED) -> None:
         self._most = most
         self._kept: dict[str, tuple[InstalledModel, Facts | None, ModelRow]] = {}
 

@@ -6,28 +6,14 @@ from dataclasses import dataclass
 import anyio
 
 from mcp_ollama.models.app import App
-from mcp_ollama.models.locality import is_own_address
-from mcp_ollama.models.machine import Memory, Origin, parse_memory, read_memory, run_probe
+from mcp_ollama.models.fit import free_bytes
+from mcp_ollama.models.locality import LocalModel
+from mcp_ollama.models.machine import Memory, Origin, parse_memory, read_memory
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.schemas import InstalledModel
 
-
-@dataclass(frozen=True, slots=True)
-class LocalModel:
-    """An installed model that can prove that Ollama runs on this machine.
-
-    Attributes:
-        size_bytes: Size of the model, from `/api/tags`.
-        sources: What its modelfile names: the paths of its blobs on the server.
-    """
-
-    size_bytes: int
-    sources: tuple[str, ...]
-
-    @property
-    def modelfile(self) -> str:
-        """The `FROM` lines of its modelfile."""
-        return "".join(f"FROM {source}\n" for source in self.sources)
+AVAILABLE_SECONDS = 4
+"""Less than the 5 s that a search waits for facts; after that the operator's figure counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +36,7 @@ async def read_local_model(app: App, models: list[InstalledModel]) -> LocalModel
         None without a request when the address of the server is not this machine's, or nothing is installed.
     """
     local = next((one for one in models if not one.remote_host), None)
-    if local is None or not await run_probe(lambda: is_own_address(app.settings.base_url)):
+    if local is None or not await app.locality.has_own_address():
         return None
     facts = (await app.catalog.facts([local]))[local.digest]
     return LocalModel(local.size, facts.sources) if facts else None
@@ -65,9 +51,8 @@ async def locate_server(app: App, local: LocalModel | None) -> Origin | None:
         app: The application.
         local: An installed model, see `read_local_model`.
     """
-    modelfile, size_bytes = (local.modelfile, local.size_bytes) if local else (None, None)
     with anyio.move_on_after(app.timeouts.memory / 2):
-        return await app.locality.find(app.settings.base_url, modelfile, size_bytes)
+        return await app.locality.find(local)
     return None
 
 
@@ -90,6 +75,19 @@ async def read_server_memory(app: App, origin: Origin | None, *, may_evict: bool
             return ServerMemory(memory, sum(one.size_vram for one in running))
         return ServerMemory(memory)
     return ServerMemory(stated_memory(app))
+
+
+async def read_available_memory(app: App, seconds: float = AVAILABLE_SECONDS) -> int | None:
+    """Return the bytes that a model can take on the server, on GPUs if it has any; None when unknown."""
+    server = ServerMemory(stated_memory(app))
+    with anyio.move_on_after(seconds):
+        models: list[InstalledModel] = []
+        with suppress(OllamaError):
+            models = await app.ollama.list_models()
+        origin = await locate_server(app, await read_local_model(app, models))
+        server = await read_server_memory(app, origin)
+    free = free_bytes(server.memory, server.evictable_bytes) if server.memory else None
+    return sum(free) if free else None
 
 
 async def _read_memory(app: App, origin: Origin | None) -> Memory | None:

@@ -17,3 +17,8 @@ State = Literal[
     "cancelled",
     "interrupted",
 ]
+
+
+def cancel_call(kind: Kind) -> str:
+    """Return the tool call that cancels a transfer, for sentences."""
+    return "cancel_pull" if kind == "pull" else f"cancel_pull with kind {kind}"

@@ -21,7 +21,7 @@ from mcp_ollama.models.holds import Holds
 from mcp_ollama.models.job import Job, Transfer
 from mcp_ollama.models.persistence.journal import Snapshot
 from mcp_ollama.models.persistence.turns import Turns
-from mcp_ollama.models.transfer_state import Kind
+from mcp_ollama.models.transfer_state import Kind, cancel_call
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName
 
@@ -165,10 +165,7 @@ class Transfers:
         """
         for kind in get_args(Kind):
             if self.is_in_progress(kind, name):
-                which = "" if kind == "pull" else f" (kind {kind})"
-                raise RefusedError(
-                    f"{name} is being {kind}ed.", f"Stop that with cancel_pull{which} first, or let it end."
-                )
+                raise RefusedError(f"{name} is being {kind}ed.", f"Call {cancel_call(kind)} first, or let it end.")
 
     def place(self, job: Job) -> int | None:
         """Return a job's place in the queue: 1 is the next; None when it does not wait."""
@@ -244,7 +241,9 @@ class Transfers:
 
     async def _perform_next(self) -> None:
         if (job := self._next()) and job.record:
-            _finish_after(job, await error_of(self._attempts.perform(job, job.record), f"the {job.kind} of {job.name}"))
+            bug = await error_of(self._attempts.perform(job, job.record), f"the {job.kind} of {job.name}")
+            if bug:
+                job.finish("failed", "internal error", bug)
 
     async def _notify_loop(self, group: TaskGroup) -> None:
         """Publish each transfer that begins or ends."""
@@ -275,8 +274,3 @@ class Transfers:
                 await job.finished.wait()
         for job in self._ended():
             await self._settle(job)
-
-
-def _finish_after(job: Job, bug: OllamaError | None) -> None:
-    if bug:
-        job.finish("failed", "internal error", bug)

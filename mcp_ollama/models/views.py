@@ -24,8 +24,8 @@ from mcp_ollama.models.formatting import join_limited
 from mcp_ollama.models.lookup import find_running
 from mcp_ollama.models.pages import fit_rows
 from mcp_ollama.models.rows import ModelRow, bounded_word, model_row
-from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.ollama.schemas import InstalledModel, ModelInfo, RunningModel
 
 DEFAULT_LIMIT = 25

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
@@ -47,12 +48,28 @@ def is_loopback(base_url: str) -> bool:
     """Return whether a base URL from `parse_host` stays on this machine."""
     host = urlsplit(base_url).hostname or ""
     address = _ip_address(host)
-    return address.is_loopback if address else host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback if address else _is_localhost(host)
 
 
 def is_ollama_com(base_url: str) -> bool:
     """Return whether a base URL from `parse_host` is ollama.com itself, where every model is remote."""
     return f".{urlsplit(base_url).hostname}".endswith(".ollama.com")
+
+
+@lru_cache(maxsize=64)
+def server_key(address: str) -> str:
+    """Return the same text for all addresses of one server: `localhost`, `127.0.0.1` and `[::1]` are one host.
+
+    Args:
+        address: A base URL; any other text is its own key.
+    """
+    try:
+        parts = urlsplit(parse_host(address))
+    except InvalidAddress:
+        return address
+    host = (parts.hostname or "").rstrip(".")
+    is_here = host in ("127.0.0.1", "::1") or _is_localhost(host)
+    return f"{'localhost' if is_here else host}:{parts.port}{parts.path}"
 
 
 def address_from_environment(environ: Mapping[str, str] | None = None) -> str:
@@ -83,6 +100,10 @@ def key_for(base_url: str, environ: Mapping[str, str] | None = None) -> str | No
     if base_url.startswith("https://") or is_loopback(base_url):
         return environ.get(SHARED_API_KEY_VARIABLE, "").strip() or None
     return None
+
+
+def _is_localhost(host: str) -> bool:
+    return host == "localhost" or host.endswith(".localhost")
 
 
 def _check_characters(address: str) -> None:

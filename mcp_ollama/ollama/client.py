@@ -76,11 +76,7 @@ class OllamaClient:
         self.base_url = address_from_environment() if base_url is None else parse_host(base_url)
         if base_url is None and api_key is None:
             api_key = key_for(self.base_url)
-        sent = {
-            "User-Agent": "mcp-ollama-manager",
-            **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
-            **(headers or {}),
-        }
+        sent = {**({"Authorization": f"Bearer {api_key}"} if api_key else {}), **(headers or {})}
         self._redact = Redactor(api_key, headers)
         self._connection = Connection(self.base_url, timeout, sent, self._redact, transport, ca_file)
         self._tags = TagsReader(self.base_url, self._redact)

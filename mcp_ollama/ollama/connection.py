@@ -142,7 +142,10 @@ class Connection:
                 response = await http.send(http.build_request(method, f"{self.base_url}{path}", json=body), stream=True)
                 self.balancer_sign = self.balancer_sign or find_sign(response.status_code, response.headers)
                 try:
-                    check_encoding(response)
+                    check_encoding(
+                        response,
+                        "Check that the address is an Ollama server, and turn compression off in a proxy before it.",
+                    )
                     yield response
                 finally:
                     await response.aclose()
@@ -173,11 +176,9 @@ class Connection:
             self._http = new_client(
                 headers=self._headers,
                 verify=tls_context(self.base_url, self._ca_file),
+                max_idle=MAX_IDLE,
                 trust_env=not is_loopback(self.base_url),
                 timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-                # httpcore 1.0 leaks a pool slot when a queued request is cancelled (encode/httpcore#1093), so requests
-                # queue for a slot of this class.
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=MAX_IDLE),
                 transport=self._transport or (_loopback_transport() if _is_loopback_http(self.base_url) else None),
             )
         return self._http
@@ -206,19 +207,22 @@ def new_client(
     *,
     headers: Mapping[str, str],
     verify: ssl.SSLContext | bool,
-    limits: "httpx.Limits",
-    timeout: "httpx.Timeout | float | None" = None,
+    max_idle: int,
+    timeout: "httpx.Timeout | None" = None,
     mounts: "Mapping[str, httpx.AsyncBaseTransport | None] | None" = None,
     transport: "httpx.AsyncBaseTransport | None" = None,
     trust_env: bool = True,
 ) -> "httpx.AsyncClient":
     """Build an httpx client that uses the proxies of the environment, keeps no cookies and accepts no encodings.
 
+    It opens any number of connections, and each caller queues for a slot of its own: httpcore 1.0 leaks a slot of its
+    pool when a queued request is cancelled (encode/httpcore#1093).
+
     Args:
         headers: Sent with each request.
         verify: Trusted certificates.
-        limits: Limits of each connection pool.
-        timeout: Of each request.
+        max_idle: Idle connections that each pool keeps.
+        timeout: Of each request; by default the caller limits the whole request.
         mounts: As in httpx, before those of the environment's proxies.
         transport: For URLs without a proxy.
         trust_env: Whether the proxies of the environment apply.
@@ -230,11 +234,12 @@ def new_client(
 
     import httpx  # noqa: PLC0415 - see _open
 
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=max_idle)
     try:
         # With a transport of its own the client does not read the proxies of the environment itself.
         return httpx.AsyncClient(
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            headers={**headers, "Accept-Encoding": "identity"},
+            headers={"User-Agent": "mcp-ollama-manager", **headers, "Accept-Encoding": "identity"},
             timeout=timeout,
             mounts={**(_proxy_mounts(verify=verify, limits=limits) if trust_env else {}), **(mounts or {})},
             transport=transport or httpx.AsyncHTTPTransport(verify=verify, limits=limits),
@@ -292,8 +297,12 @@ async def _read(response: "httpx.Response", max_bytes: int = MAX_RESPONSE_BYTES)
     return content
 
 
-def check_encoding(response: "httpx.Response") -> None:
+def check_encoding(response: "httpx.Response", next_step: str) -> None:
     """Check that a response is not compressed: a few thousand bytes can expand to gigabytes.
+
+    Args:
+        response: The response, before its body is read.
+        next_step: The next step of the error.
 
     Raises:
         OllamaResponseError: It is compressed, although only `identity` was accepted.
@@ -301,8 +310,7 @@ def check_encoding(response: "httpx.Response") -> None:
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity"):
         raise OllamaResponseError(
-            f"The response is encoded as {sanitize(encoding, 40)!r}, although only `identity` was accepted.",
-            "Check that the address is an Ollama server, and turn compression off in a proxy before it.",
+            f"The response is encoded as {sanitize(encoding, 40)!r}, although only `identity` was accepted.", next_step
         )
 
 

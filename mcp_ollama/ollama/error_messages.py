@@ -18,11 +18,9 @@ from mcp_ollama.ollama.errors import (
     OllamaStreamError,
 )
 from mcp_ollama.ollama.failure_table import DISK_FAILURES, LOAD_FAILURES, STREAM_FAILURES, UNKNOWN_STREAM_FAILURE
-from mcp_ollama.ollama.names import ModelName
-from mcp_ollama.ollama.sanitizing import MAX_TEXT, Redactor, sanitize
+from mcp_ollama.ollama.names import HUGGING_FACE_REGISTRIES, OLLAMA_REGISTRIES, ModelName
+from mcp_ollama.ollama.sanitizing import Redactor, sanitize
 from mcp_ollama.ollama.schemas import ErrorText, OllamaResponse
-
-__all__ = ["MAX_TEXT", "sanitize"]
 
 _MAX_SEARCHED = 10_000
 _QUOTED_ADDRESS = re.compile(r'"https?://[^"]*"')
@@ -49,9 +47,9 @@ def check_name(model: str) -> str:
     except InvalidModelName:
         return "Check the name and the tag."
     host = name.host.lower()
-    if host in ("hf.co", "huggingface.co"):
+    if host in HUGGING_FACE_REGISTRIES:
         return f"Check the repository and its quantizations at https://huggingface.co/{name.namespace}/{name.model}."
-    if host in ("registry.ollama.ai", "ollama.com"):
+    if host in OLLAMA_REGISTRIES:
         return f"Check the name and the tag at https://ollama.com/{name.namespace}."
     return f"Check the name and the tag at the registry {name.host}."
 

@@ -63,8 +63,7 @@ class BalancerError(OllamaStatusError):
     """501: a balancer in front of several servers, which does not manage models."""
 
     def __init__(self, problem: str, next_step: str = "") -> None:
-        super().__init__(problem, next_step, status_code=501)
-        self.retryable = False
+        super().__init__(problem, next_step, status_code=501, retryable=False)
 
 
 class ModelNotFoundError(OllamaStatusError):

@@ -7,8 +7,13 @@ from typing import Literal, Self
 from mcp_ollama.ollama.errors import InvalidModelName
 from mcp_ollama.ollama.pasted_names import describe_foreign_character, replace_look_alikes, unwrap
 
-_HOST, _NAMESPACE, _TAG = "registry.ollama.ai", "library", "latest"
-_DIGEST = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
+DEFAULT_REGISTRY = "registry.ollama.ai"
+OLLAMA_REGISTRIES = (DEFAULT_REGISTRY, "ollama.com")
+HUGGING_FACE_REGISTRIES = ("hf.co", "huggingface.co")
+REGISTRIES = (*OLLAMA_REGISTRIES, *HUGGING_FACE_REGISTRIES)
+"""Registries that models may come from and go to by default; all of them speak https."""
+
+_HOST, _NAMESPACE, _TAG = DEFAULT_REGISTRY, "library", "latest"
 _VALID = re.compile(r"\w[\w.:-]{0,349}/\w[\w-]{0,79}/\w[\w.-]{0,79}:\w[\w.-]{0,79}", re.ASCII)
 
 # What Go's strings.TrimSpace removes; str.strip() would also take \x1c-\x1f, which Ollama refuses.
@@ -127,11 +132,6 @@ def _cut_source(text: str) -> tuple[str, Literal["cloud", "local"] | None]:
 def _has_tag(text: str) -> bool:
     # A colon before the last slash belongs to a port.
     return text.rfind(":") > text.rfind("/")
-
-
-def is_valid_digest(text: str) -> bool:
-    """Return whether a text from a server is a SHA-256 in hex digits, with or without `sha256:`."""
-    return bool(_DIGEST.fullmatch(text))
 
 
 def _refusal(text: str) -> InvalidModelName:

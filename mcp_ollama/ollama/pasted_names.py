@@ -1,4 +1,4 @@
-"""Names of models as people paste them: quoted, in a command, as the address of a page, with look-alike characters."""
+"""Names of models as people paste them: quoted, in a command or address, with a prefix or look-alike characters."""
 
 import re
 import unicodedata
@@ -26,6 +26,8 @@ _FILE_OF_PAGE = re.compile(
 )
 """A weights file, whose name Hugging Face takes as a tag (hub-docs, docs/hub/ollama.md); Ollama's tags have at most 80
 characters."""
+_PYDANTIC_AI = re.compile(r"ollama:(?=[a-z][^\s:]*:[^\s:/]+\Z)", re.IGNORECASE)
+"""Before a name in `Agent("ollama:qwen3:8b")`; without a tag behind it Ollama takes the whole for a name."""
 _SIMILAR = dict(
     zip(
         "\N{RATIO}\N{MODIFIER LETTER COLON}\N{DIVISION SLASH}\N{FRACTION SLASH}\N{MINUS SIGN}"
@@ -40,12 +42,13 @@ _SIMILAR = dict(
 def unwrap(text: str) -> str:
     """Return the name within a pasted text; a text that is none of these forms stays as it is.
 
-    `` `llama3.2` `` and `ollama run llama3.2` are llama3.2, https://ollama.com/library/llama3.2 is, too, and
-    https://huggingface.co/user/repo/tree/main is hf.co/user/repo; the page of a weights file has its name as the tag.
+    `` `llama3.2` ``, `ollama run llama3.2` and https://ollama.com/library/llama3.2 are llama3.2, `ollama:qwen3:8b` is
+    qwen3:8b, and https://huggingface.co/user/repo/tree/main is hf.co/user/repo; the page of a weights file has its name
+    as the tag.
     """
     if len(text) > _MAX_PASTED:
         return text
-    inner = text.strip().strip(_AROUND).strip()
+    inner = _PYDANTIC_AI.sub("", text.strip().strip(_AROUND).strip())
     if command := _COMMAND.fullmatch(inner):
         inner = command["name"].strip(_AROUND)
     if page := _HUGGING_FACE_PAGE.fullmatch(inner):

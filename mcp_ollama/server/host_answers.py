@@ -7,18 +7,17 @@ from pydantic_core import to_json
 
 from mcp_ollama.models.hosts import HostAnswers, NamedHosts
 from mcp_ollama.server.host_argument import HOST
-from mcp_ollama.server.results import MAX_DEFAULT_TEXT, SENTENCES
+from mcp_ollama.server.results import MAX_DEFAULT_TEXT
 from mcp_ollama.tools.spec import ToolSpec
+
+_SENTENCES = frozenset(("detail", "error", "fix", "next_step", "notes", "reason", "warnings"))
+"""The fields with sentences of this server; all other texts come from models and servers."""
 
 
 def label_answer(answer: BaseModel, named: NamedHosts, host: str) -> dict[str, Any]:
     """Return the answer of a named host; with its name where there are several."""
-    data = _dump(answer, named)
-    if not named.are_several:
-        return data
-    if "next_step" in data:
-        data["next_step"] += f' Pass host="{host}" there.'
-    return {HOST: host, **data}
+    data = _dump(answer, named, host)
+    return {HOST: host, **data} if named.are_several else data
 
 
 def join_answers(spec: ToolSpec, named: NamedHosts, answers: HostAnswers[Any]) -> dict[str, Any]:
@@ -30,7 +29,7 @@ def join_answers(spec: ToolSpec, named: NamedHosts, answers: HostAnswers[Any]) -
         named: The hosts.
         answers: By host; a host without one is in `errors`.
     """
-    each = {host: _dump(answer, named) for host, answer in answers.answers.items()}
+    each = {host: _dump(answer, named, host) for host, answer in answers.answers.items()}
     joined: dict[str, Any] = {}
     if spec.rows:
         joined[spec.rows] = [{HOST: host, **row} for host, data in each.items() for row in data.pop(spec.rows)]
@@ -44,18 +43,21 @@ def join_answers(spec: ToolSpec, named: NamedHosts, answers: HostAnswers[Any]) -
     return joined
 
 
-def _dump(answer: BaseModel, named: NamedHosts) -> dict[str, Any]:
-    return _adapt(answer.model_dump(mode="json", exclude_none=True), named)
+def _dump(answer: BaseModel, named: NamedHosts, host: str) -> dict[str, Any]:
+    data = adapt(answer.model_dump(mode="json", exclude_none=True), named)
+    if named.are_several and "next_step" in data:
+        data["next_step"] += f' Pass host="{host}" there.'
+    return data
 
 
-def _adapt(value: Any, named: NamedHosts, *, is_sentence: bool = False) -> Any:
+def adapt(value: Any, named: NamedHosts, *, is_sentence: bool = False) -> Any:
     """Return JSON with the advice in its sentences adapted to named hosts."""
     match value:
         case dict():
             fields = cast("dict[str, Any]", value)
-            return {name: _adapt(one, named, is_sentence=name in SENTENCES) for name, one in fields.items()}
+            return {name: adapt(one, named, is_sentence=name in _SENTENCES) for name, one in fields.items()}
         case list():
-            return [_adapt(one, named, is_sentence=is_sentence) for one in cast("list[Any]", value)]
+            return [adapt(one, named, is_sentence=is_sentence) for one in cast("list[Any]", value)]
         case str() if is_sentence:
             return named.adapt_advice(value)
         case _:

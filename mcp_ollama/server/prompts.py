@@ -11,8 +11,9 @@ from pydantic import AfterValidator, Field
 
 from mcp_ollama.models.sizes import parse_size
 from mcp_ollama.server.arguments import InvalidArgumentsError, Parameters
-from mcp_ollama.server.host_argument import HostArgument
+from mcp_ollama.server.host_argument import HOST, HostArgument
 from mcp_ollama.server.results import protocol_errors
+from mcp_ollama.server.tool_registry import ToolRegistry
 
 _ASK = "Change nothing before I have agreed."
 
@@ -36,10 +37,11 @@ class PromptRegistry:
     Args:
         specs: All prompts, in the order in which clients list them.
         argument: The argument that names a host.
+        tools: The tools that the prompts name.
     """
 
-    def __init__(self, specs: Sequence[PromptSpec], argument: HostArgument) -> None:
-        self._prompts = {spec.render.__name__: _RegisteredPrompt(spec, argument) for spec in specs}
+    def __init__(self, specs: Sequence[PromptSpec], argument: HostArgument, tools: ToolRegistry) -> None:
+        self._prompts = {spec.render.__name__: _RegisteredPrompt(spec, argument, tools) for spec in specs}
 
     def definitions(self) -> list[Prompt]:
         """Return the entries of `prompts/list`."""
@@ -58,9 +60,10 @@ class PromptRegistry:
 
 
 class _RegisteredPrompt:
-    def __init__(self, spec: PromptSpec, argument: HostArgument) -> None:
+    def __init__(self, spec: PromptSpec, argument: HostArgument, tools: ToolRegistry) -> None:
         self._spec = spec
         self._argument = argument
+        self._tools = tools
         self._parameters = Parameters(spec.render)
 
     @cached_property
@@ -87,8 +90,11 @@ class _RegisteredPrompt:
             given = self._parameters.validate(others)
         except InvalidArgumentsError as error:
             raise MCPError(INVALID_PARAMS, str(error)) from error
-        text = TextContent(type="text", text=f"{self._spec.render(**given)}{hosts}")
-        return GetPromptResult(description=definition.description, messages=[PromptMessage(role="user", content=text)])
+        text = self._spec.render(**given)
+        if disabled := self._tools.disabled_sentences(text, arguments.get(HOST) or self._argument.named.default):
+            text = f"{text}\n\n{disabled}"
+        message = PromptMessage(role="user", content=TextContent(type="text", text=f"{text}{hosts}"))
+        return GetPromptResult(description=definition.description, messages=[message])
 
 
 def _check_size(text: str) -> str:

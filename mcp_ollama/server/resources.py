@@ -18,14 +18,13 @@ from mcp.types import (
 )
 
 from mcp_ollama.agents.spec import configuration, to_text
-from mcp_ollama.models import views
 from mcp_ollama.models.all_transfers import list_transfers
 from mcp_ollama.models.app import App
 from mcp_ollama.models.events import Change
 from mcp_ollama.models.hosts import Hosts, NamedHosts
 from mcp_ollama.models.lookup import listed_name
 from mcp_ollama.models.running import running_list
-from mcp_ollama.models.views import select_models
+from mcp_ollama.models.views import model_card, select_models, show_model
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel
@@ -243,7 +242,7 @@ async def _models(app: App) -> str:
 
 async def _model(app: App, model: str) -> str:
     """One installed model: capabilities, context lengths, parameters, licence name."""
-    return to_compact_json(views.model_card(await views.show_model(app.catalog, model)))
+    return to_compact_json(model_card(await show_model(app.catalog, model)))
 
 
 async def _running(app: App) -> str:

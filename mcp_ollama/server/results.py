@@ -4,7 +4,7 @@ Expected errors are `OllamaError` and `InvalidModelName`; any other exception is
 """
 
 import logging
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any, cast
@@ -24,6 +24,7 @@ from mcp_ollama.ollama.errors import (
     OllamaResponseError,
     OllamaStatusError,
 )
+from mcp_ollama.ollama.sanitizing import truncate
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +36,6 @@ MAX_DEFAULT_TEXT = 9_000
 """Characters of an answer whose size the caller has not chosen: some clients cut the middle out of 10 KB."""
 SIZE_ARGUMENTS = frozenset(("limit", "include"))
 """Arguments by which a caller chooses the size of an answer."""
-SENTENCES = frozenset(("detail", "error", "fix", "next_step", "notes", "reason", "warnings"))
-"""The fields of an answer with sentences of this server; all other texts come from models and servers."""
 _RESERVE = 200
 """Characters for the sentence on what is left out."""
 META = "io.github.mcp-ollama-manager"
@@ -168,37 +167,10 @@ def text_of(result: CallToolResult) -> str:
     return "".join(block.text for block in result.content if isinstance(block, TextContent))
 
 
-def advice_of(result: CallToolResult) -> str:
-    """Return the sentences of a result that this server wrote."""
-    return text_of(result) if result.is_error else " ".join(_sentences(result.structured_content))
-
-
-def _sentences(value: object, *, is_sentence: bool = False) -> Iterator[str]:
-    match value:
-        case dict():
-            for name, one in cast("dict[str, object]", value).items():
-                yield from _sentences(one, is_sentence=name in SENTENCES)
-        case list():
-            for one in cast("list[object]", value):
-                yield from _sentences(one, is_sentence=is_sentence)
-        case str() if is_sentence:
-            yield value
-        case _:
-            pass
-
-
-def with_advice(result: CallToolResult, sentence: str) -> CallToolResult:
-    """Return a result with a further sentence at the end of an error, or of the next step of an answer."""
-    if result.is_error:
-        return failure(f"{text_of(result)} {sentence}", result.meta)
-    answer = dict(result.structured_content or {})
-    answer["next_step"] = f"{answer.get('next_step', '')} {sentence}".lstrip()
-    return _Answer(content=[TextContent(type="text", text=to_json(answer).decode())], structured_content=answer)
-
-
 def failure(sentence: str, meta: dict[str, Any] | None = None) -> CallToolResult:
     """Return an error result; its data is in `_meta`, since clients validate structured content even of errors."""
-    return CallToolResult(content=[TextContent(type="text", text=_truncate(sentence))], is_error=True, _meta=meta)
+    text = TextContent(type="text", text=truncate(sentence, MAX_ERROR_TEXT))
+    return CallToolResult(content=[text], is_error=True, _meta=meta)
 
 
 def failure_from(error: OllamaError | InvalidModelName, hint: str = "") -> CallToolResult:
@@ -248,15 +220,11 @@ def protocol_errors(
     except MCPError:
         raise
     except (ModelNotFoundError, ModelError, InvalidModelName) as error:
-        raise MCPError(INVALID_PARAMS, _truncate(str(error)), data) from error
+        raise MCPError(INVALID_PARAMS, truncate(str(error), MAX_ERROR_TEXT), data) from error
     except OllamaError as error:
-        raise MCPError(INTERNAL_ERROR, _truncate(adapt(str(error))), data) from error
+        raise MCPError(INTERNAL_ERROR, truncate(adapt(str(error)), MAX_ERROR_TEXT), data) from error
     except TimeoutError as error:
         raise MCPError(INTERNAL_ERROR, f"{timeout_sentence(seconds or 0)}.", data) from error
     except Exception as error:
         logger.exception("Unexpected exception while %s", what)
         raise MCPError(INTERNAL_ERROR, f"Error {what}", data) from error
-
-
-def _truncate(sentence: str) -> str:
-    return sentence if len(sentence) <= MAX_ERROR_TEXT else f"{sentence[: MAX_ERROR_TEXT - 1]}…"

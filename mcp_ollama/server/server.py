@@ -119,7 +119,7 @@ def build_server(
     named = hosts or load_hosts(settings)
     argument = HostArgument(named)
     registered = ToolRegistry(tools, settings, argument)
-    handlers = _Handlers(registered, PromptRegistry(prompts, argument))
+    handlers = _Handlers(registered, PromptRegistry(prompts, argument, registered))
     server = OllamaServer(
         NAME,
         title="Ollama models",

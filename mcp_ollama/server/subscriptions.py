@@ -15,10 +15,8 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.subscriptions import ResourcesListChanged, ResourceUpdated, SubscriptionBus
 from mcp.types import INVALID_PARAMS, EmptyResult
 
-from mcp_ollama.models.events import Change
 from mcp_ollama.server._sdk_compat import connection_of
 from mcp_ollama.server.consent import STATELESS_SINCE
-from mcp_ollama.server.resources import changed_uris
 
 logger = logging.getLogger(__name__)
 
@@ -102,10 +100,6 @@ class Subscriptions:
         """Answer `resources/unsubscribe`."""
         self.register(ctx).discard(uri)
         return EmptyResult()
-
-    async def publish(self, change: Change) -> None:
-        """Send every client the changes of resources that it follows, and of the list of resources."""
-        await self.send(changed_uris(change), listed=change.kind == "installed")
 
     async def send(self, uris: Sequence[str], *, listed: bool) -> None:
         """Send every client the changed resources among those that it follows, and whether their list has changed."""

@@ -25,7 +25,7 @@ class ConfirmationTokens:
         seconds: Lifetime of a token.
     """
 
-    seconds: float = 600
+    seconds: float
     _open: dict[str, _Token] = field(default_factory=dict[str, _Token], repr=False)
 
     def issue(self, target: tuple[str, ...], action: tuple[str, ...]) -> str:

@@ -12,12 +12,12 @@ from mcp.types import CallToolRequestParams, CallToolResult, InputRequiredResult
 
 from mcp_ollama.models.hosts import ALL, Hosts, ask_each
 from mcp_ollama.models.lookup import find_model, nearest_names
-from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.server.arguments import InvalidArgumentsError
 from mcp_ollama.server.consent import Consent, InputRequiredError
-from mcp_ollama.server.host_answers import join_answers, label_answer
+from mcp_ollama.server.host_answers import adapt, join_answers, label_answer
 from mcp_ollama.server.host_argument import HostArgument
 from mcp_ollama.server.limits import RequestLimits
 from mcp_ollama.server.results import (
@@ -77,12 +77,14 @@ class ToolCalls:
         Raises:
             MCPError: The tool is unknown.
         """
-        tool = self.tools.find(params.name, self.argument.requested(params.arguments or {}))
+        given = params.arguments or {}
+        tool = self.tools.find(params.name, self.argument.requested(given))
         if isinstance(tool, CallToolResult):
             return tool
-        host = self.argument.named.default
+        # Among named hosts none, until the arguments have named one: no setting of a host is to blame before.
+        host = ""
         try:
-            host, arguments = self.argument.split(tool.spec, params.arguments or {})
+            host, arguments = self.argument.split(tool.spec, given)
             result = await self._call(tool, ctx, params, host, tool.parameters.validate(arguments))
         except InputRequiredError as question:
             return question.request
@@ -97,8 +99,9 @@ class ToolCalls:
         except Exception:
             logger.exception("Unexpected exception in tool %s", params.name)
             result = failure(f"Error executing tool {params.name}")
-        adapted = self._adapt(result) if result.is_error else result
-        return self.tools.with_disabled_tools(adapted, params.name, host)
+        if not result.is_error:
+            return result
+        return self.tools.with_disabled_tools(self._adapt(result), host)
 
     async def _call(
         self,
@@ -118,7 +121,7 @@ class ToolCalls:
             limits = RequestLimits(state.slots, scope)
             call = await self._build_call(ctx, params, host, limits)
             async with limits.working():
-                answer = await tool.spec.run(call, **arguments)
+                answer = self.tools.complete_next_step(await tool.spec.run(call, **arguments), host)
             named = self.argument.named
             if not named.default:
                 return self.last_answers.success(answer, arguments)
@@ -137,8 +140,9 @@ class ToolCalls:
                 answers = await ask_each(calls, lambda call: spec.run(call, **arguments), state.hosts.timeouts.call)
             else:
                 answers = await spec.across(calls, **arguments)
+        each = {host: self.tools.complete_next_step(answer, host) for host, answer in answers.answers.items()}
         return success_of(
-            join_answers(spec, self.argument.named, answers),
+            join_answers(spec, self.argument.named, replace(answers, answers=each)),
             arguments,
             has_pages=any(map(has_pages, answers.answers.values())),
         )
@@ -156,7 +160,7 @@ class ToolCalls:
     def _adapt(self, error: CallToolResult) -> CallToolResult:
         """Return an error result whose advice is about a host, where hosts are named."""
         named = self.argument.named
-        return failure(named.adapt_advice(text_of(error)), error.meta) if named.default else error
+        return failure(named.adapt_advice(text_of(error)), adapt(error.meta, named)) if named.default else error
 
     async def _installed_near(self, hosts: Hosts, host: str, name: str) -> str:
         """Return a sentence with the installed names next to one; empty when there is none, or it is unknown."""

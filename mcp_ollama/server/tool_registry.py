@@ -3,17 +3,20 @@
 import re
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from mcp import MCPError
 from mcp.types import INVALID_PARAMS, CallToolResult, Tool, ToolAnnotations
+from pydantic import BaseModel
 
 from mcp_ollama.server.arguments import Parameters
 from mcp_ollama.server.host_argument import HostArgument
 from mcp_ollama.server.json_schema import summary_schema
-from mcp_ollama.server.results import advice_of, failure, text_of, with_advice
+from mcp_ollama.server.results import failure, text_of
 from mcp_ollama.settings import OllamaSettings
 from mcp_ollama.tools.spec import ToolSpec
+
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 
 class RegisteredTool:
@@ -72,7 +75,7 @@ class ToolRegistry:
             (spec.name, host): setting
             for spec in specs
             for host in hosts
-            if (setting := _disabling_setting(spec, settings, host, hosts[host]))
+            if (setting := spec.disabled_by(settings) or spec.disabled_by(hosts[host]))
         }
         self._names = [spec.name for spec in specs]
         self._tools = {
@@ -90,11 +93,7 @@ class ToolRegistry:
         return self._tools[name].definition.input_schema if name in self._tools else None
 
     def find(self, name: str, host: str) -> RegisteredTool | CallToolResult:
-        """Return a tool, or the error result that names the setting which disables it on every host.
-
-        Args:
-            name: The tool.
-            host: The host whose setting to name.
+        """Return a tool, or the error result that names the setting which disables it on this host, as on all.
 
         Raises:
             MCPError: The tool is unknown.
@@ -109,15 +108,26 @@ class ToolRegistry:
         """Return the error result that names the setting which disables a tool on a host; None when it is enabled."""
         return failure(self._disabled_sentence(name, host)) if (name, host) in self._disabled else None
 
-    def with_disabled_tools(self, result: CallToolResult, called: str, host: str) -> CallToolResult:
-        """Return a result that also names the setting of each other disabled tool which its advice recommends."""
-        text = text_of(result)
-        # Most answers name no tool: only then is their advice looked for.
-        names = [name for name in self._names if (name, host) in self._disabled and name != called and name in text]
-        advice = advice_of(result) if names else ""
-        notes = [self._disabled_sentence(name, host) for name in names if re.search(rf"\b{name}\b", advice)]
-        new = [note for note in notes if note not in advice]
-        return with_advice(result, " ".join(new)) if new else result
+    def with_disabled_tools(self, error: CallToolResult, host: str) -> CallToolResult:
+        """Return an error result that also names the setting of each disabled tool which its text recommends."""
+        text = text_of(error)
+        disabled = self.disabled_sentences(text, host)
+        return failure(f"{text} {disabled}", error.meta) if disabled else error
+
+    def complete_next_step(self, answer: AnswerT, host: str) -> AnswerT:
+        """Return an answer whose next step also names the setting of each disabled tool which it recommends."""
+        next_step: str = getattr(answer, "next_step", None) or ""
+        disabled = self.disabled_sentences(next_step, host)
+        return answer.model_copy(update={"next_step": f"{next_step} {disabled}"}) if disabled else answer
+
+    def disabled_sentences(self, text: str, host: str) -> str:
+        """Return a sentence for each tool in a text that is disabled on a host, unless the text has it already."""
+        disabled = [
+            self._disabled_sentence(name, host)
+            for name in self._names
+            if (name, host) in self._disabled and re.search(rf"\b{name}\b", text)
+        ]
+        return " ".join(sentence for sentence in disabled if sentence not in text)
 
     def _disabled_sentence(self, name: str, host: str) -> str:
         return f"{name} is disabled by the operator ({self._disabled[name, host]})."
@@ -127,13 +137,6 @@ class ToolRegistry:
 def _parameters(run: Callable[..., object]) -> Parameters:
     """Return the parameters of a tool, which all servers of a process share: their schema takes 2 ms."""
     return Parameters(run, skip=1)
-
-
-def _disabling_setting(spec: ToolSpec, settings: OllamaSettings, host: str, own: OllamaSettings) -> str:
-    """Return the setting that disables a tool on a host: the server's, else the host's own."""
-    if setting := spec.disabled_by(settings):
-        return setting
-    return f'access = "{own.access}" of the host {host}' if spec.disabled_by(own) else ""
 
 
 def _meta(spec: ToolSpec) -> dict[str, Any] | None:

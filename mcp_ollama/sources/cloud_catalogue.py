@@ -1,8 +1,5 @@
 """The catalogue of the models that run on ollama.com."""
 
-import time
-from collections.abc import Callable
-
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.sources.expiring_cache import ExpiringCache
 
@@ -16,12 +13,11 @@ class CloudCatalogue:
 
     Args:
         base_url: Address of ollama.com.
-        clock: Monotonic time in seconds.
     """
 
-    def __init__(self, base_url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, base_url: str) -> None:
         self._client = OllamaClient(base_url, TIMEOUT_SECONDS)
-        self._names: ExpiringCache[str, list[str]] = ExpiringCache(CACHE_SECONDS, 1, clock)
+        self._names: ExpiringCache[str, list[str]] = ExpiringCache(CACHE_SECONDS, 1)
 
     async def list_names(self) -> list[str]:
         """List the models by the names that ollama.com gives them, without `cloud`; from memory for an hour.

@@ -1,5 +1,6 @@
 """A small memory of answers, each for a limited time."""
 
+import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -16,7 +17,7 @@ class ExpiringCache(Generic[KeyT, ValueT]):
         clock: Monotonic time in seconds.
     """
 
-    def __init__(self, seconds: float, size: int, clock: Callable[[], float]) -> None:
+    def __init__(self, seconds: float, size: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._size = size
         self._clock = clock

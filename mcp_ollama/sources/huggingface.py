@@ -11,8 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from mcp_ollama.ollama.addresses import is_loopback
-from mcp_ollama.ollama.connection import new_client, read_within
-from mcp_ollama.ollama.error_messages import sanitize
+from mcp_ollama.ollama.connection import check_encoding, new_client, read_within
 from mcp_ollama.ollama.errors import (
     OllamaConnectionError,
     OllamaError,
@@ -20,6 +19,7 @@ from mcp_ollama.ollama.errors import (
     OllamaStatusError,
     OllamaTimeoutError,
 )
+from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.sources.expiring_cache import ExpiringCache
 from mcp_ollama.sources.hub_answers import (
     HubFile,
@@ -229,9 +229,7 @@ class HuggingFace:
 
     async def _read(self, response: "httpx.Response") -> _Reply:
         self._limit.read(response.headers, refused=response.status_code == 429)
-        # Anything packed is refused before it is unpacked: a few thousand bytes can hold gigabytes.
-        if response.headers.get("content-encoding", "identity") != "identity":
-            raise OllamaResponseError(f"{self.host} sent a compressed answer that was not asked for.", _CHECK_NETWORK)
+        check_encoding(response, _CHECK_NETWORK)
         return _Reply(response.status_code, response.headers, await read_within(response, MAX_ANSWER_BYTES))
 
     def _check_allowed(self) -> None:
@@ -278,19 +276,11 @@ class HuggingFace:
 
     def _client(self) -> "httpx.AsyncClient":
         if self._http is None:
-            import httpx  # noqa: PLC0415 - see _send
-
             self._http = new_client(
-                headers={
-                    "User-Agent": "mcp-ollama-manager",
-                    "Accept": "application/json",
-                    "Accept-Encoding": "identity",
-                },
-                # The limit is on the whole request.
-                timeout=None,
+                headers={"Accept": "application/json"},
                 verify=self._endpoint.startswith("https:"),
+                max_idle=MAX_CONNECTIONS,
                 trust_env=not is_loopback(self._endpoint),
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=MAX_CONNECTIONS),
             )
         return self._http
 

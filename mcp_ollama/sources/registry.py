@@ -22,7 +22,7 @@ from mcp_ollama.ollama.errors import (
     OllamaStatusError,
     OllamaTimeoutError,
 )
-from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.names import HUGGING_FACE_REGISTRIES, REGISTRIES, ModelName
 from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.ollama.schemas import ErrorText, Layer, Manifest, OllamaResponse
 from mcp_ollama.sources.weights_head import WeightsHeads
@@ -38,8 +38,6 @@ MAX_LOOKUPS = 64
 MAX_ERROR_BYTES = 64_000
 MAX_REASON = 250
 """Characters of a registry's own sentence."""
-WELL_KNOWN_HOSTS = ("registry.ollama.ai", "ollama.com", "hf.co", "huggingface.co")
-"""Registries that models may come from and go to by default; all of them speak https."""
 _MAX_HOPS = 3
 _SERVER_MAY_REACH_IT = "The Ollama server may still reach it: try pull_model."
 _MAY_BE_PRIVATE = "It is private, gated or misspelt; the Ollama server may have a key for it: try pull_model."
@@ -48,7 +46,6 @@ _GATED = (
     "(https://huggingface.co/docs/hub/ollama) and pull it as huggingface.co/USER/REPOSITORY:TAG."
 )
 _OTHER_TAG = "Choose another tag: search_models lists the quantizations of a repository that can be pulled."
-_HUB = ("hf.co", "huggingface.co")
 _THIS_MACHINE = ("localhost", "127.0.0.1")
 
 
@@ -148,7 +145,7 @@ class Registry:
     def _connected_heads(self) -> WeightsHeads:
         if self._heads is None:
             named = {urlsplit(address).netloc for address in self._addresses.values()}
-            named |= self._hosts.difference(WELL_KNOWN_HOSTS)
+            named |= self._hosts.difference(REGISTRIES)
             self._heads = WeightsHeads(self._connected(), named_hosts=named)
         return self._heads
 
@@ -159,7 +156,7 @@ class Registry:
             for _ in range(_MAX_HOPS):
                 async with self._slots, self._connected().stream("GET", url, headers={"Accept": ACCEPT}) as response:
                     self._answered[name.host] = time.monotonic()
-                    check_encoding(response)
+                    check_encoding(response, _SERVER_MAY_REACH_IT)
                     if not response.is_redirect:
                         return await _read(response, name)
                     url = self._next_hop(url, response.headers.get("location", ""))
@@ -180,17 +177,13 @@ class Registry:
 
     def _connected(self) -> "httpx.AsyncClient":
         if self._http is None:
-            import httpx  # noqa: PLC0415 - see _get
-
             self._http = new_client(
-                headers={"User-Agent": "mcp-ollama-manager"},
-                # The limit is on the whole; and a proxy is for other machines.
-                timeout=None,
+                headers={},
                 # Loading the certificates takes 20 ms, and plain http needs none.
                 verify=not all(self._addresses.get(host, "").startswith("http:") for host in self._hosts),
+                max_idle=MAX_CONNECTIONS,
+                # A proxy is for other machines.
                 mounts={f"all://{host}": None for host in _THIS_MACHINE},
-                # Requests queue for a slot instead, see Connection.
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=MAX_CONNECTIONS),
             )
         return self._http
 
@@ -225,7 +218,7 @@ async def _look_up(ollama: OllamaClient, digests: Collection[str]) -> set[str] |
 
 def _unreachable(url: str, host: str) -> OllamaConnectionError:
     hint = ""
-    if url.startswith("https:") and host.lower() not in WELL_KNOWN_HOSTS:
+    if url.startswith("https:") and host.lower() not in REGISTRIES:
         hint = f"If it uses plain http, name it in MCP_OLLAMA_REGISTRIES as http://{host}. "
     return OllamaConnectionError(f"The registry {host} cannot be reached from here.", f"{hint}{_SERVER_MAY_REACH_IT}")
 
@@ -249,10 +242,10 @@ async def _status_error(response: "httpx.Response", name: ModelName) -> OllamaSt
         # Registries answer in JSON; Hugging Face's pages of errors have this status, too.
         next_step = f"A web page came instead of JSON: a proxy or filter may block it. {_SERVER_MAY_REACH_IT}"
     elif status in (401, 403):
-        next_step = f"{_MAY_BE_PRIVATE} {_GATED}" if name.host.lower() in _HUB else _MAY_BE_PRIVATE
+        next_step = f"{_MAY_BE_PRIVATE} {_GATED}" if name.host.lower() in HUGGING_FACE_REGISTRIES else _MAY_BE_PRIVATE
     elif status == 400 and (reason := sanitize(_reason(content), MAX_REASON).rstrip(".")):
         problem = f"The registry {name.host} refuses {name}: {reason}."
-        next_step = _OTHER_TAG if name.host.lower() in _HUB else check_name(name.short)
+        next_step = _OTHER_TAG if name.host.lower() in HUGGING_FACE_REGISTRIES else check_name(name.short)
     elif status == 412:
         next_step = "Update Ollama: the model needs a newer version."
     else:

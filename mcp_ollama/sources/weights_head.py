@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 import anyio
 
+from mcp_ollama.ollama.connection import check_encoding
 from mcp_ollama.ollama.errors import (
     OllamaConnectionError,
     OllamaResponseError,
@@ -209,8 +210,7 @@ class _Blob:
         status = response.status_code
         if status not in (200, 206):
             raise OllamaStatusError(f"The host of the weights file answers {status}.", _NEXT_STEP, status_code=status)
-        if response.headers.get("content-encoding", "identity") != "identity":
-            raise OllamaResponseError("The weights file arrives compressed.", _NEXT_STEP)
+        check_encoding(response, _NEXT_STEP)
         start, total = self._stated_range(response)
         expected_start = 0 if status == 200 else len(self._content)
         if start != expected_start or total not in (None, self._size):

@@ -5,12 +5,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from mcp_ollama.models.catalog import damaged
-from mcp_ollama.models.errors import FailedError
+from mcp_ollama.models.loading import check_loaded
 from mcp_ollama.models.measuring import Speed, check_measurable, find_loaded, measure_speed
 from mcp_ollama.models.progress_reports import wait_for_load
 from mcp_ollama.models.running import Processor, processor_of
-from mcp_ollama.ollama.errors import ModelNotFoundError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel
 from mcp_ollama.tools.spec import Call, ToolSpec
@@ -91,11 +89,7 @@ async def _load(call: Call, model: InstalledModel, context_length: int | None, s
     load = call.app.loads.start(ModelName.for_pull(model.name), context_length=context_length)
     async with call.waiting():
         await wait_for_load(load, call.report_progress, seconds=seconds, keepalive=call.app.timeouts.progress_keepalive)
-    if error := load.error:
-        error = damaged(model) if isinstance(error, ModelNotFoundError) else error
-        raise FailedError(
-            f"{model.name} could not be loaded. {error.problem}", error.next_step, Measurement(model=model.name)
-        )
+    check_loaded(load, model, Measurement(model=model.name))
     return load.seconds if load.finished.is_set() else None
 
 

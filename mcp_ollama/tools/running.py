@@ -7,15 +7,14 @@ import anyio
 from pydantic import BaseModel, BeforeValidator, Field
 
 from mcp_ollama.models.app import App
-from mcp_ollama.models.catalog import damaged
-from mcp_ollama.models.errors import FailedError, RefusedError
+from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.keep_alive import parse_keep_alive
-from mcp_ollama.models.loading import Load
+from mcp_ollama.models.loading import Load, check_loaded
 from mcp_ollama.models.lookup import identity
 from mcp_ollama.models.progress_reports import wait_for_load
 from mcp_ollama.models.running import RunningList, RunningRow, find_runners, running_list, running_row
 from mcp_ollama.models.spilling import advise_on_spill
-from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError
+from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
 from mcp_ollama.tools.spec import Call, ToolSpec
@@ -76,10 +75,7 @@ async def load_model(
     load = app.loads.start(ModelName.for_pull(found.name), keep)
     async with call.waiting():
         await wait_for_load(load, call.report_progress, seconds=wait_seconds, keepalive=app.timeouts.progress_keepalive)
-    if error := load.error:
-        error = damaged(found) if isinstance(error, ModelNotFoundError) else error
-        problem = f"{found.name} could not be loaded. {error.problem}"
-        raise FailedError(problem, error.next_step, LoadResult(model=found.name, state="loading"))
+    check_loaded(load, found, LoadResult(model=found.name, state="loading"))
     return await _loaded(app, found, load) if load.finished.is_set() else _loading(found, load)
 
 

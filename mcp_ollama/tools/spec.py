@@ -152,8 +152,8 @@ class ToolSpec:
         return {name for name, setting in self.arguments_of if not getattr(settings, setting)}
 
     def disabled_by(self, settings: OllamaSettings) -> str:
-        """Return the environment variable and value that disable the tool; empty when it is enabled."""
+        """Return the setting that disables the tool; empty when it is enabled."""
         deletes = self.destructive and not self.overwrites
         if (settings.access == "read-only" and not self.read_only) or (settings.access != "full" and deletes):
-            return f"MCP_OLLAMA_ACCESS={settings.access}"
+            return settings.access_setting()
         return "MCP_OLLAMA_ALLOW_PUSH=false" if self.uploads and not settings.allow_push else ""

@@ -10,7 +10,7 @@ from mcp_ollama.models.app import App
 from mcp_ollama.models.errors import FailedError
 from mcp_ollama.models.job import Job, Transfer, TransferList
 from mcp_ollama.models.progress_reports import wait_for_transfer
-from mcp_ollama.models.transfer_state import Kind
+from mcp_ollama.models.transfer_state import Kind, cancel_call
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.tools.spec import Call, ToolSpec
 
@@ -93,10 +93,9 @@ async def _follow(call: Call, app: App, job: Job, wait_seconds: float | None) ->
     if job.error:
         raise FailedError(f"The {job.kind} of {job.name} failed: {job.error.problem}", job.error.next_step, transfer)
     if not job.finished.is_set():
-        how = "cancel_pull" if job.kind == "pull" else f"cancel_pull with kind {job.kind}"
         transfer.next_step = (
             f"The {job.kind} continues by itself. Call {job.kind}_model with the same model again to keep waiting; "
-            f"{how} stops it."
+            f"{cancel_call(job.kind)} stops it."
         )
     return transfer
 

@@ -20,7 +20,6 @@ import uvicorn
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.lowlevel import Server
-from mcp.server.subscriptions import ListenHandler
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AnyHttpUrl, SecretStr
 from starlette.applications import Starlette
@@ -35,7 +34,7 @@ from mcp_ollama.transports import startup
 from mcp_ollama.transports.http_connections import ACCEPTED_AT_ONCE, BoundedProtocol
 from mcp_ollama.transports.http_guard import PATH, Guard, in_url
 from mcp_ollama.transports.http_sessions import SESSION_LIMIT, SessionEviction
-from mcp_ollama.transports.shutdown import Shutdown
+from mcp_ollama.transports.shutdown import Shutdown, find_listen_handler
 
 _BODY_LIMIT_BYTES = 4 * 2**20
 _DRAIN_SECONDS = 1
@@ -147,9 +146,8 @@ class _Uvicorn(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams that have no end of their own, for which uvicorn would wait."""
-        entry = self._server.get_request_handler("subscriptions/listen")
-        if entry and isinstance(entry.handler, ListenHandler):
-            entry.handler.close()
+        if listener := find_listen_handler(self._server):
+            listener.close()
         for session in sessions_of(self._server).values():
             session.close_standalone_sse_stream()
         await super().shutdown(sockets)

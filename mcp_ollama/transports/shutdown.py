@@ -11,6 +11,12 @@ import socket
 from collections.abc import Callable
 from threading import Thread, Timer
 from types import FrameType
+from typing import Any
+
+from mcp.server.lowlevel import Server
+from mcp.server.subscriptions import ListenHandler
+
+from mcp_ollama.transports.admission import LISTEN
 
 
 class Shutdown:
@@ -54,6 +60,12 @@ class Shutdown:
 
     def _exit(self) -> None:
         os._exit(self.status)
+
+
+def find_listen_handler(server: Server[Any]) -> ListenHandler | None:
+    """Find the handler of a server's listen streams, which have no end of their own."""
+    entry = server.get_request_handler(LISTEN)
+    return entry.handler if entry and isinstance(entry.handler, ListenHandler) else None
 
 
 def _signals_to_handle() -> frozenset[int]:

@@ -18,13 +18,12 @@ from anyio.abc import ObjectSendStream
 from mcp import types
 from mcp.server.lowlevel import Server
 from mcp.server.runner import serve_dual_era_loop
-from mcp.server.subscriptions import ListenHandler
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
 
 from mcp_ollama.transports import startup
-from mcp_ollama.transports.admission import LISTEN, Admission, describe
+from mcp_ollama.transports.admission import Admission, describe
 from mcp_ollama.transports.jsonrpc import InvalidLineError, decode
-from mcp_ollama.transports.shutdown import Shutdown
+from mcp_ollama.transports.shutdown import Shutdown, find_listen_handler
 from mcp_ollama.transports.std_streams import Pipes
 from mcp_ollama.transports.stdio_io import Line, Outbox, read_lines
 
@@ -70,8 +69,7 @@ class _Session:
         self._closed = anyio.Event()  # replaced whenever a request has been answered or cancelled
         self._eras = [_Era(modern, self._outbox, self._on_sent) for modern in (False, True)]
         self._init_options = server.create_initialization_options()
-        entry = server.get_request_handler(LISTEN)
-        self._listener = entry.handler if entry and isinstance(entry.handler, ListenHandler) else None
+        self._listener = find_listen_handler(server)
         self._conversation = anyio.CancelScope()
         self._holding = anyio.CancelScope()
         stop_soon = partial(asyncio.get_running_loop().call_soon_threadsafe, self._stop)

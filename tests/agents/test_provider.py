@@ -274,6 +274,12 @@ def test_a_foreign_document_is_a_model_error(not_ours: Any):
         agent_from_config(not_ours)
 
 
+@pytest.mark.parametrize("not_ours", ["", "[1]", "{}"])
+def test_foreign_document_names_the_resource_to_read(not_ours: str):
+    with pytest.raises(ModelError, match=r"not a document of ollama://config/pydantic-ai: .+ Read that resource"):
+        agent_from_config(not_ours)
+
+
 def test_what_is_no_object_is_a_model_error_with_any_model():
     with pytest.raises(ModelError, match="not a JSON object"):
         agent_from_config("[]", model="test")

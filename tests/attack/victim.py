@@ -22,8 +22,9 @@ from mcp_ollama.transports.std_streams import claim
 
 pipes = claim()
 
+from mcp_ollama.ollama.names import REGISTRIES
 from mcp_ollama.server.server import build_server
-from mcp_ollama.settings import REGISTRIES, OllamaSettings
+from mcp_ollama.settings import OllamaSettings
 from mcp_ollama.sources.registry import Registry
 from mcp_ollama.transports import http, stdio
 

@@ -10,9 +10,9 @@ import pytest
 
 from mcp_ollama.cli import host_config as hostconfig
 from mcp_ollama.cli.host_config import HOSTS, snippet, start_command
-from mcp_ollama.cli.main import OPTIONS, main, variable_of
+from mcp_ollama.cli.main import OPTIONS, main
 from mcp_ollama.cli.output import COMMAND
-from mcp_ollama.settings import OllamaSettings
+from mcp_ollama.settings import OllamaSettings, variable_of
 from scripts.readme import Start, start_of
 
 LANGUAGES = {"claude-code": "sh", "codex": "toml"}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_ollama.cli.main import OPTIONS, main, variable_of
+from mcp_ollama.cli.main import OPTIONS, main
 from mcp_ollama.settings import OllamaSettings
 from mcp_ollama.simulator import PULLABLE
 from tests.support.wire import Wire, call, request
@@ -46,7 +46,7 @@ def test_version_names_the_command_and_its_version():
 def test_help_names_every_way_in_and_a_flag_like_each_variable():
     done = run("--help")
     assert done.returncode == 0
-    flags = {variable_of(option).removeprefix("MCP_OLLAMA_").lower().replace("_", "-") for option in OPTIONS}
+    flags = {option.removesuffix("_name").replace("_", "-") for option in OPTIONS}
     assert all(f"--{word} " in done.stdout for word in {"check", "demo", "http", "version"} | flags)
 
 

@@ -11,6 +11,7 @@ from mcp.server import MCPServer
 from mcp.server.lowlevel import Server
 
 from mcp_ollama import OllamaSettings, build_server
+from mcp_ollama.server.subscriptions import Subscriptions
 from mcp_ollama.simulator import demo_simulator
 from mcp_ollama.simulator import serve as simulate
 from mcp_ollama.transports.http import Address, serve
@@ -25,6 +26,7 @@ LISTS = {
     "resources/templates/list": "resource_templates",
 }
 NAMED = ("tools/call", "prompts/get", "resources/read")
+FOLLOWED = {"resources/subscribe": Subscriptions.subscribe, "resources/unsubscribe": Subscriptions.unsubscribe}
 
 
 def with_fixtures(server: Server[Any]) -> None:
@@ -37,6 +39,10 @@ def with_fixtures(server: Server[Any]) -> None:
         _combine(server, core, method, partial(_joined, field))
     for method in NAMED:
         _combine(server, core, method, _first_known)
+    for method, follow in FOLLOWED.items():
+        entry = server.get_request_handler(method)
+        assert entry
+        server.add_request_handler(method, entry.params_type, partial(_followed, entry.handler, follow))
     for method in ("logging/setLevel", "subscriptions/listen"):
         entry = core.get_request_handler(method)
         assert entry
@@ -58,6 +64,12 @@ async def _joined(field: str, ours: Handler, theirs: Handler, ctx: Any, params: 
 async def _first_known(ours: Handler, theirs: Handler, ctx: Any, params: Any) -> Any:
     name = str(getattr(params, "name", None) or params.uri)
     return await (theirs if name.startswith("test") else ours)(ctx, params)
+
+
+async def _followed(ours: Handler, follow: Callable[..., Any], ctx: Any, params: Any) -> Any:
+    """Follow the fixtures, too, which the server itself does not know."""
+    uri = str(params.uri)
+    return follow(ctx.lifespan_context.subscriptions, ctx, uri) if uri.startswith("test") else await ours(ctx, params)
 
 
 def main() -> int:

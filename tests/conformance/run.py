@@ -28,6 +28,7 @@ CALLS: dict[str, dict[str, str]] = {
     "show_model": {"model": MODEL},
     "list_running_models": {},
     "load_model": {"model": MODEL},
+    "measure_model": {"model": MODEL},
     "unload_model": {"model": MODEL},
     "pull_model": {"model": UNINSTALLED, "wait_seconds": "0"},
     "list_pulls": {},
@@ -37,7 +38,9 @@ CALLS: dict[str, dict[str, str]] = {
     "search_models": {},
     "copy_model": {"source": MODEL, "destination": "copied"},
     "create_model": {"model": "created", "from_model": MODEL},
+    "plan_cleanup": {},
     "delete_model": {"model": MODEL},
+    "open_dashboard": {},
     "health": {},
 }
 """A call of each tool on the demo's models."""

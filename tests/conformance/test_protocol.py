@@ -4,12 +4,21 @@ from typing import Annotated
 
 import pytest
 from mcp import MCPError
-from mcp.types import INVALID_PARAMS
+from mcp.types import (
+    INVALID_PARAMS,
+    EmptyResult,
+    SubscribeRequest,
+    SubscribeRequestParams,
+    UnsubscribeRequest,
+    UnsubscribeRequestParams,
+)
 from pydantic import Field
 
 from mcp_ollama import OllamaSettings, build_server
 from mcp_ollama.server.prompts import PromptSpec
 from mcp_ollama.server.server import OllamaServer
+from tests.conformance.everything import with_fixtures
+from tests.conformance.run import CALLS
 from tests.support.client import Era, host
 
 NOWHERE = "http://127.0.0.1:9"
@@ -79,3 +88,18 @@ async def test_handshake_declares_changes_of_resources_only(server: OllamaServer
     assert able.prompts
     assert not able.tools.list_changed
     assert not able.prompts.list_changed
+
+
+async def test_official_checks_call_every_tool(server: OllamaServer):
+    async with host(server, "auto") as asking:
+        listed = await asking.client.list_tools()
+    assert {tool.name for tool in listed.tools} == CALLS.keys()
+
+
+async def test_fixtures_of_the_suite_can_be_followed(server: OllamaServer):
+    with_fixtures(server)
+    uri = "test://watched-resource"
+    async with host(server, "legacy") as asking:
+        session = asking.client.session
+        await session.send_request(SubscribeRequest(params=SubscribeRequestParams(uri=uri)), EmptyResult)
+        await session.send_request(UnsubscribeRequest(params=UnsubscribeRequestParams(uri=uri)), EmptyResult)

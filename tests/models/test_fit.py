@@ -138,16 +138,6 @@ def test_context_left_out_is_the_default_of_the_server() -> None:
     assert report_memory(fit, None).context_length == 4096
 
 
-def test_slots_multiply_the_context() -> None:
-    fit = Fit(METADATA["llama3.1:8b"], weights_bytes=5 * GIB, context_length=8192, parallel=4)
-
-    report = report_memory(fit, parse_memory("24GB"))
-
-    assert report.context_length == 8192
-    assert report.kv_bytes == 4 * GIB
-    assert report.largest_context_length == 34_304
-
-
 @pytest.mark.parametrize(
     ("model", "context", "expected"),
     [("llama3.1:8b", 8192, 6 * GIB), ("llama3.1:8b", 4096, None), ("gemma3:4b", 8192, None)],

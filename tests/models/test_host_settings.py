@@ -72,7 +72,12 @@ def test_hosts_file_takes_memory_description_and_headers(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [("http://GPU:11434", "gpu/v1/"), ("http://gpu.", "http://gpu:80/"), ("localhost", "0.0.0.0"), ("::1", "[::1]")],
+    [
+        ("http://GPU:11434", "gpu/v1/"),
+        ("http://gpu.", "http://gpu:80/"),
+        ("localhost", "0.0.0.0"),
+        ("::1", "localhost"),
+    ],
 )
 def test_one_server_under_two_spellings_is_refused(first: str, second: str) -> None:
     assert "b: url is the one of a; a server needs one name" in mistakes(json.dumps({"a": first, "b": second}))

@@ -24,20 +24,11 @@ def gpus(*sizes: int) -> tuple[Gpu, ...]:
         ("24GB, 12GB", Memory(gpus(24, 12), None, "operator")),
         ("gpu:24GB ram:64GB", Memory(gpus(24), Ram(64 * GIB, 64 * GIB), "operator")),
         ("gpu:24GB,12GB ram:64GB", Memory(gpus(24, 12), Ram(64 * GIB, 64 * GIB), "operator")),
-        ("ram:64GB, gpu: 24GB", Memory(gpus(24), Ram(64 * GIB, 64 * GIB), "operator")),
         ("ram:32GB", Memory((), Ram(32 * GIB, 32 * GIB), "operator")),
     ],
 )
 def test_statement_names_gpus_and_ram(text: str, expected: Memory) -> None:
     assert parse_memory(text) == expected
-
-
-@pytest.mark.parametrize(
-    "text", ["", "24", "much", "gpu:", "24GB;24GB", "vram:24GB", "ram:1GB,2GB", "24GB,,24GB", "8 XB"]
-)
-def test_other_statement_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^'.*' (is|states) .+\.$"):
-        parse_memory(text)
 
 
 @settings(deadline=None)

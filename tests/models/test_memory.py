@@ -126,7 +126,7 @@ def test_argument_out_of_range_is_refused(change: dict[str, Any]) -> None:
 def test_largest_context_is_the_last_that_fits(model: str) -> None:
     shape = read_shape(METADATA[model])
     weights = 3 * GIB
-    found = largest_context(shape, weights_bytes=weights, available_bytes=12 * GIB)
+    found = largest_context(shape, weights_bytes=weights, free_bytes=[12 * GIB])
 
     def fits(context: int) -> bool:
         one = estimate_memory(shape, weights_bytes=weights, context_length=context)
@@ -139,16 +139,16 @@ def test_largest_context_is_the_last_that_fits(model: str) -> None:
 
 
 def test_largest_context_is_none_when_the_weights_do_not_fit() -> None:
-    assert largest_context(LLAMA, weights_bytes=9 * GIB, available_bytes=8 * GIB) is None
+    assert largest_context(LLAMA, weights_bytes=9 * GIB, free_bytes=[8 * GIB]) is None
 
 
 def test_largest_context_without_a_trained_one_ends_at_a_million() -> None:
-    assert largest_context(replace(LLAMA, context_length=None), weights_bytes=0, available_bytes=10**15) == 2**20
+    assert largest_context(replace(LLAMA, context_length=None), weights_bytes=0, free_bytes=[10**15]) == 2**20
 
 
 def test_two_gpus_hold_a_larger_context_than_one() -> None:
-    one = largest_context(LLAMA, weights_bytes=5 * GIB, available_bytes=12 * GIB)
-    two = largest_context(LLAMA, weights_bytes=5 * GIB, available_bytes=[12 * GIB, 12 * GIB])
+    one = largest_context(LLAMA, weights_bytes=5 * GIB, free_bytes=[12 * GIB])
+    two = largest_context(LLAMA, weights_bytes=5 * GIB, free_bytes=[12 * GIB, 12 * GIB])
 
     assert one
     assert two

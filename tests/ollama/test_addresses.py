@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from mcp_ollama.ollama.addresses import (
     BASE_URL_VARIABLES,
+    DEFAULT_BASE_URL,
     InvalidAddress,
     address_from_environment,
     is_loopback,
     key_for,
     openai_base_url,
     parse_host,
+    server_key,
 )
 
 GOLDEN = Path(__file__).parents[1] / "data" / "ollama-hosts.tsv"
@@ -212,3 +214,32 @@ def test_the_process_environment_is_read_at_the_time_of_the_call(monkeypatch: py
     monkeypatch.setenv("MCP_OLLAMA_API_KEY", "own")
     assert address_from_environment() == "http://h:1"
     assert key_for("http://h:1") == "own"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("http://localhost:11434", DEFAULT_BASE_URL),
+        ("http://[::1]:11434", DEFAULT_BASE_URL),
+        ("http://ollama.localhost:11434/", DEFAULT_BASE_URL),
+        ("http://LOCALHOST.:11434", DEFAULT_BASE_URL),
+        ("http://GPU:80", "http://gpu"),
+        ("https://gpu:443/base", "https://gpu/base/"),
+        ("http://0.0.0.0:11434", DEFAULT_BASE_URL),
+    ],
+)
+def test_server_key_of_one_server_is_the_same(one: str, other: str) -> None:
+    assert server_key(one) == server_key(other)
+
+
+def test_server_key_of_different_servers_differs() -> None:
+    addresses = [
+        DEFAULT_BASE_URL,
+        "http://127.0.0.1:11435",
+        "http://gpu:11434",
+        "http://10.0.0.7:11434",
+        f"{DEFAULT_BASE_URL}/second",
+        "http://127.0.0.2:11434",
+        "http://us?er",
+    ]
+    assert len({server_key(address) for address in addresses}) == len(addresses)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_ollama.ollama.errors import InvalidModelName
-from mcp_ollama.ollama.names import ModelName, is_valid_digest, split_source
+from mcp_ollama.ollama.names import ModelName, split_source
 
 GOLDEN = Path(__file__).parents[1] / "data" / "ollama-names.jsonl"
 # Columns: `Valid`, `Full`, `Shortest`, `Scheme` are Go's model.ParseName; `RefErr`, `RefBase`, `RefSource`
@@ -221,10 +221,3 @@ def test_foreign_character_without_a_look_alike_is_named() -> None:
 )
 def test_only_names_of_a_valid_form_are_valid(text: str, valid: bool) -> None:
     assert ModelName.is_valid(text) is valid
-
-
-@pytest.mark.parametrize(
-    ("text", "valid"), [("a" * 64, True), (f"sha256:{'a' * 64}", True), ("a" * 63, False), (f"{'a' * 64} yes", False)]
-)
-def test_only_digests_of_a_valid_form_are_valid(text: str, valid: bool) -> None:
-    assert is_valid_digest(text) is valid

@@ -149,7 +149,7 @@ async def ask_over(channel: MalformedChannel, base_url: str) -> ConsentResult:
     action = DestructiveAction(tool="delete_model", description="delete a", past="deleted", target=("a",))
     async with open_app(OllamaSettings(base_url=base_url)) as app, limits.working():
         params = CallToolRequestParams(name="delete_model")
-        async with Consent(ctx, params, app, ConfirmationTokens(), limits).ask(action, "") as result:
+        async with Consent(ctx, params, app, ConfirmationTokens(600), limits).ask(action, "") as result:
             return result
     raise AssertionError
 

@@ -183,6 +183,10 @@ async def test_cleanup_of_all_is_planned_per_host(connect: Open) -> None:
         answer = await host("plan_cleanup", host="all")
     assert {row["host"] for row in answer["models"]} == {"desk", "gpu"}
     assert [one["host"] for one in answer["hosts"]] == ["desk", "gpu"]
+    assert [one["next_step"].partition("still in use. ")[2] for one in answer["hosts"]] == [
+        'Pass host="desk" there.',
+        'delete_model is disabled by the operator (access = "read-only" of the host gpu). Pass host="gpu" there.',
+    ]
 
 
 async def test_models_named_for_all_hosts_need_not_be_on_each(connect: Open) -> None:
@@ -222,8 +226,9 @@ async def test_advice_on_memory_names_the_key_of_a_host(connect: Open) -> None:
         plan = await host("plan_pull", model="llama3.2:1b", host="desk")
         every = await host("health", host="all")
         panel = await host("open_dashboard", host="gone")
+        failed = await host.result("pull_model", model="llama3.2:1b", host="gone")
     assert any("state it in `memory` of the host" in note for note in plan["memory"]["notes"])
-    assert not [text for text in map(json.dumps, (plan, every, panel)) if SINGLE.search(text)]
+    assert not [text for text in map(json.dumps, (plan, every, panel, failed.meta)) if SINGLE.search(text)]
 
 
 async def test_advice_for_the_only_named_host_names_its_keys(nowhere: str, era: Era) -> None:

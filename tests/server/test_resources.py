@@ -263,6 +263,15 @@ async def test_prompts_name_only_existing_tools(connect: Connect):
         assert "Memory" not in short.content.text
 
 
+async def test_prompt_names_the_setting_of_a_disabled_tool(connect: Connect):
+    async with connect(access="no-delete") as host:
+        prompts = [await host.client.get_prompt(name, PROMPTS[name]) for name in ("free_disk_space", "update_models")]
+    texts = [getattr(one.messages[0].content, "text", "") for one in prompts]
+    named = "delete_model is disabled by the operator (MCP_OLLAMA_ACCESS=no-delete)."
+    assert [text.endswith(named) for text in texts] == [True, False]
+    assert "disabled" not in texts[1]
+
+
 async def test_blank_argument_of_a_prompt_counts_as_left_out(connect: Connect):
     async with connect() as host:
         blank = await host.client.get_prompt("choose_a_model", {"task": "chat", "memory": ""})

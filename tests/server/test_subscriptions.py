@@ -12,7 +12,6 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus
 
-from mcp_ollama.models.events import Change
 from mcp_ollama.server.resources import PULLS
 from mcp_ollama.server.subscriptions import MAX_QUEUED, Subscriptions
 
@@ -55,7 +54,7 @@ async def running() -> AsyncGenerator[Subscriptions]:
 
 async def publish(subscriptions: Subscriptions, times: int) -> None:
     for _ in range(times):
-        await subscriptions.publish(Change("transfers"))
+        await subscriptions.send([URI], listed=False)
     await anyio.wait_all_tasks_blocked()
 
 
@@ -101,7 +100,7 @@ async def test_list_change_reaches_a_client_without_subscription() -> None:
     async with running() as subscriptions:
         reading = Channel()
         subscriptions.register(request_over(reading))
-        await subscriptions.publish(Change("installed"))
+        await subscriptions.send([], listed=True)
         await anyio.wait_all_tasks_blocked()
         assert reading.sent == ["notifications/resources/list_changed"]
 
@@ -112,5 +111,5 @@ async def test_queues_are_closed_at_the_end_while_their_client_is_still_there():
         ctx = request_over(channel)
         subscriptions.register(ctx)
         await publish(subscriptions, 1)
-    await subscriptions.publish(Change("transfers"))
+    await subscriptions.send([URI], listed=False)
     assert ctx.session

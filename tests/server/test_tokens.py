@@ -9,7 +9,7 @@ TARGET, ACTION = ("a", "digest"), ("delete", "a", "digest")
 
 
 def test_token_confirms_its_action_until_spent() -> None:
-    tokens = ConfirmationTokens()
+    tokens = ConfirmationTokens(600)
     token = tokens.issue(TARGET, ACTION)
     assert tokens.reserve(token, ACTION)
     tokens.spend(token)
@@ -17,7 +17,7 @@ def test_token_confirms_its_action_until_spent() -> None:
 
 
 def test_token_of_an_action_in_progress_confirms_no_second_one() -> None:
-    tokens = ConfirmationTokens()
+    tokens = ConfirmationTokens(600)
     token = tokens.issue(TARGET, ACTION)
     assert tokens.reserve(token, ACTION)
     assert not tokens.reserve(token, ACTION)
@@ -26,14 +26,14 @@ def test_token_of_an_action_in_progress_confirms_no_second_one() -> None:
 
 
 def test_token_of_another_action_is_used_up() -> None:
-    tokens = ConfirmationTokens()
+    tokens = ConfirmationTokens(600)
     token = tokens.issue(TARGET, ACTION)
     assert not tokens.reserve(token, ("delete", "b", "digest"))
     assert not tokens.reserve(token, ACTION)
 
 
 def test_new_token_replaces_the_waiting_one_of_its_target() -> None:
-    tokens = ConfirmationTokens()
+    tokens = ConfirmationTokens(600)
     first = tokens.issue(TARGET, ("create", *TARGET))
     second = tokens.issue(TARGET, ACTION)
     assert not tokens.reserve(first, ("create", *TARGET))
@@ -41,7 +41,7 @@ def test_new_token_replaces_the_waiting_one_of_its_target() -> None:
 
 
 def test_new_token_keeps_the_reserved_one_of_its_target() -> None:
-    tokens = ConfirmationTokens()
+    tokens = ConfirmationTokens(600)
     token = tokens.issue(TARGET, ACTION)
     assert tokens.reserve(token, ACTION)
     tokens.issue(TARGET, ACTION)
@@ -50,7 +50,7 @@ def test_new_token_keeps_the_reserved_one_of_its_target() -> None:
 
 
 def test_tokens_are_distinct_and_hard_to_guess() -> None:
-    tokens = ConfirmationTokens()
+    tokens = ConfirmationTokens(600)
     issued = {tokens.issue((str(number),), ACTION) for number in range(50)}
     assert len(issued) == 50
     assert min(map(len, issued)) >= 8
@@ -65,7 +65,7 @@ def test_expired_token_confirms_nothing() -> None:
 
 
 def test_full_store_refuses_a_new_token_and_drops_none() -> None:
-    tokens = ConfirmationTokens()
+    tokens = ConfirmationTokens(600)
     issued = [tokens.issue((str(number),), ACTION) for number in range(MAX_OPEN)]
     with pytest.raises(RefusedError, match="100 confirmations are open already"):
         tokens.issue(TARGET, ACTION)
@@ -79,5 +79,5 @@ def test_expired_tokens_make_room() -> None:
 
 
 def test_repr_of_the_store_hides_its_tokens() -> None:
-    tokens = ConfirmationTokens()
+    tokens = ConfirmationTokens(600)
     assert tokens.issue(TARGET, ACTION) not in repr(tokens)

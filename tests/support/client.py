@@ -16,8 +16,8 @@ from mcp.types import CallToolResult, TextContent, Tool
 from mcp_ollama import OllamaSettings, build_server
 from mcp_ollama import tools as all_tools
 from mcp_ollama.models.app import Timeouts
+from mcp_ollama.ollama.names import REGISTRIES
 from mcp_ollama.server.server import OllamaServer
-from mcp_ollama.settings import REGISTRIES
 from mcp_ollama.sources.registry import Registry
 from mcp_ollama.tools.spec import ToolSpec
 

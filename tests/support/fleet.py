@@ -9,8 +9,8 @@ from typing import Any
 
 from mcp_ollama import OllamaSettings, build_server
 from mcp_ollama.models.app import Timeouts
+from mcp_ollama.ollama.names import REGISTRIES
 from mcp_ollama.server.server import OllamaServer
-from mcp_ollama.settings import REGISTRIES
 from mcp_ollama.simulator import Simulator, serve
 from mcp_ollama.sources.registry import Registry
 from tests.support.client import Era, Host, host

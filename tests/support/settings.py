@@ -1,16 +1,11 @@
 """The settings as a page or a registry entry lists them."""
 
-from mcp_ollama.settings import OllamaSettings
+from mcp_ollama.settings import OllamaSettings, variable_of
 
 
 def variables() -> dict[str, str]:
     """Return the variable of every setting, with its default as one writes it."""
-    fields = OllamaSettings.model_fields
-    defaults = OllamaSettings().model_dump()
-    return {
-        str(field.validation_alias or f"MCP_OLLAMA_{name.upper()}"): written(defaults[name])
-        for name, field in fields.items()
-    }
+    return {variable_of(name): written(default) for name, default in OllamaSettings().model_dump().items()}
 
 
 def written(value: object) -> str:

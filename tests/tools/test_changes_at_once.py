@@ -100,7 +100,7 @@ async def test_model_whose_first_pull_still_ends_is_not_deleted(
             await anyio.lowlevel.checkpoint()
         assert (await host("cancel_pull", model=MODEL))["state"] == "cancelled"
         said = await host.refusal("delete_model", model=MODEL)
-        assert said == f"{MODEL} is being pulled. Stop that with cancel_pull first, or let it end."
+        assert said == f"{MODEL} is being pulled. Call cancel_pull first, or let it end."
         assert not simulator.asked("/api/delete")
         window.release()
 

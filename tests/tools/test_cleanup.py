@@ -177,6 +177,13 @@ async def test_single_text_is_no_list_of_models_to_delete(simulator: Simulator, 
         assert (await host("delete_model", models='["a"]'))["reason"] == "needs_confirmation"
 
 
+async def test_plan_where_nothing_may_be_deleted_names_the_setting(simulator: Simulator, connect: Connect) -> None:
+    install(simulator, "a")
+    async with connect(access="no-delete") as host:
+        plan = await host("plan_cleanup")
+    assert plan["next_step"].endswith("delete_model is disabled by the operator (MCP_OLLAMA_ACCESS=no-delete).")
+
+
 async def test_plan_needs_to_know_what_is_in_memory(simulator: Simulator, connect: Connect) -> None:
     install(simulator, "a")
     simulator.lack("/api/ps")

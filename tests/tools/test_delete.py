@@ -151,22 +151,6 @@ async def test_advice_that_cannot_be_followed_here_says_so(simulator: Simulator,
         )
 
 
-async def test_answer_whose_next_step_is_disabled_says_so(simulator: Simulator, connect: Connect) -> None:
-    simulator.install("a", system="Call pull_model and delete_model.")
-    async with connect(access="no-delete") as host:
-        plan = await host("plan_cleanup")
-        shown = await host("show_model", model="a", include=["system"])
-    disabled = "delete_model is disabled by the operator (MCP_OLLAMA_ACCESS=no-delete)."
-    assert plan["next_step"].startswith("Ask the user, then call delete_model with these names as models.")
-    assert plan["next_step"].endswith(f". {disabled}")
-    assert "next_step" not in shown
-    simulator.respond("/v2/library/a/manifests/latest", status=401)
-    async with connect(access="read-only") as host:
-        updates = await host("check_updates")
-    assert "try pull_model" in updates["models"][0]["reason"]
-    assert updates["next_step"] == "pull_model is disabled by the operator (MCP_OLLAMA_ACCESS=read-only)."
-
-
 async def test_disabled_confirmation_is_stated_in_the_description(simulator: Simulator, connect: Connect) -> None:
     simulator.install("a")
     async with connect(confirm_delete=False) as host:
@@ -312,7 +296,7 @@ async def test_a_model_that_is_being_pulled_is_not_deleted(simulator: Simulator,
         stalled.release()
         assert (await host("pull_model", model="a"))["state"] == "done"
         assert (await host("delete_model", model="a"))["deleted"]
-    assert sentence == "a:latest is being pulled. Stop that with cancel_pull first, or let it end."
+    assert sentence == "a:latest is being pulled. Call cancel_pull first, or let it end."
 
 
 async def test_a_model_that_is_being_pushed_is_neither_deleted_nor_overwritten(
@@ -326,7 +310,7 @@ async def test_a_model_that_is_being_pushed_is_neither_deleted_nor_overwritten(
     async with connect(confirm_delete=False, allow_push=True) as host:
         await host("push_model", model="me/a", wait_seconds=0)
         await to_thread.run_sync(stalled.wait)
-        sentence = "me/a:latest is being pushed. Stop that with cancel_pull (kind push) first, or let it end."
+        sentence = "me/a:latest is being pushed. Call cancel_pull with kind push first, or let it end."
         assert await host.refusal("delete_model", model="me/a") == sentence
         assert await host.refusal("copy_model", source="b", destination="me/a", overwrite=True) == sentence
         stalled.release()

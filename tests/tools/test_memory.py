@@ -309,6 +309,7 @@ async def test_this_machine_is_looked_at_only_for_tools_that_need_it(
         ("gpu:24GB,8GB ram:64GB", "GPU 0: 24.0 GB, GPU 1: 8.0 GB, RAM: 64.0 GB (stated in MCP_OLLAMA_MEMORY)."),
         ("ram:32GB", "RAM: 32.0 GB (stated in MCP_OLLAMA_MEMORY)."),
         ("24GB", "GPU 0: 24.0 GB (stated in MCP_OLLAMA_MEMORY)."),
+        ("gpu:0GB ram:32GB", "RAM: 32.0 GB (stated in MCP_OLLAMA_MEMORY)."),
     ],
 )
 async def test_health_says_what_the_operator_stated(simulator: Simulator, connect: Connect, stated: str, detail: str):

@@ -7,6 +7,7 @@ import anyio
 import pytest
 
 from mcp_ollama.models.app import Timeouts
+from mcp_ollama.models.holds import Holds
 from mcp_ollama.models.keep_alive import YEAR_SECONDS
 from mcp_ollama.models.loading import Loads
 from mcp_ollama.ollama.client import OllamaClient
@@ -176,7 +177,7 @@ async def test_a_bug_in_one_load_ends_neither_the_others_nor_the_server(caplog: 
     async def changed(names: Iterable[str]) -> None:
         changes.extend(names)
 
-    loads = Loads(_BrokenClient("http://127.0.0.1:1"), changed=changed)
+    loads = Loads(_BrokenClient("http://127.0.0.1:1"), changed=changed, longest=60, holds=Holds())
     with anyio.fail_after(10):
         async with loads.running():
             broken, sound = loads.start(ModelName.parse("one")), loads.start(ModelName.parse("other"))

@@ -90,6 +90,30 @@ async def test_split_and_gated_repositories_are_marked(connect: Connect) -> None
     assert "accept the terms" in gated["next_step"]
 
 
+@pytest.mark.parametrize("pasted", [GEMMA.base_model, f"https://huggingface.co/{GEMMA.base_model}"])
+async def test_repository_of_original_weights_finds_those_to_pull(pasted: str, connect: Connect) -> None:
+    async with connect() as call:
+        answer = await call("search_models", query=pasted)
+    assert [row["base_model"] for row in rows_of(answer, "huggingface")] == [GEMMA.base_model]
+    assert status_of(answer, "huggingface")["detail"] == (
+        f'Asked for "{GEMMA.base_model}", then "{GEMMA.base_model.partition("/")[2]}".'
+    )
+
+
+async def test_search_that_finds_nothing_small_enough_says_so(connect: Connect) -> None:
+    async with connect() as call:
+        answer = await call("search_models", query="gemma 3", max_memory="2 GB")
+    assert {row["fits"] for row in answer["models"]} == {"unlikely"}
+    assert answer["next_step"].startswith("None of these is likely to fit")
+
+
+async def test_disabled_cloud_is_named_where_it_was_asked_for(simulator: Simulator, connect: Connect) -> None:
+    simulator.account, simulator.cloud_disabled = {"name": "me"}, True
+    async with connect() as call:
+        answer = await call("search_models", query="qwen3 coder", sources=["cloud"])
+    assert "OLLAMA_NO_CLOUD" in status_of(answer, "cloud")["detail"]
+
+
 SOURCES = ("library", "recommended", "huggingface", "cloud")
 
 

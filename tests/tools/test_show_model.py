@@ -101,7 +101,7 @@ async def test_a_model_is_found_in_every_spelling_that_ollama_knows(
     tool: str, simulator: Simulator, connect: Connect, subtests: pytest.Subtests
 ) -> None:
     simulator.install("llama3.2")
-    spellings = ["llama3.2", "LLAMA3.2:Latest", " llama3.2 ", "library/llama3.2"]
+    spellings = ["llama3.2", "LLAMA3.2:Latest", " llama3.2 ", "library/llama3.2", "ollama:llama3.2:latest"]
     async with connect() as host:
         for name in [*spellings, "registry.ollama.ai/library/llama3.2:latest"]:
             with subtests.test(name):

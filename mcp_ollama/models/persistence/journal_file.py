@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mcp_ollama.models.persistence.process_lock import ProcessLock
-from mcp_ollama.models.persistence.turns import server_key
 from mcp_ollama.models.transfer_state import Kind, State
+from mcp_ollama.ollama.addresses import server_key
 
 if TYPE_CHECKING:
     # At run time it is imported by the first operation: it costs the start of the server some 5 ms.

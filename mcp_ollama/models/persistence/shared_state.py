@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mcp_ollama.models.persistence.journal import Journal
 from mcp_ollama.models.persistence.state_dir import state_dir
@@ -11,7 +11,7 @@ from mcp_ollama.models.persistence.turns import Turns
 
 @dataclass(frozen=True, slots=True)
 class SharedState:
-    """The journal and the turns of this process, for all its Ollama servers; by default, nothing is shared.
+    """The journal and the turns of this process, for all its Ollama servers.
 
     Args:
         journal: The journal of transfers.
@@ -19,9 +19,9 @@ class SharedState:
         is_kept: Whether there is a folder for both.
     """
 
-    journal: Journal = field(default_factory=lambda: Journal(None))
-    turns: Turns = field(default_factory=lambda: Turns(None))
-    is_kept: bool = False
+    journal: Journal
+    turns: Turns
+    is_kept: bool
 
     @property
     def problem(self) -> str | None:

@@ -1,7 +1,7 @@
 """Turns: one transfer at a time per Ollama server, among all processes of this user on this machine.
 
 A second client of a blob that disconnects early can crash Ollama (ollama#17370), and each host starts its own
-process. `turns/SERVER/turn.lock` in the state folder is held by the process whose turn it is, and names it; the
+process. `turns/SERVER/turn.lock` in the state folder is held by the process whose turn it is, whose id it holds; the
 others wait, each with a locked ticket that is named after the time at which it began to wait.
 """
 
@@ -12,16 +12,14 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import lru_cache
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
 
-from mcp_ollama.models.persistence.file_lock import FileLock, is_held, remove_free
+from mcp_ollama.models.persistence.file_lock import FileLock, remove_free
 from mcp_ollama.models.persistence.state_dir import create_state_dir
+from mcp_ollama.ollama.addresses import server_key
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +27,6 @@ POLL_SECONDS = 0.5
 """How often a waiting process looks: a turn that became free is taken within this time."""
 ABSENT_SECONDS = 20.0
 """A waiting process that has not looked for this long (stopped, suspended) loses its place."""
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Turns:
@@ -61,7 +57,7 @@ class Turns:
         if self._folder is None:
             yield
             return
-        folder = self._server_folder(self._folder, server)
+        folder = self._folder / "turns" / hashlib.sha256(server_key(server).encode()).hexdigest()[:16]
         ticket = FileLock(folder / f"{time.time_ns():020d}-{secrets.token_hex(4)}.ticket")
         turn = FileLock(folder / "turn.lock")
         try:
@@ -70,17 +66,6 @@ class Turns:
         finally:
             ticket.release(remove=True)
             turn.release()
-
-    async def holder(self, server: str) -> int | None:
-        """Return the id of the process that holds the turn at a server; None when it is free or unknown.
-
-        Args:
-            server: Base URL of the Ollama server.
-        """
-        if self._folder is None:
-            return None
-        lock = self._server_folder(self._folder, server) / "turn.lock"
-        return await anyio.to_thread.run_sync(_holder, lock)
 
     async def _wait(self, ticket: FileLock, turn: FileLock, on_wait: Callable[[], None] | None) -> None:
         # Polled: a thread that is blocked in a lock cannot be cancelled.
@@ -108,30 +93,6 @@ class Turns:
         if problem != self.problem:
             logger.warning("%s (%s)", problem, self._folder)
         self.problem = problem
-
-    @staticmethod
-    def _server_folder(folder: Path, server: str) -> Path:
-        return folder / "turns" / hashlib.sha256(server_key(server).encode()).hexdigest()[:16]
-
-
-@lru_cache(maxsize=64)
-def server_key(base_url: str) -> str:
-    """Return the same text for every base URL of one server: `localhost`, `127.0.0.1` and `[::1]` are one host."""
-    try:
-        parts = urlsplit(base_url)
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
-    except ValueError:
-        # Not a URL; the journal's file may contain anything.
-        return base_url
-    host = (parts.hostname or "").rstrip(".")
-    return f"{'localhost' if _is_loopback(host) else host}:{port}{parts.path.rstrip('/')}"
-
-
-def _is_loopback(host: str) -> bool:
-    with suppress(ValueError):
-        address = ip_address(host)
-        return address.is_loopback or address.is_unspecified
-    return host == "localhost" or host.endswith(".localhost")
 
 
 def _create_folder(folder: Path) -> None:
@@ -165,10 +126,3 @@ def _is_waiting(ticket: Path) -> bool:
     with suppress(FileNotFoundError):
         has_looked = abs(time.time() - ticket.stat().st_mtime) < ABSENT_SECONDS
     return has_looked
-
-
-def _holder(lock: Path) -> int | None:
-    try:
-        return int(lock.read_text(encoding="ascii")) if is_held(lock) else None
-    except (OSError, ValueError):
-        return None

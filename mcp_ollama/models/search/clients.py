@@ -1,6 +1,5 @@
 """The clients of a search: an Ollama server, the registries, Hugging Face and the catalogue of ollama.com."""
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -28,21 +27,13 @@ class SearchClients:
         settings: Where Hugging Face is, and whether anything but Ollama and the registries may be asked.
         ollama: The Ollama server.
         registry: The registries.
-        clock: Monotonic time in seconds.
     """
 
-    def __init__(
-        self,
-        settings: OllamaSettings,
-        ollama: OllamaClient,
-        registry: Registry,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, settings: OllamaSettings, ollama: OllamaClient, registry: Registry) -> None:
         self._settings = settings
         self._ollama = ollama
         self._registry = registry
-        self._manifests: ExpiringCache[str, Manifest] = ExpiringCache(MANIFEST_SECONDS, _MANIFESTS, clock)
+        self._manifests: ExpiringCache[str, Manifest] = ExpiringCache(MANIFEST_SECONDS, _MANIFESTS)
         self._huggingface: HuggingFace | None = None
         self._catalogue: CloudCatalogue | None = None
 

@@ -9,9 +9,9 @@ from mcp_ollama.models.search.found_model import FoundModel, is_presentable
 from mcp_ollama.models.search.quantization_choice import Offer, choose_offer, list_offers
 from mcp_ollama.models.search.ranking import Ranking, rank_repositories
 from mcp_ollama.models.search.rows import Findings, SearchContext, hub_row, row_order
-from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import OllamaError, OllamaStatusError
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.ollama.schemas import Manifest
 from mcp_ollama.sources.hub_answers import Repository, RepositoryContent
 from mcp_ollama.sources.huggingface import HuggingFace, RequestBudget

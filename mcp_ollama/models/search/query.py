@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mcp_ollama.ollama.errors import InvalidModelName
-from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.names import DEFAULT_REGISTRY, ModelName
 from mcp_ollama.ollama.pasted_names import unwrap
 from mcp_ollama.sources.quantization import parse_file_name
 
@@ -18,6 +18,7 @@ _HOST = re.compile(r"^(?:https?:/+)?(?:www\.)?(?:hf\.co|huggingface\.co|ollama\.
 _MEMORY = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:gb|gib|mb|mib|g)", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _PARAMETERS = re.compile(r"[0-9]+(?:\.[0-9]+)?[bm]", re.ASCII)
+_OWNED = re.compile(r"[^/]+/([^/]+)")
 _UNITS = frozenset({"gb", "gib", "mb", "mib", "gigabyte", "gigabytes", "megabytes"})
 _SYNONYMS: Mapping[str, str] = {
     "coding": "coder", "programming": "coder", "developer": "coder", "embeddings": "embedding",
@@ -61,13 +62,17 @@ class SearchQuery:
 
     @property
     def attempts(self) -> list[str]:
-        """The searches to try, each with half the words of the one before."""
+        """The searches to try, each with half the words of the one before, at last a name without its owner.
+
+        `google/gemma-3-4b-it` holds the original weights; the repositories that Ollama can pull have other owners.
+        """
         count = len(self.words)
         counts = [count]
         while count > 1:
             count = (count + 1) // 2
             counts.append(count)
-        return [" ".join(self.words[:number]) for number in counts]
+        name = _OWNED.fullmatch(self.words[0]) if self.words else None
+        return [" ".join(self.words[:number]) for number in counts] + ([name[1]] if name else [])
 
 
 def parse_query(text: str) -> SearchQuery:
@@ -119,4 +124,4 @@ def _library_name(tokens: list[str], words: tuple[str, ...]) -> ModelName | None
         name = ModelName.for_pull(re.sub(r"^(?:https?:/+)?ollama\.com/library/", "", text))
     except InvalidModelName:
         return None
-    return name if name.host == "registry.ollama.ai" else None
+    return name if name.host == DEFAULT_REGISTRY else None

@@ -3,16 +3,16 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
 from typing import Literal
 
+from mcp_ollama.models.formatting import format_timestamp
 from mcp_ollama.models.search.found_model import FoundModel, estimate_fit, is_presentable
 from mcp_ollama.models.search.quantization_choice import Offer, rows_around
 from mcp_ollama.models.search.query import SearchQuery
 from mcp_ollama.models.search.ranking import is_embedding
-from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import InvalidModelName
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.ollama.schemas import Manifest, Recommendation
 from mcp_ollama.sources.hub_answers import Repository, RepositoryContent
 from mcp_ollama.sources.quantization import parse_file_name
@@ -131,7 +131,6 @@ def hub_row(content: RepositoryContent, offers: list[Offer], chosen: Offer, cont
     """Build the row of a repository on Hugging Face."""
     repository = content.repository
     name = hub_name(repository, chosen.tag)
-    updated = repository.lastModified
     return FoundModel(
         name=name.short,
         source="huggingface",
@@ -144,7 +143,7 @@ def hub_row(content: RepositoryContent, offers: list[Offer], chosen: Offer, cont
         capabilities=_capabilities(content) or None,
         context_length=content.context_length,
         downloads=repository.downloads,
-        updated_at=updated.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if updated else None,
+        updated_at=format_timestamp(repository.lastModified),
         gated=repository.gated,
         quantizations=rows_around(offers, chosen),
         installed=context.has_installed(name),

@@ -19,9 +19,9 @@ from mcp_ollama.models.search.rows import (
     recommended_row,
     row_order,
 )
-from mcp_ollama.ollama.error_messages import sanitize
 from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError, OllamaStatusError
 from mcp_ollama.ollama.names import ModelName
+from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.ollama.schemas import Recommendation
 from mcp_ollama.sources.huggingface import HuggingFace
 
@@ -211,7 +211,7 @@ async def _search_cloud(sources: SearchSources, context: SearchContext) -> Findi
     listed = await sources.cloud_catalogue()
     names = [parse_name(text, is_cloud=True) for text in listed]
     rows = [cloud_row(name, context) for name in names if name and is_mentioned(context.query, name.short)]
-    detail = "" if context.may_use_cloud else "This server may not use them: sign in with `ollama signin`."
+    detail = "" if context.may_use_cloud else _NO_CLOUD
     return Findings(rows[: context.limit], detail, dropped_count=names.count(None))
 
 
@@ -219,6 +219,7 @@ def _may_run(name: ModelName, context: SearchContext) -> bool:
     return not name.is_cloud or (context.may_use_cloud and not context.has_memory_limit)
 
 
+_NO_CLOUD = "This server may not use them: sign in with `ollama signin`, and leave OLLAMA_NO_CLOUD unset."
 _DISABLED = "Disabled by MCP_OLLAMA_SEARCH=off."
 _NO_MEMORY_NEEDED = "Models in the cloud take no memory here: leave out max_memory to find them."
 _EXACT_NAMES = "plan_pull looks up one exact name, such as llama3.2:3b or hf.co/user/repo:Q4_K_M."
@@ -258,6 +259,8 @@ def _next_step(models: Sequence[FoundModel], found: Mapping[Source, Findings]) -
         return "Search with fewer words, such as the family alone (qwen3, llama3.2, gemma3)."
     best = next((row for row in models if row.fits != "unlikely"), models[0])
     steps = [f"Call plan_pull with {best.name} for its exact size and memory, then pull_model."]
+    if best.fits == "unlikely":
+        steps.insert(0, "None of these is likely to fit into the memory: search for a smaller one, such as 4b or 1b.")
     by_source = {row.source: row.name for row in reversed(models)}
     if "library" in by_source and "huggingface" in by_source:
         steps.append(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mcp_ollama.models.app import open_app
-from mcp_ollama.models.available_memory import read_available_memory
+from mcp_ollama.models.server_memory import read_available_memory
 from mcp_ollama.settings import OllamaSettings
 from mcp_ollama.simulator import RunningSimulator
 from tests.tools.test_memory import add_nvidia, place_blob
