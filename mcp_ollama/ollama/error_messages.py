@@ -148,8 +148,13 @@ def _failed(status: int, message: str, model: str) -> OllamaStatusError:
     if row := next((row for row in (*LOAD_FAILURES, *DISK_FAILURES) if row.matches(message[:_MAX_SEARCHED])), None):
         problem = row.problem.format(model=model or "the model", text=text, status=status)
         return OllamaStatusError(problem, row.next_step, status_code=status, retryable=False)
-    next_step = "Try again later; Ollama's own log has the details." if status >= 500 else ""
-    return OllamaStatusError(f"Ollama answered {status}: {text}.", next_step, status_code=status)
+    return OllamaStatusError(f"Ollama answered {status}: {text}.", _next_step(status), status_code=status)
+
+
+def _next_step(status: int) -> str:
+    if status >= 500:
+        return "Try again later; Ollama's own log has the details."
+    return "Wait a minute, then call again." if status == 429 else "Correct it and call again."
 
 
 def _refused(status: int, message: str, base_url: str, *, is_signed_out: bool) -> OllamaAuthorizationError:

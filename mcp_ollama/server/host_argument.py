@@ -45,6 +45,11 @@ class HostArgument:
             return schema
         return {**schema, "required": [spec.rows] if spec.rows else []}
 
+    def requested(self, arguments: Mapping[str, Any]) -> str:
+        """Return the host that a call names, the default one where it names none that exists."""
+        host = arguments.get(HOST)
+        return host if isinstance(host, str) and host in self.named.hosts else self.named.default
+
     def split(self, spec: ToolSpec, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Return the host that a call names, or `ALL_HOSTS`, and the other arguments.
 

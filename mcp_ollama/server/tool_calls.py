@@ -77,12 +77,14 @@ class ToolCalls:
         Raises:
             MCPError: The tool is unknown.
         """
-        tool = self.tools.find(params.name)
+        given = params.arguments or {}
+        tool = self.tools.find(params.name, self.argument.requested(given))
         if isinstance(tool, CallToolResult):
             return tool
-        host = self.argument.named.default
+        # Among named hosts none, until the arguments have named one: no setting of a host is to blame before.
+        host = ""
         try:
-            host, arguments = self.argument.split(tool.spec, params.arguments or {})
+            host, arguments = self.argument.split(tool.spec, given)
             result = await self._call(tool, ctx, params, host, tool.parameters.validate(arguments))
         except InputRequiredError as question:
             return question.request
