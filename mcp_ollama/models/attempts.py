@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import anyio
 
+from mcp_ollama.models.blobs import present_blobs
 from mcp_ollama.models.job import Job
 from mcp_ollama.models.lookup import find_case_variant, find_model
 from mcp_ollama.models.outage import POLL_SECONDS, is_answering, wait_for_server
@@ -28,7 +29,7 @@ from mcp_ollama.ollama.errors import (
 )
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import Progress
-from mcp_ollama.sources.registry import Registry, present_blobs
+from mcp_ollama.sources.registry import Registry
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ class Attempts:
 
             group.start_soon(leave_on_cancel)
             is_back = await wait_for_server(
-                lambda _: is_answering(self.ollama, POLL_SECONDS), limit, poll_seconds=self.times.outage_poll
+                lambda: is_answering(self.ollama, POLL_SECONDS), limit, poll_seconds=self.times.outage_poll
             )
             group.cancel_scope.cancel()
         job.expect_loss()

@@ -8,7 +8,7 @@ import anyio
 
 from mcp_ollama.models.app import App
 from mcp_ollama.models.facts import configured_context, facts_of, file_digests, parse_parameters
-from mcp_ollama.models.fit import Fit, Measured, MemoryReport, report_memory
+from mcp_ollama.models.fit import FitQuery, Measured, MemoryReport, report_memory
 from mcp_ollama.models.layers import UnknownArchitecture, read_shape
 from mcp_ollama.models.locality import LocalModel
 from mcp_ollama.models.lookup import find_running
@@ -109,7 +109,7 @@ def find_measured(model: InstalledModel, running: Iterable[RunningModel]) -> Mea
 def _report(
     source: _Source, server: ServerMemory, context_length: int | None, measured: Measured | None
 ) -> MemoryReport:
-    fit = Fit(source.metadata, source.weights.size_bytes, source.weights.projector_bytes, context_length)
+    fit = FitQuery(source.metadata, source.weights.size_bytes, source.weights.projector_bytes, context_length)
     return report_memory(
         fit, server.memory, evictable_bytes=server.evictable_bytes, measured=measured, reason=source.reason
     )

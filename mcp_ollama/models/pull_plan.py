@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from mcp_ollama.models.app import App
+from mcp_ollama.models.blobs import MAX_LOOKUPS, bytes_of, present_blobs
 from mcp_ollama.models.fit import Measured, MemoryReport
 from mcp_ollama.models.formatting import format_bytes
 from mcp_ollama.models.lookup import find_model
@@ -18,7 +19,6 @@ from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.ollama.schemas import InstalledModel, Layer, Manifest
-from mcp_ollama.sources.registry import MAX_LOOKUPS, present_blobs
 
 
 class LayerPlan(BaseModel):
@@ -88,11 +88,6 @@ async def plan_pull(app: App, name: ModelName, context_length: int | None = None
         measured=await _read_measured(app, found) if found and plan.up_to_date else None,
     )
     return plan
-
-
-def bytes_of(manifest: Manifest, digests: set[str]) -> int:
-    """Sum the sizes of some blobs of a manifest."""
-    return sum(layer.size for digest, layer in manifest.blobs.items() if digest in digests)
 
 
 async def _read_present(app: App, manifest: Manifest, blob: Path | None, origin: Origin | None) -> set[str] | None:

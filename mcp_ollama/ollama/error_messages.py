@@ -110,7 +110,7 @@ def _describe(content: bytes, error: ValueError) -> str:
 
 
 def status_error(
-    status: int, content: bytes, base_url: str, path: str, model: str, redact: Redactor | None = None
+    status: int, content: bytes, base_url: str, path: str, model: str, redact: Redactor
 ) -> OllamaStatusError:
     """Build the error for a status of 300 or more.
 
@@ -148,8 +148,13 @@ def _failed(status: int, message: str, model: str) -> OllamaStatusError:
     if row := next((row for row in (*LOAD_FAILURES, *DISK_FAILURES) if row.matches(message[:_MAX_SEARCHED])), None):
         problem = row.problem.format(model=model or "the model", text=text, status=status)
         return OllamaStatusError(problem, row.next_step, status_code=status, retryable=False)
-    next_step = "Try again later; Ollama's own log has the details." if status >= 500 else ""
-    return OllamaStatusError(f"Ollama answered {status}: {text}.", next_step, status_code=status)
+    return OllamaStatusError(f"Ollama answered {status}: {text}.", _next_step(status), status_code=status)
+
+
+def _next_step(status: int) -> str:
+    if status >= 500:
+        return "Try again later; Ollama's own log has the details."
+    return "Wait a minute, then call again." if status == 429 else "Correct it and call again."
 
 
 def _refused(status: int, message: str, base_url: str, *, is_signed_out: bool) -> OllamaAuthorizationError:
@@ -170,12 +175,11 @@ def _refused(status: int, message: str, base_url: str, *, is_signed_out: bool) -
     )
 
 
-def _start_of(content: bytes, redact: Redactor | None) -> str:
-    text = content.decode("utf-8", "replace")
-    return (redact(text) if redact else text)[:_MAX_SEARCHED]
+def _start_of(content: bytes, redact: Redactor) -> str:
+    return redact(content.decode("utf-8", "replace"))[:_MAX_SEARCHED]
 
 
-def _error_message(content: bytes, redact: Redactor | None) -> str:
+def _error_message(content: bytes, redact: Redactor) -> str:
     """Read the `error` text of a response, empty when it has none."""
     try:
         return decode(_Failed, content, redact).error

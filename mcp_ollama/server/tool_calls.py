@@ -10,7 +10,7 @@ import anyio
 from mcp.server.context import ServerRequestContext
 from mcp.types import CallToolRequestParams, CallToolResult, InputRequiredResult
 
-from mcp_ollama.models.hosts import ALL, Hosts, ask_each
+from mcp_ollama.models.hosts import ALL_HOSTS, Hosts, ask_each
 from mcp_ollama.models.lookup import find_model, nearest_names
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
@@ -77,12 +77,14 @@ class ToolCalls:
         Raises:
             MCPError: The tool is unknown.
         """
-        tool = self.tools.find(params.name)
+        given = params.arguments or {}
+        tool = self.tools.find(params.name, self.argument.requested(given))
         if isinstance(tool, CallToolResult):
             return tool
-        host = self.argument.named.default
+        # Among named hosts none, until the arguments have named one: no setting of a host is to blame before.
+        host = ""
         try:
-            host, arguments = self.argument.split(tool.spec, params.arguments or {})
+            host, arguments = self.argument.split(tool.spec, given)
             result = await self._call(tool, ctx, params, host, tool.parameters.validate(arguments))
         except InputRequiredError as question:
             return question.request
@@ -110,7 +112,7 @@ class ToolCalls:
         arguments: Mapping[str, Any],
     ) -> CallToolResult:
         """Run a tool on one host within its time limit, or on all."""
-        if host == ALL:
+        if host == ALL_HOSTS:
             return await self._call_all(tool.spec, ctx, params, arguments)
         if refusal := self.tools.refusal(tool.spec.name, host):
             return refusal
@@ -162,7 +164,7 @@ class ToolCalls:
 
     async def _installed_near(self, hosts: Hosts, host: str, name: str) -> str:
         """Return a sentence with the installed names next to one; empty when there is none, or it is unknown."""
-        if not name or host == ALL:
+        if not name or host == ALL_HOSTS:
             return ""
         near: list[str] = []
         with anyio.move_on_after(hosts.timeouts.hint), suppress(OllamaError):
@@ -173,7 +175,7 @@ class ToolCalls:
     async def _elsewhere(self, hosts: Hosts, host: str, model: str) -> str:
         """Return a sentence with the other hosts that have a model (`GET /api/tags`); empty when none is known to."""
         others = {name: name for name in self.argument.named.hosts if name != host}
-        if not others or host == ALL:
+        if not others or host == ALL_HOSTS:
             return ""
 
         async def has_model(other: str) -> bool:

@@ -78,7 +78,6 @@ class ToolRegistry:
             if (setting := spec.disabled_by(settings) or spec.disabled_by(hosts[host]))
         }
         self._names = [spec.name for spec in specs]
-        self._default = argument.named.default
         self._tools = {
             spec.name: RegisteredTool(spec, settings, argument)
             for spec in specs
@@ -93,15 +92,15 @@ class ToolRegistry:
         """Return the schema of a tool's arguments; None for an unknown or disabled tool."""
         return self._tools[name].definition.input_schema if name in self._tools else None
 
-    def find(self, name: str) -> RegisteredTool | CallToolResult:
-        """Return a tool, or the error result that names the setting which disables it.
+    def find(self, name: str, host: str) -> RegisteredTool | CallToolResult:
+        """Return a tool, or the error result that names the setting which disables it on this host, as on all.
 
         Raises:
             MCPError: The tool is unknown.
         """
         if name in self._tools:
             return self._tools[name]
-        if refusal := self.refusal(name, self._default):
+        if refusal := self.refusal(name, host):
             return refusal
         raise MCPError(INVALID_PARAMS, f"Unknown tool: {name[:100]}")
 

@@ -157,7 +157,7 @@ def _holding(app: App, name: ModelName, source: InstalledModel, how: str) -> Gen
 def _check_source(source: InstalledModel, installed: list[InstalledModel]) -> None:
     # Ollama would pull a source that is not installed, from whatever registry its name says.
     if not any(identity(one) == identity(source) for one in installed):
-        raise RefusedError(f"{source.name} was deleted or changed meanwhile.", "Pull it first, then call again.")
+        raise RefusedError(f"{source.name} was deleted or changed meanwhile.", "See list_models, then call again.")
 
 
 async def _overwrite(

@@ -1,6 +1,6 @@
 """Delete models, with the user's consent and the bytes that really become free."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,6 +13,7 @@ from mcp_ollama.models.catalog import find_installed
 from mcp_ollama.models.cleanup import MAX_MODELS
 from mcp_ollama.models.disk import FreedSpace, freed_space
 from mcp_ollama.models.errors import RefusedError
+from mcp_ollama.models.facts import Facts
 from mcp_ollama.models.formatting import format_bytes, format_digest, join_limited
 from mcp_ollama.models.lookup import identity, listed_name
 from mcp_ollama.ollama.errors import OllamaError
@@ -38,7 +39,10 @@ class Deletion(BaseModel):
 
 
 class DeleteResult(BaseModel):
-    """The result of a deletion, or what it needs first; of several models, `frees_bytes` is of all together."""
+    """The result of a deletion, or what it needs first.
+
+    Of several models, `frees_bytes` and `shared_with` are of all together; once they are deleted, of those that were.
+    """
 
     model: str | None = None
     models: list[Deletion] | None = None
@@ -60,6 +64,18 @@ class _Target:
     result: Deletion
 
 
+@dataclass(frozen=True, slots=True)
+class _Disk:
+    """The installed models, with what is known of them by digest."""
+
+    installed: Sequence[InstalledModel]
+    facts: Mapping[str, Facts | None]
+
+    def freed_by(self, models: Sequence[InstalledModel]) -> FreedSpace:
+        """Compute what deleting models together frees."""
+        return freed_space(models, [one for one in self.installed if one not in models], self.facts)
+
+
 async def delete_model(
     call: Call,
     model: Annotated[
@@ -79,7 +95,8 @@ async def delete_model(
     app = call.app
     if (model is None) == (not models):
         raise RefusedError("delete_model takes either model or models.", "Give exactly one of them.")
-    targets, freed = await _find(app, [ModelName.for_pull(name) for name in models or [model or ""]])
+    targets, disk = await _find(app, [ModelName.for_pull(name) for name in models or [model or ""]])
+    freed = disk.freed_by([target.model for target in targets])
     async with call.consent(_action(targets, freed), confirm) as consent:
         if consent.reason:
             result = _result(targets, freed, several=bool(models))
@@ -88,24 +105,21 @@ async def delete_model(
             return result
         if models:
             await _delete_each(call, targets)
+            freed = disk.freed_by([target.model for target in targets if target.result.deleted])
         else:
             await _delete(app, targets[0])
     return _result(targets, freed, several=bool(models))
 
 
-async def _find(app: App, names: Sequence[ModelName]) -> tuple[list[_Target], FreedSpace]:
+async def _find(app: App, names: Sequence[ModelName]) -> tuple[list[_Target], _Disk]:
     installed = await app.ollama.list_models()
     found = {(one := find_installed(name, installed)).name: (name, one) for name in names}
     running = {identity(one) for one in await app.ollama.list_running_models()}
     await ensure_idle(app.transfers, *(ModelName.for_pull(one.name) for _, one in found.values()))
-    facts = await app.catalog.facts(installed) if len(installed) > 1 else {}
-
-    def freed_with(models: Sequence[InstalledModel]) -> FreedSpace:
-        return freed_space(models, [one for one in installed if one not in models], facts)
-
+    disk = _Disk(installed, await app.catalog.facts(installed) if len(installed) > 1 else {})
     targets: list[_Target] = []
     for name, one in found.values():
-        space = freed_with([one])
+        space = disk.freed_by([one])
         row = Deletion(
             model=one.name,
             deleted=False,
@@ -114,7 +128,7 @@ async def _find(app: App, names: Sequence[ModelName]) -> tuple[list[_Target], Fr
             was_loaded=identity(one) in running,
         )
         targets.append(_Target(name, one, row))
-    return targets, freed_with([one for _, one in found.values()])
+    return targets, disk
 
 
 async def _delete_each(call: Call, targets: Sequence[_Target]) -> None:

@@ -1,8 +1,7 @@
-"""Streamable HTTP: one server for several hosts, on this machine or, with a token, for others.
+"""Streamable HTTP: one server for several clients, on this machine or, with a token, on others.
 
 The SDK's app on uvicorn, in both protocol eras under `/mcp`. All clients share one lifespan, and so the transfers.
-Without a token only this machine is served. A browser is refused unless its page comes from one of our own names,
-and so is a request under a name that is not ours, which a web page may have bent to this address.
+Without a token only this machine is served. Requests with a foreign Host or Origin are refused, see `http_guard.py`.
 """
 
 import logging

@@ -166,10 +166,15 @@ async def test_server_error_is_quoted_and_retryable(
         assert error.problem == f"Ollama answered 500: {shown}."
 
 
-async def test_bad_request_is_quoted_and_not_retryable(wire: respx.MockRouter, client: OllamaClient) -> None:
-    wire.route().respond(400, json={"error": 'time: invalid duration "x"'})
+@pytest.mark.parametrize(
+    ("status", "next_step"), [(400, "Correct it and call again."), (429, "Wait a minute, then call again.")]
+)
+async def test_bad_request_is_quoted_and_not_retryable(
+    status: int, next_step: str, wire: respx.MockRouter, client: OllamaClient
+) -> None:
+    wire.route().respond(status, json={"error": 'time: invalid duration "x"'})
     error = await failure(client.load_model("m", "x"))
-    assert str(error) == 'Ollama answered 400: time: invalid duration "x".'
+    assert str(error) == f'Ollama answered {status}: time: invalid duration "x". {next_step}'
     assert not error.retryable
 
 

@@ -81,6 +81,25 @@ async def test_change_without_a_single_host_is_refused_with_the_names(connect: O
     assert (fleet.desk.requests, fleet.gpu.requests) == ([], [])
 
 
+async def test_tool_disabled_on_each_host_names_that_of_the_call(tmp_path: Path, nowhere: str, era: Era) -> None:
+    tables = {"desk": 'access = "no-delete"', "gone": 'access = "no-delete"'}
+    with serve_fleet(tmp_path, nowhere, tables) as fleet:
+        async with fleet.connect(era, QUICK) as host:
+            refusals = [await host.refusal("delete_model", model="a", host=name) for name in ("gpu", "gone", "moon")]
+    settings = (
+        'access = "read-only" of the host gpu',
+        *(f'access = "no-delete" of the host {one}' for one in ("gone", "desk")),
+    )
+    assert refusals == [f"delete_model is disabled by the operator ({setting})." for setting in settings]
+
+
+async def test_change_without_host_does_not_call_the_tool_disabled(tmp_path: Path, nowhere: str, era: Era) -> None:
+    with serve_fleet(tmp_path, nowhere, {"desk": 'access = "read-only"'}) as fleet:
+        async with fleet.connect(era, QUICK) as host:
+            text = await host.refusal("pull_model", model="qwen3:8b")
+    assert text.endswith(f"`host` must name one of the Ollama hosts: {NAMES}.")
+
+
 @pytest.mark.parametrize("tool", CHANGING)
 async def test_change_on_a_read_only_host_names_host_and_setting(connect: Open, fleet: Fleet, tool: str) -> None:
     async with connect() as host:

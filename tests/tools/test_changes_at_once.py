@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_ollama.simulator import HeadWindow, RunningSimulator, Silence, Simulator, Stall
+from mcp_ollama.simulator import Fail, HeadWindow, RunningSimulator, Silence, Simulator, Stall
 from mcp_ollama.simulator.faults import Armed
 from tests.conftest import Connect
 from tests.support.client import Host
@@ -170,6 +170,16 @@ async def test_of_several_models_one_that_fails_says_so_in_its_row(simulator: Si
         answer = await host("delete_model", models=["base", "variant"])
     assert not answer["deleted"]
     assert all("broken" in row["next_step"] for row in answer["models"])
+
+
+async def test_of_several_models_only_those_deleted_count_as_freed(simulator: Simulator, connect: Connect) -> None:
+    await _furnish(simulator)
+    single = simulator.install("single", size_bytes=5_000_000).manifest.size
+    simulator.faults.add("variant", Fail(text="broken"), operation="delete")
+    async with connect(confirm_delete=False) as host:
+        answer = await host("delete_model", models=["base", "variant", "single"])
+    assert [row["deleted"] for row in answer["models"]] == [True, False, True]
+    assert (answer["frees_bytes"], answer["shared_with"]) == (single, ["variant:latest"])
 
 
 @pytest.mark.parametrize("arguments", [{}, {"model": "a", "models": ["b"]}, {"models": []}])

@@ -274,5 +274,5 @@ async def test_name_taken_between_check_and_copy_is_not_overwritten(simulator: S
 
 async def test_source_deleted_between_check_and_copy_is_refused(simulator: Simulator, running: RunningSimulator):
     text = await _refusal_of_copy_while(running, lambda: simulator.library.remove(simulator.model("llama3.2:3b")))
-    assert "was deleted or changed meanwhile" in text
+    assert text == "llama3.2:3b was deleted or changed meanwhile. See list_models, then call again."
     assert not simulator.asked("/api/copy")

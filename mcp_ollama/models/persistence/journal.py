@@ -100,10 +100,10 @@ class Journal:
             await anyio.sleep(WRITE_SECONDS)
 
     async def end(self, record: Record) -> None:
-        """Delete a transfer of this process that is done, failed or cancelled."""
+        """Delete a transfer of this process that has ended, and interrupted ones of the same model."""
         self._ended.add(record.id)
         self._undeleted.add(record.id)
-        await self._write(_add_nothing, None)
+        await self._write(lambda database, process: journal_file.end(database, process, record), None)
 
     async def entries(self) -> list[Entry]:
         """Return the interrupted transfers and those of other processes, oldest first; nothing is created."""

@@ -229,15 +229,20 @@ def _read_rows(path: Path, process: ProcessLock) -> list[Entry]:
 def begin(database: "Connection", process: ProcessLock, record: Record) -> None:
     """Insert a queued transfer, with the bytes of the interrupted one that it replaces; delete expired ones."""
     snapshot = Snapshot("queued")
-    for entry in _entries(database, process, "WHERE kind = ? AND model = ?", record.kind, record.model):
-        is_free = entry.owner is None or entry.process == process.id
-        if is_free and server_key(entry.server) == server_key(record.server):
+    for entry in _same(database, process, record):
+        if entry.owner is None or entry.process == process.id:
             snapshot = Snapshot("queued", entry.completed_bytes, entry.total_bytes)
             delete(database, entry.id)
     for entry in _entries(database, process, "WHERE updated_at < ?", int(time.time()) - EXPIRY_SECONDS):
         if entry.owner is None:
             delete(database, entry.id)
     save(database, process, record, snapshot)
+
+
+def end(database: "Connection", process: ProcessLock, record: Record) -> None:
+    """Delete interrupted transfers like one that has ended: their process ended while this one waited for it."""
+    for entry in (one for one in _same(database, process, record) if one.owner is None):
+        delete(database, entry.id)
 
 
 def save(database: "Connection", process: ProcessLock, record: Record, snapshot: Snapshot) -> None:
@@ -306,6 +311,12 @@ def _version(database: "Connection") -> int:
 
 def _entries(database: "Connection", process: ProcessLock, where: str, *values: Any) -> list[Entry]:
     return [_with_owner(entry, process) for entry in _rows(database, where, *values)]
+
+
+def _same(database: "Connection", process: ProcessLock, record: Record) -> list[Entry]:
+    """Return the entries of the same direction, model and server as a record."""
+    entries = _entries(database, process, "WHERE kind = ? AND model = ?", record.kind, record.model)
+    return [entry for entry in entries if server_key(entry.server) == server_key(record.server)]
 
 
 def _rows(database: "Connection", where: str, *values: Any) -> list[Entry]:

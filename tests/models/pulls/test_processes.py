@@ -147,6 +147,17 @@ async def test_killed_owner_frees_the_turn_at_once(
                 assert await line(waiting) == "done"
 
 
+async def test_pull_queued_behind_a_killed_one_leaves_nothing_interrupted(
+    running: RunningSimulator, connect: Connect, tmp_path: Path
+) -> None:
+    async with half_pulled(running, tmp_path) as (owner, _), connect(state_dir=str(tmp_path)) as host:
+        assert (await host("pull_model", model=MODEL, wait_seconds=0))["state"] == "queued"
+        owner.kill()
+        assert (await host("pull_model", model=MODEL))["state"] == "done"
+    async with connect(state_dir=str(tmp_path)) as host:
+        assert (await host("list_pulls"))["transfers"] == []
+
+
 async def test_pull_of_other_process_is_listed_and_not_cancelled(
     simulator: Simulator, running: RunningSimulator, connect: Connect, tmp_path: Path
 ) -> None:
