@@ -49,7 +49,13 @@ async def test_what_cannot_be_known_of_a_running_model_is_no_warning(simulator: 
 
 @pytest.mark.parametrize(
     ("status", "fix"),
-    [(403, "let the proxy"), (404, "update Ollama"), (429, "Let the proxy"), (502, "Try again later")],
+    [
+        (403, "let the proxy"),
+        (404, "update Ollama"),
+        (405, "update Ollama"),
+        (429, "Wait a minute"),
+        (502, "Try again later"),
+    ],
 )
 async def test_refused_details_are_no_sign_of_damage(simulator: Simulator, connect: Connect, status: int, fix: str):
     simulator.install("good")
