@@ -12,6 +12,7 @@ from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.facts import Facts, facts_of, needs_show
 from mcp_ollama.models.lookup import find_all, find_model, listed_name, nearest_names
 from mcp_ollama.models.rows import MAX_REMEMBERED, Rows
+from mcp_ollama.ollama.balancer import NAME_EACH
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
@@ -166,7 +167,7 @@ class Catalog:
         try:
             info = await self.ollama.get_model_info(model.name)
         except ModelNotFoundError as error:
-            raise damaged(model) from error
+            raise damaged(model, self.ollama.balancer_sign) from error
         facts = facts_of(info)
         _put(self._facts, model.digest, facts, self.most)
         return info, facts
@@ -213,9 +214,17 @@ def find_installed(name: ModelName, models: list[InstalledModel]) -> InstalledMo
     return found[0]
 
 
-def damaged(model: InstalledModel) -> ModelNotFoundError:
-    """Build the error for a model that is listed, while the server says that there is no such model."""
-    if model.remote_host:
+def damaged(model: InstalledModel, balancer_sign: str = "") -> ModelNotFoundError:
+    """Build the error for a model that is listed, while the server says that there is no such model.
+
+    Args:
+        model: The model.
+        balancer_sign: How a balancer showed: then another server may have listed it.
+    """
+    if balancer_sign:
+        problem = f"{model.name} is listed, but another server answers at this address, too: {balancer_sign}."
+        repair = NAME_EACH
+    elif model.remote_host:
         problem = f"{model.name} is listed, but {sanitize(model.remote_host, 100)} does not know it any more."
         repair = "delete_model removes it."
     else:
