@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import anyio
 
 from mcp_ollama.models.app import App
+from mcp_ollama.models.concurrency import side_by_side
 from mcp_ollama.models.facts import configured_context, facts_of, file_digests, parse_parameters
 from mcp_ollama.models.fit import FitQuery, Measured, MemoryReport, report_memory
 from mcp_ollama.models.layers import UnknownArchitecture, read_shape
@@ -58,19 +59,10 @@ async def report_planned(
     """
     if name.is_cloud:
         return REMOTE
-    source, server = _Source(read_weights(manifest)), ServerMemory()
-
-    async def read_source() -> None:
-        nonlocal source
-        source = await _read_head(app, name, source.weights)
-
-    async def read_memory() -> None:
-        nonlocal server
-        server = await read_server_memory(app, origin, may_evict=may_evict)
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(read_source)
-        group.start_soon(read_memory)
+    source, server = await side_by_side(
+        lambda: _read_head(app, name, read_weights(manifest)),
+        lambda: read_server_memory(app, origin, may_evict=may_evict),
+    )
     return _report(source, server, context_length, measured)
 
 
