@@ -51,7 +51,7 @@ class Catalog:
     _loaded: dict[str, None] = field(default_factory=dict[str, None])
 
     async def find(self, model: ModelName | str) -> tuple[InstalledModel, list[InstalledModel]]:
-        """Find an installed model by name; gives all the others, too.
+        """Return the installed model of a name, and all the others.
 
         Raises:
             InvalidModelName: Ollama would refuse the name.
@@ -123,21 +123,21 @@ class Catalog:
         return now is not None and now.digest == model.digest
 
     async def info(self, model: InstalledModel) -> ModelInfo:
-        """Ask for all that the server says of a model, and remember its facts.
+        """Fetch the answer of `/api/show` for a model, and remember its facts.
 
         Raises:
-            ModelNotFoundError: It is listed, and that is all.
+            ModelNotFoundError: It is listed, but cannot be shown.
         """
         info, _ = await self._ask(model)
         return info
 
     async def remembered_info(self, model: InstalledModel) -> ModelInfo:
-        """Return all that the server said of a model; it is asked again only for another digest.
+        """Return the answer of `/api/show` for a model, fetched once for each digest.
 
         The answer about a cloud model is not remembered: ollama.com may change it under the same digest.
 
         Raises:
-            ModelNotFoundError: It is listed, and that is all.
+            ModelNotFoundError: It is listed, but cannot be shown.
         """
         if known := self._infos.get(model.digest):
             return known

@@ -50,7 +50,7 @@ class Check(BaseModel):
 async def look_further(
     app: App, models: Sequence[InstalledModel], running: Sequence[RunningModel] | None
 ) -> list[Check]:
-    """Make all of them at once, each in a few seconds."""
+    """Run the further checks side by side, each for a few seconds."""
     slow: dict[str, Callable[[], Awaitable[Check]]] = {
         "registry": lambda: _registry(app),
         "cloud": lambda: _cloud(app, models),

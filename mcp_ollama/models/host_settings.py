@@ -47,7 +47,7 @@ class HostSettings(OllamaSettings):
         return self.api_key.get_secret_value() if self.api_key else None
 
     def secret_variables(self) -> list[str]:
-        """Return `variables`."""
+        """Return the variables of the secrets of this host."""
         return list(self.variables)
 
     def access_setting(self) -> str:
@@ -56,7 +56,7 @@ class HostSettings(OllamaSettings):
         return f'access = "{self.access}" of the host {self.name}' if is_own else super().access_setting()
 
     def extra_certificates(self) -> Path | None:
-        """Return `ca_file`."""
+        """Return the certificates to trust on connections to this host."""
         return self.ca_file
 
 

@@ -15,7 +15,7 @@ from mcp_ollama.models.locality import LocalModel
 from mcp_ollama.models.lookup import find_running
 from mcp_ollama.models.machine import Origin
 from mcp_ollama.models.server_memory import ServerMemory, locate_server, read_server_memory
-from mcp_ollama.models.weights import Weights, read_weights, weights_only_reason
+from mcp_ollama.models.weights import WEIGHTS_ONLY, Weights, read_weights
 from mcp_ollama.ollama.errors import InvalidModelName, OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, Manifest, ModelInfo, RunningModel
@@ -127,7 +127,7 @@ async def _read_installed(app: App, model: InstalledModel, info: ModelInfo) -> _
     """
     whole = Weights(None, model.size)
     if shape := _unestimated(info):
-        return _Source(whole, reason=weights_only_reason(shape))
+        return _Source(whole, reason=WEIGHTS_ONLY[shape])
     known = info.model_info or {}
     suffices, digests = _suffices(known), file_digests(info)
     if suffices and len(digests) < 2:
