@@ -80,6 +80,8 @@ async def find_transfers_elsewhere(transfers: Transfers) -> dict[str, Kind]:
 async def ensure_idle(transfers: Transfers, *names: ModelName) -> None:
     """Refuse to delete or overwrite models that this process, or another one of the user, has in transfer.
 
+    They would come back, or vanish during an upload.
+
     Args:
         transfers: The transfers of this process.
         names: The models.
@@ -90,7 +92,8 @@ async def ensure_idle(transfers: Transfers, *names: ModelName) -> None:
     elsewhere = await find_transfers_elsewhere(transfers)
     for name in names:
         # After the journal was read: what follows a return must come before a pull of this process can start.
-        transfers.ensure_idle(name)
+        if kind := transfers.open_kind(name):
+            raise RefusedError(f"{name} is being {kind}ed.", f"Call {cancel_call(kind)} first, or let it end.")
         if kind := elsewhere.get(name.key):
             raise RefusedError(
                 f"{name} is being {kind}ed by another process of this user.",
@@ -200,7 +203,6 @@ async def _forget(journal: Journal, entry: Entry) -> Transfer:
 
 
 def _nothing(transfers: Transfers, kind: Kind, name: ModelName) -> RefusedError:
-    other: Kind = "push" if kind == "pull" else "pull"
-    found = transfers.is_in_progress(other, name)
-    next_step = f"There is a {other}: call again with kind {other}." if found else "list_pulls shows what is."
+    other = transfers.open_kind(name)
+    next_step = f"There is a {other}: call again with kind {other}." if other else "list_pulls shows what is."
     return RefusedError(f"No {kind} of {name} is in progress.", next_step)

@@ -93,7 +93,7 @@ async def plan_cleanup(app: App, free_at_least: int | None = None, keep: Iterabl
     def may_go(model: InstalledModel) -> bool:
         name = listed_name(model.name)
         is_used = model.name in kept or identity(model) in loaded
-        return not (name is None or is_used or name.key in elsewhere or app.transfers.is_busy(name))
+        return not (name is None or is_used or name.key in elsewhere or app.transfers.open_kind(name))
 
     on_disk = _grouped(installed, facts)
     groups = [group for group in on_disk if all(map(may_go, group.models))]

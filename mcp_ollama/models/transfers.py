@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import get_args
 
 import anyio
 from anyio.abc import TaskGroup
@@ -21,7 +20,7 @@ from mcp_ollama.models.holds import Holds
 from mcp_ollama.models.job import Job, Transfer
 from mcp_ollama.models.persistence.journal import Snapshot
 from mcp_ollama.models.persistence.turns import Turns
-from mcp_ollama.models.transfer_state import Kind, cancel_call
+from mcp_ollama.models.transfer_state import Kind
 from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName
 
@@ -136,13 +135,12 @@ class Transfers:
         job = self.find(kind, name)
         return job if job and job.is_current else None
 
-    def is_in_progress(self, kind: Kind, name: ModelName) -> bool:
-        """Return whether a transfer of a model has not ended: a cancelled one may take 30 s, with a new one queued."""
-        return any(job.is_for(kind, name) and not job.finished.is_set() for job in self._jobs)
+    def open_kind(self, name: ModelName) -> Kind | None:
+        """Return the direction of a transfer of a model that has not ended; None when all have.
 
-    def is_busy(self, name: ModelName) -> bool:
-        """Return whether any transfer of a model has not ended."""
-        return any(self.is_in_progress(kind, name) for kind in get_args(Kind))
+        A cancelled one may take 30 s to end, with a new one queued.
+        """
+        return next((job.kind for job in self.open_jobs() if job.name.key == name.key), None)
 
     def only_open(self, kind: Kind) -> ModelName | None:
         """Return the only model in transfer; None when there is none.
@@ -156,16 +154,6 @@ class Transfers:
             listed = join_limited(list(map(str, names.values())))
             raise RefusedError(f"{len(names)} {kind}s are in progress.", f"Name one: {listed}.")
         return next(iter(names.values()), None)
-
-    def ensure_idle(self, name: ModelName) -> None:
-        """Refuse to delete or overwrite a model in transfer: it would come back, or vanish during an upload.
-
-        Raises:
-            RefusedError: It is being pulled or pushed.
-        """
-        for kind in get_args(Kind):
-            if self.is_in_progress(kind, name):
-                raise RefusedError(f"{name} is being {kind}ed.", f"Call {cancel_call(kind)} first, or let it end.")
 
     def place(self, job: Job) -> int | None:
         """Return a job's place in the queue: 1 is the next; None when it does not wait."""
