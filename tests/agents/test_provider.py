@@ -112,6 +112,11 @@ def test_a_model_is_made_without_any_request(nowhere: str):
     assert profile_of(create_ollama_model("glm-5:cloud"))["supports_json_schema_output"] is False
 
 
+@pytest.mark.parametrize("given", [" qwen3:8b ", "ollama:qwen3:8b", "`qwen3:8b`", "ollama run qwen3:8b"])
+def test_pasted_name_reaches_ollama_as_the_name_alone(given: str):
+    assert create_ollama_model(given).model_name == "qwen3:8b"
+
+
 def test_the_name_comes_from_the_settings_when_none_is_given(monkeypatch: pytest.MonkeyPatch):
     assert create_ollama_model().model_name == "llama3.2"
     monkeypatch.setenv("MCP_OLLAMA_MODEL", "qwen3:8b")
