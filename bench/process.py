@@ -64,7 +64,7 @@ class Server:
         return self._answer()
 
     def time(self, frame: Frame) -> float:
-        """Ask something that succeeds; gives the seconds."""
+        """Ask something that succeeds, and return the seconds."""
         began = time.perf_counter()
         line = self.ask(frame)
         taken = time.perf_counter() - began
@@ -72,7 +72,7 @@ class Server:
         return taken
 
     def time_pipelined(self, frames: Sequence[Frame]) -> float:
-        """Ask all at once; gives the seconds to the last answer, of which none may be missing."""
+        """Ask all at once, and return the seconds to the last answer, of which none may be missing."""
         began = time.perf_counter()
         writer = threading.Thread(target=self._put, args=frames)
         writer.start()
@@ -92,7 +92,7 @@ class Server:
         return cpu_seconds_of(self._process.pid)
 
     def end(self) -> float:
-        """Close its input; gives the seconds to the exit."""
+        """Close its input, and return the seconds to the exit."""
         assert self._process.stdin
         assert self._process.stdout
         began = time.perf_counter()

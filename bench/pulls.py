@@ -75,7 +75,7 @@ def tags() -> bytes:
 
 
 def stand_in(pipe: Connection, body: Callable[[], Iterator[bytes]]) -> None:
-    """Be the bit of Ollama that is needed here, in a process of its own, until killed."""
+    """Serve the few answers of Ollama that are needed here, until killed."""
     known = {b"/api/tags": tags(), b"/api/ps": b'{"models":[]}', b"/api/show": b'{"capabilities":["completion"]}'}
 
     def reply(path: bytes) -> Iterator[bytes]:
@@ -90,7 +90,7 @@ def stand_in(pipe: Connection, body: Callable[[], Iterator[bytes]]) -> None:
 
 @contextmanager
 def served(body: Callable[[], Iterator[bytes]]) -> Generator[str]:
-    """Run the stand-in; gives its address."""
+    """Run the stand-in, and yield its address."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
     process = context.Process(target=stand_in, args=(theirs, body), daemon=True)

@@ -82,7 +82,7 @@ class Soak:
         return f"{registry_of(self.ollama)}/library/"
 
     async def run(self) -> list[Sample]:
-        """Soak in three parts; gives what the server holds before, between and after them."""
+        """Soak in three parts, and return what the server holds before, between and after them."""
         await self.part(min(20.0, self.seconds / 6))
         samples = [await self.sample("start")]
         for name in ("middle", "end"):

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -286,8 +287,6 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415 - needed only for a mistake
-
     words = {one.removeprefix(PREFIX): one for one in known}
     nearest = get_close_matches(name.removeprefix(PREFIX), words, 1, 0.5)
     return f"{name} is not a setting and is ignored." + (f" Did you mean {words[nearest[0]]}?" if nearest else "")

@@ -32,7 +32,7 @@ FILES_IN_SDIST = {
 
 
 def main() -> None:
-    """Check everything; the first failure ends it."""
+    """Run all checks up to the first that fails."""
     uv = shutil.which("uv", path=sysconfig.get_path("scripts")) or sys.exit(
         "uv is missing: make dist-check installs it"
     )
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def check_contents(wheel: Path, sdist: Path) -> None:
-    """The wheel holds the package and its papers, the sdist what one needs to carry on; neither holds anything else."""
+    """Check that the wheel holds the package and its documents, the sdist all that a developer needs, and no more."""
     package = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "mcp_ollama").rglob("*")
@@ -80,7 +80,7 @@ def check_contents(wheel: Path, sdist: Path) -> None:
 
 
 def check_environment(uv: str, python: Path, wheel: Path, place: Path) -> None:
-    """One Python: install the wheel into an empty environment, ask for the version, serve the demo, call a tool."""
+    """Install the wheel into an empty environment of one Python, read its version, serve the demo, call a tool."""
     environment = place / f"env-{python.name}-{abs(hash(python))}"
     run(uv, "venv", "--quiet", "--no-python-downloads", "--python", str(python), str(environment))
     run(uv, "pip", "install", "--quiet", "--python", str(environment), str(wheel))
@@ -110,7 +110,7 @@ def check_readme(bin_folder: Path) -> None:
 
 
 def check_bundle(uv: str, place: Path) -> None:
-    """Unpack the bundle and run its command, with what a person sees in the dialogue as it stands."""
+    """Unpack the bundle and run its command with the defaults that the dialogue shows."""
     unpacked = place / "bundle"
     shutil.unpack_archive(DIST / f"{NAME}.mcpb", unpacked, "zip")
     manifest = json.loads((unpacked / "manifest.json").read_text(encoding="utf-8"))
@@ -129,7 +129,7 @@ def check_bundle(uv: str, place: Path) -> None:
 
 
 def check_newcomer(uv: str, sdist: Path, place: Path) -> None:
-    """From the unpacked sources and with an empty home: the README's own commands, as they are written."""
+    """Run the README's own commands as they are written, in the unpacked sources and with an empty home."""
     shutil.unpack_archive(sdist, place / "sources")
     (sources,) = (place / "sources").iterdir()
     home, text = place / "home", README.read_text(encoding="utf-8")
@@ -150,7 +150,7 @@ def check_newcomer(uv: str, sdist: Path, place: Path) -> None:
 
 
 def stand_in_for_uvx(uv: str, wheel: Path, place: Path) -> Path:
-    """Make a `uvx` that takes ours from the wheel, since it may not be published yet."""
+    """Write a `uvx` that takes the package from the wheel, since it may not be published yet."""
     folder = place / "uvx"
     folder.mkdir()
     script = folder / "uvx"
@@ -160,7 +160,7 @@ def stand_in_for_uvx(uv: str, wheel: Path, place: Path) -> Path:
 
 
 def first_call(start: Start, path: Path | None = None) -> dict[str, Any]:
-    """Start a server as a host does, shake hands, and call its first tool; give the result."""
+    """Start a server as a host does, shake hands, call its first tool, and return the result."""
     tool = "list_models" if "--demo" in start.command else "health"
     client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "dist-check", "version": "1"}}
     frames: list[dict[str, Any]] = [
@@ -191,7 +191,7 @@ def pythons() -> list[Path]:
 
 
 def release_of(python: Path) -> tuple[int, int] | None:
-    """Ask an interpreter which it is; None when it cannot be run."""
+    """Return the release of an interpreter; None when it cannot be run."""
     asked = subprocess.run(
         [python, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True, check=False
     )
@@ -208,7 +208,7 @@ def run(
     given: str = "",
     allowed: Sequence[int] = (0,),
 ) -> str:
-    """Run a command, without the settings of this shell, and give what it printed; a failure ends the check."""
+    """Run a command without the settings of this shell, and return its output; a failure ends the check."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MCP_OLLAMA_", "OLLAMA_"))}
     kept.pop("VIRTUAL_ENV", None)
     environment = kept | dict(variables or {})

@@ -59,7 +59,7 @@ class Row:
 
 
 def record() -> list[tuple[float, str]]:
-    """Run `make demo`'s tour on a terminal; give what came, and when."""
+    """Run the tour of `make demo` on a terminal, and return its output in pieces, each with its time."""
     terminal, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 60, COLUMNS, 0, 0))
     tour = [sys.executable, str(ROOT / "examples" / "tour.py")]
@@ -85,7 +85,7 @@ def _read(terminal: int) -> bytes:
 
 
 def play(chunks: list[tuple[float, str]]) -> list[Row]:
-    """Be the terminal: as much of one as the tour asks for."""
+    """Return the rows that a terminal shows after the output of the tour."""
     rows, line, bold = [Row()], "", False
     for moment, chunk in chunks:
         for part in _PARTS.finditer(chunk):

@@ -23,7 +23,7 @@ from tests.support.client import Era, Host, built, host, own_port
 hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("suite")
 
-QUICK = Timeouts(progress_interval=0.01, retry=0.002, untouched_outage=0.05, outage_poll=0.02)
+QUICK = Timeouts(progress_interval=0.01, progress_keepalive=0.05, retry=0.002, untouched_outage=0.05, outage_poll=0.02)
 
 
 class Connect(Protocol):

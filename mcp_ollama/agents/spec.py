@@ -1,13 +1,13 @@
 """Descriptions of agents as Pydantic AI reads them (`AgentSpec`), built without Pydantic AI."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from mcp_ollama.models.catalog import Catalog
-from mcp_ollama.models.facts import configured_context, parse_parameters, trained_context
+from mcp_ollama.models.chat_choice import best_chat_model
+from mcp_ollama.models.facts import configured_context, effective_context, parse_parameters, trained_context
 from mcp_ollama.models.lookup import find_running
-from mcp_ollama.models.selection import best_chat_model
 from mcp_ollama.ollama.addresses import is_ollama_com, openai_base_url
 from mcp_ollama.ollama.errors import InvalidModelName, ModelError, ModelNotFoundError
 from mcp_ollama.ollama.names import ModelName
@@ -102,7 +102,7 @@ def _description(
     capable = {name: name in info.capabilities for name in ("tools", "vision", "thinking", "embedding")}
     modes = ["tool"] * capable["tools"] + ["native"] * (not cloud) + ["prompted"]
     lengths = _context_lengths(model, info, running)
-    window = _context_window(lengths, cloud=cloud)
+    window = _context_window(lengths, info.capabilities, cloud=cloud)
     return {
         "base_url": base_url,
         "env": {"OLLAMA_BASE_URL": base_url},
@@ -197,14 +197,14 @@ def _context_lengths(model: InstalledModel, info: ModelInfo, running: Iterable[R
     return {name: length for name, length in lengths.items() if length}
 
 
-def _context_window(lengths: Mapping[str, int], *, cloud: bool) -> int | None:
+def _context_window(lengths: Mapping[str, int], capabilities: Collection[str], *, cloud: bool) -> int | None:
     """Return the true window in tokens; None while it depends on the memory that Ollama finds at the load."""
     if cloud:
         return lengths.get("trained")
     if "configured" not in lengths:
         return lengths.get("loaded")
-    # A request on /v1 has no num_ctx, so Ollama reloads the model with its own, never above the trained length.
-    return min(lengths["configured"], lengths.get("trained", lengths["configured"]))
+    # A request on /v1 has no num_ctx, so Ollama reloads the model with its own.
+    return effective_context(lengths["configured"], lengths.get("trained"), capabilities)
 
 
 def _context_warnings(model: str, lengths: Mapping[str, int], window: int | None) -> Iterable[str]:

@@ -50,7 +50,7 @@ def format_report(report: "Health", host: str = "") -> str:
 
 
 def next_step(report: "Health") -> str:
-    """Return the next step from nothing to a client that uses the server."""
+    """Return the next step towards a client that uses the server."""
     if report.status == "down":
         return _repair_step(report)
     hosts = f"Add the output of {COMMAND} --print-config CLIENT to your client; CLIENT is one of {', '.join(HOSTS)}."

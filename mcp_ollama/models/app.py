@@ -94,6 +94,11 @@ def build_client(settings: OllamaSettings, *, base_url: str | None = None, limit
     )
 
 
+def build_registry(settings: OllamaSettings) -> Registry:
+    """Build a client of the registries that these settings allow."""
+    return Registry((*REGISTRIES, *settings.registry_hosts), settings.plain_http_registries)
+
+
 @asynccontextmanager
 async def open_app(
     settings: OllamaSettings,
@@ -115,7 +120,7 @@ async def open_app(
         host: The name of the server in the settings, when there are several.
     """
     ollama = build_client(settings)
-    registry = registry or Registry((*REGISTRIES, *settings.registry_hosts), settings.plain_http_registries)
+    registry = registry or build_registry(settings)
     timeouts = timeouts or Timeouts()
     times = replace(timeouts, stall=settings.stall_seconds, outage=settings.outage_seconds)
     changes = Changes(publish)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import anyio
 
+from mcp_ollama.models.blobs import present_blobs
 from mcp_ollama.models.job import Job
 from mcp_ollama.models.lookup import find_case_variant, find_model
 from mcp_ollama.models.outage import POLL_SECONDS, is_answering, wait_for_server
@@ -28,11 +29,11 @@ from mcp_ollama.ollama.errors import (
 )
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import Progress
-from mcp_ollama.sources.registry import Registry, present_blobs
+from mcp_ollama.sources.registry import Registry
 
 logger = logging.getLogger(__name__)
 
-MAX_FRUITLESS = 5
+MAX_WITHOUT_PROGRESS = 5
 """Attempts without a single new byte, after which a job gives up."""
 
 
@@ -67,7 +68,7 @@ class Attempts:
             group.cancel_scope.cancel()
 
     async def _attempt_until_end(self, job: Job) -> None:
-        fruitless = 0
+        without_progress = 0
         while not job.cancelling.is_set():
             before = job.max_completed_bytes
             try:
@@ -75,24 +76,28 @@ class Attempts:
                 await self._verify(job)
                 return job.finish("done", "success")
             except OllamaError as error:
-                fruitless = 1 if job.max_completed_bytes > before else fruitless + 1
+                without_progress = 1 if job.max_completed_bytes > before else without_progress + 1
                 if job.cancelling.is_set():
                     break
-                if not error.retryable or fruitless >= MAX_FRUITLESS or not await self._wait(job, fruitless, error):
+                if (
+                    not error.retryable
+                    or without_progress >= MAX_WITHOUT_PROGRESS
+                    or not await self._wait(job, without_progress, error)
+                ):
                     return job.finish("failed", "failed", await self._with_diagnosis(job, error))
         return job.finish("cancelled", "cancelled; what was transferred is kept")
 
     async def _is_answering(self) -> bool:
         return await is_answering(self.ollama, self.times.quiet)
 
-    async def _wait(self, job: Job, fruitless: int, error: OllamaError) -> bool:
+    async def _wait(self, job: Job, without_progress: int, error: OllamaError) -> bool:
         """Wait before the next attempt; return False when the server stays away for too long."""
         if isinstance(error, OllamaConnectionError) and not await is_answering(self.ollama, POLL_SECONDS):
             return await self._outlast(job)
         logger.info("The %s of %s is attempted again: %s", job.kind, job.name, error.problem)
         # Jitter, so that two clients do not come back at the same moment each time.
         jitter = random.uniform(0.75, 1.25)  # noqa: S311 - no secret depends on it
-        await job.pause(self.pause_before(job, fruitless) * jitter, error)
+        await job.pause(self.pause_before(job, without_progress) * jitter, error)
         return True
 
     async def _outlast(self, job: Job) -> bool:
@@ -113,18 +118,18 @@ class Attempts:
 
             group.start_soon(leave_on_cancel)
             is_back = await wait_for_server(
-                lambda _: is_answering(self.ollama, POLL_SECONDS), limit, poll_seconds=self.times.outage_poll
+                lambda: is_answering(self.ollama, POLL_SECONDS), limit, poll_seconds=self.times.outage_poll
             )
             group.cancel_scope.cancel()
         job.expect_loss()
         return is_back
 
-    def pause_before(self, job: Job, fruitless: int) -> float:
+    def pause_before(self, job: Job, without_progress: int) -> float:
         """Return the seconds before the next attempt, after a number of attempts without new bytes.
 
         An attempt without any byte is soon an error of the address; one that had bytes waits longer.
         """
-        return self.times.retry * (5 if job.has_bytes else 2) ** (fruitless - 1)
+        return self.times.retry * (5 if job.has_bytes else 2) ** (without_progress - 1)
 
     def _open(self, job: Job) -> AsyncGenerator[Progress]:
         start = self.ollama.pull_model if job.kind == "pull" else self.ollama.push_model

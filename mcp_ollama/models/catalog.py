@@ -12,6 +12,7 @@ from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.facts import Facts, facts_of, needs_show
 from mcp_ollama.models.lookup import find_all, find_model, listed_name, nearest_names
 from mcp_ollama.models.rows import MAX_REMEMBERED, Rows
+from mcp_ollama.ollama.balancer import NAME_EACH
 from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
@@ -50,7 +51,7 @@ class Catalog:
     _loaded: dict[str, None] = field(default_factory=dict[str, None])
 
     async def find(self, model: ModelName | str) -> tuple[InstalledModel, list[InstalledModel]]:
-        """Find an installed model by name; gives all the others, too.
+        """Return the installed model of a name, and all the others.
 
         Raises:
             InvalidModelName: Ollama would refuse the name.
@@ -122,21 +123,21 @@ class Catalog:
         return now is not None and now.digest == model.digest
 
     async def info(self, model: InstalledModel) -> ModelInfo:
-        """Ask for all that the server says of a model, and remember its facts.
+        """Fetch the answer of `/api/show` for a model, and remember its facts.
 
         Raises:
-            ModelNotFoundError: It is listed, and that is all.
+            ModelNotFoundError: It is listed, but cannot be shown.
         """
         info, _ = await self._ask(model)
         return info
 
     async def remembered_info(self, model: InstalledModel) -> ModelInfo:
-        """Return all that the server said of a model; it is asked again only for another digest.
+        """Return the answer of `/api/show` for a model, fetched once for each digest.
 
         The answer about a cloud model is not remembered: ollama.com may change it under the same digest.
 
         Raises:
-            ModelNotFoundError: It is listed, and that is all.
+            ModelNotFoundError: It is listed, but cannot be shown.
         """
         if known := self._infos.get(model.digest):
             return known
@@ -166,7 +167,7 @@ class Catalog:
         try:
             info = await self.ollama.get_model_info(model.name)
         except ModelNotFoundError as error:
-            raise damaged(model) from error
+            raise damaged(model, self.ollama.balancer_sign) from error
         facts = facts_of(info)
         _put(self._facts, model.digest, facts, self.most)
         return info, facts
@@ -213,9 +214,17 @@ def find_installed(name: ModelName, models: list[InstalledModel]) -> InstalledMo
     return found[0]
 
 
-def damaged(model: InstalledModel) -> ModelNotFoundError:
-    """Build the error for a model that is listed, while the server says that there is no such model."""
-    if model.remote_host:
+def damaged(model: InstalledModel, balancer_sign: str = "") -> ModelNotFoundError:
+    """Build the error for a model that is listed, while the server says that there is no such model.
+
+    Args:
+        model: The model.
+        balancer_sign: How a balancer showed: then another server may have listed it.
+    """
+    if balancer_sign:
+        problem = f"{model.name} is listed, but another server answers at this address, too: {balancer_sign}."
+        repair = NAME_EACH
+    elif model.remote_host:
         problem = f"{model.name} is listed, but {sanitize(model.remote_host, 100)} does not know it any more."
         repair = "delete_model removes it."
     else:

@@ -13,8 +13,10 @@ from mcp_ollama.models.formatting import join_limited
 from mcp_ollama.models.free_memory import describe_free_memory
 from mcp_ollama.models.lookup import find_named
 from mcp_ollama.models.running import processor_of
+from mcp_ollama.ollama.balancer import NAME_EACH
 from mcp_ollama.ollama.errors import (
     InvalidModelName,
+    ModelNotFoundError,
     OllamaConnectionError,
     OllamaError,
     OllamaResponseError,
@@ -28,6 +30,8 @@ SHORT_CONTEXT = 4096
 """What Ollama gives a model on a machine with little video memory: an agent's instructions alone may fill it."""
 MAX_NEW = 8
 """Models not looked at yet that one call asks about: health costs a handful of requests."""
+_DAMAGE = (400, 500)
+"""With these, or as not found, Ollama itself refuses to show a damaged model; other statuses come from a proxy."""
 RECENT_SECONDS = 60
 """How long an answer of the registry is proof that it can be reached."""
 _OFF = "Transfers are not written down (MCP_OLLAMA_STATE_DIR=off): the end of this process ends them."
@@ -46,7 +50,7 @@ class Check(BaseModel):
 async def look_further(
     app: App, models: Sequence[InstalledModel], running: Sequence[RunningModel] | None
 ) -> list[Check]:
-    """Make all of them at once, each in a few seconds."""
+    """Run the further checks side by side, each for a few seconds."""
     slow: dict[str, Callable[[], Awaitable[Check]]] = {
         "registry": lambda: _registry(app),
         "cloud": lambda: _cloud(app, models),
@@ -148,20 +152,31 @@ async def _damaged(app: App, models: Sequence[InstalledModel]) -> Check:
     local = [one for one in models if not one.remote_host]
     new = [one for one in local if not app.catalog.is_known(one)][:MAX_NEW]
     damaged: list[str] = []
+    refusals: list[OllamaStatusError] = []
 
     async def look(model: InstalledModel) -> None:
         try:
             await app.catalog.info(model)
-        except (OllamaStatusError, OllamaResponseError, InvalidModelName):
+        except (ModelNotFoundError, OllamaResponseError, InvalidModelName):
             damaged.append(_shown(model))
+        except OllamaStatusError as error:
+            if error.status_code in _DAMAGE:
+                damaged.append(_shown(model))
+            else:
+                refusals.append(error)
 
     await for_each(new, look)
     known = sum(app.catalog.is_known(one) for one in local)
     looked = f"{known + len(damaged)} of {len(local)} looked at"
-    if not damaged:
-        return Check(name="damaged", status="ok", detail=f"Every model can be shown, {looked}.")
-    detail = f"Listed, but not usable, {looked}: {join_limited(sorted(damaged))}."
-    return Check(name="damaged", status="warn", detail=detail, fix=REPAIR)
+    if damaged:
+        detail = f"Listed, but not usable, {looked}: {join_limited(sorted(damaged))}."
+        fix = NAME_EACH if app.ollama.balancer_sign else REPAIR
+        return Check(name="damaged", status="warn", detail=detail, fix=fix)
+    if refusals:
+        detail = f"Whether models are damaged is unknown: {refusals[0].problem}"
+        fix = refusals[0].next_step or "Let the proxy in front of it pass /api/show on."
+        return Check(name="damaged", status="warn", detail=detail, fix=fix)
+    return Check(name="damaged", status="ok", detail=f"Every model can be shown, {looked}.")
 
 
 async def check_journal(app: App) -> Check:

@@ -1,4 +1,4 @@
-"""The same for many, several at once: a server answers six questions in the time of one."""
+"""Several requests at once: a server answers six of them in the time of one."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
@@ -16,7 +16,7 @@ AT_ONCE = 6
 
 
 async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[object]], *, at_once: int = AT_ONCE) -> None:
-    """Do the work for each item; it ends when all are done, and should catch what may go wrong with one."""
+    """Run `work` for all items, some at once, and wait for the last; an error in one cancels the others."""
     slots = anyio.Semaphore(at_once)
 
     async def one(item: Item) -> None:
@@ -31,7 +31,7 @@ async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[objec
 async def side_by_side(
     first: Callable[[], Awaitable[First]], second: Callable[[], Awaitable[Second]]
 ) -> tuple[First, Second]:
-    """Do both at once; an OllamaError of one cancels the other, and is raised without a group around it."""
+    """Run both at once; an OllamaError of one cancels the other, and is raised without a group around it."""
     firsts, seconds = list[First](), list[Second]()
     errors: list[OllamaError] = []
 

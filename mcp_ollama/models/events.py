@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change.
+    """Event that concerns some models, or the transfers.
 
     Args:
         kind: `installed`: models were added, replaced or removed; `running`: loaded or unloaded; `transfers`: a

@@ -68,7 +68,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class FitQuery:
     """The question: a model and a context.
 
     Attributes:
@@ -85,12 +85,17 @@ class Fit:
 
 
 def report_memory(
-    fit: Fit, memory: Memory | None, *, evictable_bytes: int = 0, measured: Measured | None = None, reason: str = ""
+    query: FitQuery,
+    memory: Memory | None,
+    *,
+    evictable_bytes: int = 0,
+    measured: Measured | None = None,
+    reason: str = "",
 ) -> MemoryReport:
     """Report whether a model fits.
 
     Args:
-        fit: The model and its context.
+        query: The model and its context.
         memory: The memory of the Ollama server; None when it is unknown.
         evictable_bytes: Memory on the GPU of idle models, which Ollama unloads when it needs it.
         measured: What `/api/ps` says of the same digest, when it is loaded.
@@ -98,14 +103,14 @@ def report_memory(
     """
     free = None if memory is None else free_bytes(memory, evictable_bytes)
     report = MemoryReport(
-        weights_bytes=fit.weights_bytes,
+        weights_bytes=query.weights_bytes,
         available_bytes=None if free is None else sum(free),
         available_from=memory.origin if memory and free is not None else None,
         verdict="unknown",
     )
-    if fit.metadata is not None:
+    if query.metadata is not None:
         try:
-            return _estimate(report, fit, read_shape(fit.metadata), memory, free, measured)
+            return _estimate(report, query, read_shape(query.metadata), memory, free, measured)
         except UnknownArchitecture as error:
             reason = str(error)
     return report.model_copy(update={"notes": [reason or _NOTES["no head"], *_memory_notes(memory, free)]})
@@ -152,23 +157,23 @@ def default_context(memory: Memory | None) -> int:
 
 def _estimate(
     report: MemoryReport,
-    fit: Fit,
+    query: FitQuery,
     shape: Shape,
     memory: Memory | None,
     free: list[int] | None,
     measured: Measured | None,
 ) -> MemoryReport:
     trained = shape.context_length
-    asked = fit.context_length or default_context(memory)
+    asked = query.context_length or default_context(memory)
     context = min(asked, trained or asked)
     estimate = estimate_memory(
         shape,
-        weights_bytes=fit.weights_bytes,
+        weights_bytes=query.weights_bytes,
         context_length=context,
-        projector_bytes=fit.projector_bytes,
+        projector_bytes=query.projector_bytes,
     )
     verdict = judge(estimate, memory, free)
-    notes = [_NOTES[key] for key in _note_keys(fit, estimate, memory, verdict)] + _memory_notes(memory, free)
+    notes = [_NOTES[key] for key in _note_keys(query, estimate, memory, verdict)] + _memory_notes(memory, free)
     if asked > context:
         notes.insert(0, f"The model was trained for {trained:,} tokens: Ollama reduces {asked:,} to that.")
     is_measured = measured and measured.context_length == context and not estimate.has_sliding_layers
@@ -182,32 +187,32 @@ def _estimate(
             "high_bytes": estimate.high_bytes,
             "measured_bytes": measured.size_vram_bytes if measured and is_measured else None,
             "verdict": verdict,
-            "largest_context_length": _largest_context(fit, shape, memory, free),
+            "largest_context_length": _largest_context(query, shape, memory, free),
             "assumptions": MemoryAssumptions(micro_batch=estimate.micro_batch),
             "notes": notes,
         }
     )
 
 
-def _largest_context(fit: Fit, shape: Shape, memory: Memory | None, free: list[int] | None) -> int | None:
+def _largest_context(query: FitQuery, shape: Shape, memory: Memory | None, free: list[int] | None) -> int | None:
     if memory is None or free is None:
         return None
     return largest_context(
         shape,
-        weights_bytes=fit.weights_bytes,
+        weights_bytes=query.weights_bytes,
         free_bytes=free if memory.gpus else [free[0] + RESERVE_BYTES],
-        projector_bytes=fit.projector_bytes,
+        projector_bytes=query.projector_bytes,
     )
 
 
-def _note_keys(fit: Fit, estimate: MemoryEstimate, memory: Memory | None, verdict: Verdict) -> list[str]:
+def _note_keys(query: FitQuery, estimate: MemoryEstimate, memory: Memory | None, verdict: Verdict) -> list[str]:
     gpus = memory.gpus if memory else ()
     conditions = {
         "settings": True,
         "spills": verdict == "spills",
         "no ram": verdict == "spills" and memory is not None and memory.ram is None,
         "gpus": len(gpus or ()) > 1,
-        "projector": fit.projector_bytes > 0,
+        "projector": query.projector_bytes > 0,
         "mtp": estimate.predicts_tokens,
         "sliding": estimate.has_sliding_layers,
     }

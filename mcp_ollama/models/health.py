@@ -42,7 +42,7 @@ class Health(BaseModel):
 
 
 async def examine(app: App) -> Health:
-    """Make all checks; those that rest on one that failed are left out."""
+    """Run all checks, without those that depend on one that failed."""
     report = Health(status="ok", base_url=app.settings.base_url, checks=[_address(app.settings)])
     started = time.perf_counter()
     try:

@@ -13,7 +13,7 @@ from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from mcp_ollama.models.hosts import ALL, NamedHosts
+from mcp_ollama.models.hosts import ALL_HOSTS, NamedHosts
 from mcp_ollama.ollama.addresses import BASE_URL_VARIABLES, server_key
 from mcp_ollama.settings import Access, OllamaSettings
 
@@ -47,7 +47,7 @@ class HostSettings(OllamaSettings):
         return self.api_key.get_secret_value() if self.api_key else None
 
     def secret_variables(self) -> list[str]:
-        """Return `variables`."""
+        """Return the variables of the secrets of this host."""
         return list(self.variables)
 
     def access_setting(self) -> str:
@@ -56,7 +56,7 @@ class HostSettings(OllamaSettings):
         return f'access = "{self.access}" of the host {self.name}' if is_own else super().access_setting()
 
     def extra_certificates(self) -> Path | None:
-        """Return `ca_file`."""
+        """Return the certificates to trust on connections to this host."""
         return self.ca_file
 
 
@@ -175,8 +175,8 @@ def _single_server_problems(settings: OllamaSettings) -> Iterator[str]:
 def _document_problems(document: _Document) -> Iterator[str]:
     """Yield the mistakes that are not of one host."""
     for name in document.hosts:
-        if name == ALL or not _NAME.fullmatch(name):
-            why = "is reserved" if name == ALL else "is not valid"
+        if name == ALL_HOSTS or not _NAME.fullmatch(name):
+            why = "is reserved" if name == ALL_HOSTS else "is not valid"
             yield f"the name {name[:80]!r} {why}; use up to 31 of a-z, 0-9 and -, no - first"
     if document.default is not None and document.default not in document.hosts:
         yield f"default {document.default[:80]!r} is none of {', '.join(document.hosts)}"

@@ -9,20 +9,20 @@ from typing import Generic, TypeVar
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from mcp_ollama.models.app import App, Timeouts, open_app
+from mcp_ollama.models.app import App, Timeouts, build_registry, open_app
 from mcp_ollama.models.concurrency import for_each
 from mcp_ollama.models.events import Publish
 from mcp_ollama.models.lookup import find_model
 from mcp_ollama.models.persistence.shared_state import SharedState, open_shared_state
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
-from mcp_ollama.ollama.names import REGISTRIES, ModelName
+from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.settings import OllamaSettings
 from mcp_ollama.sources.registry import Registry
 
 ItemT = TypeVar("ItemT")
 AnswerT = TypeVar("AnswerT")
 
-ALL = "all"
+ALL_HOSTS = "all"
 """Every host; no host may have this name."""
 
 _ADVICE = {
@@ -99,9 +99,8 @@ async def open_hosts(
         publisher: Where the changes of a host go.
     """
     settings = named.hosts[named.default]
-    registry = registry or Registry((*REGISTRIES, *settings.registry_hosts), settings.plain_http_registries)
     async with open_shared_state(settings.state_dir) as shared, anyio.create_task_group() as tasks:
-        hosts = Hosts(named, registry, timeouts or Timeouts(), publisher, shared, tasks)
+        hosts = Hosts(named, registry or build_registry(settings), timeouts or Timeouts(), publisher, shared, tasks)
         if settings.resume or not named.are_several:
             for name in named.hosts:
                 await hosts.app(name)

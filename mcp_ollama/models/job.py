@@ -91,11 +91,11 @@ class Job(BackgroundTask):
         self.has_bytes = False
         """Whether any byte has come, in this process or an earlier one."""
         self.times = times or TransferTimes()
-        self._undecided_seconds = self.times.undecided
-        self._said: str = ""
+        self._unsized_seconds = self.times.undecided
+        self._last_status: str = ""
         self._deadline = self._received_at = self._asked_at = time.monotonic()
         self._loss: OllamaConnectionError | None = None
-        self._decided = _set_event()
+        self._size_known = _set_event()
 
     def is_for(self, kind: Kind, name: ModelName) -> bool:
         """Return whether the job is a transfer of this kind for this model, in any spelling."""
@@ -136,7 +136,7 @@ class Job(BackgroundTask):
         return self.has_unreported_error if self.finished.is_set() else not self.cancelling.is_set()
 
     def finish(self, state: State, status: str, error: OllamaError | None = None) -> None:
-        """End it, once and for all."""
+        """Set the final state, and wake all that wait for the end."""
         self.state, self.status = state, status
         self.end(error)
 
@@ -146,7 +146,7 @@ class Job(BackgroundTask):
         Args:
             seconds: Longest wait while closing its stream would crash Ollama.
         """
-        self._undecided_seconds = min(self._undecided_seconds, seconds)
+        self._unsized_seconds = min(self._unsized_seconds, seconds)
         self.cancelling.set()
         if self.state == "queued":
             self.finish("cancelled", "cancelled before it began")
@@ -164,7 +164,7 @@ class Job(BackgroundTask):
             OllamaError: It did not get there; when it was closed because of a stall or a cancel, a timeout.
         """
         self.attempts += 1
-        self._decided, self._loss = _set_event(), None
+        self._size_known, self._loss = _set_event(), None
         self._touch("manifest", "connecting")
         self._received_at = time.monotonic()
         closed = True
@@ -192,7 +192,7 @@ class Job(BackgroundTask):
     def retry(self, status: str) -> None:
         """Set the state of a job between two attempts, unless it is being cancelled."""
         if not self.cancelling.is_set():
-            self.state, self.status, self._said = "retrying", status, ""
+            self.state, self.status, self._last_status = "retrying", status, ""
 
     def expect_loss(self) -> None:
         """Count every byte from now on as a new one: Ollama may have lost some in a restart."""
@@ -209,7 +209,7 @@ class Job(BackgroundTask):
             if self._must_close() and self.state == "verifying" and await is_answering():
                 self._deadline = time.monotonic() + self.times.stall
             if self._must_close():
-                await self._wait_until_decided()
+                await self._wait_for_size()
         stream.cancel()
 
     def _next_look(self) -> float:
@@ -236,12 +236,12 @@ class Job(BackgroundTask):
     def _must_close(self) -> bool:
         return self.cancelling.is_set() or time.monotonic() >= self._deadline
 
-    async def _wait_until_decided(self) -> None:
+    async def _wait_for_size(self) -> None:
         # A line with a digest but no total means that Ollama still asks for the blob's size on behalf of
         # another client of the same blob. Leaving now would crash the whole server (ollama#17370).
-        with anyio.move_on_after(self._undecided_seconds):
-            await self._decided.wait()
-        if not self._decided.is_set():
+        with anyio.move_on_after(self._unsized_seconds):
+            await self._size_known.wait()
+        if not self._size_known.is_set():
             logger.warning("Closing the %s of %s before Ollama knew the size of its layer.", self.kind, self.name)
 
     def _stall(self) -> OllamaTimeoutError:
@@ -255,9 +255,9 @@ class Job(BackgroundTask):
     def _note(self, progress: Progress) -> None:
         self._received_at = time.monotonic()
         if progress.total or not progress.digest:
-            self._decided.set()
-        elif self._decided.is_set():
-            self._decided = anyio.Event()
+            self._size_known.set()
+        elif self._size_known.is_set():
+            self._size_known = anyio.Event()
         before = self.meter.completed_bytes
         phase = self.meter.update(progress, self._received_at)
         now = self.meter.completed_bytes
@@ -278,8 +278,8 @@ class Job(BackgroundTask):
         if self.cancelling.is_set():
             return
         self.state = state
-        if status != self._said:
-            self._said, self.status = status, sanitize(status, MAX_STATUS)
+        if status != self._last_status:
+            self._last_status, self.status = status, sanitize(status, MAX_STATUS)
 
 
 def _set_event() -> anyio.Event:

@@ -185,19 +185,20 @@ class Loads:
         await self._changed([load.name.short])
 
 
-def check_loaded(load: Load, model: InstalledModel, outcome: BaseModel) -> None:
+def check_loaded(load: Load, model: InstalledModel, outcome: BaseModel, balancer_sign: str) -> None:
     """Check that a load has not failed.
 
     Args:
         load: The load.
         model: Its model.
         outcome: The answer of the call so far, for programs.
+        balancer_sign: How a balancer showed; empty when none did.
 
     Raises:
         FailedError: It has.
     """
     if error := load.error:
-        error = damaged(model) if isinstance(error, ModelNotFoundError) else error
+        error = damaged(model, balancer_sign) if isinstance(error, ModelNotFoundError) else error
         raise FailedError(f"{model.name} could not be loaded. {error.problem}", error.next_step, outcome)
 
 

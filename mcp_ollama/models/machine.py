@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 import anyio
 from anyio import to_thread
 
+from mcp_ollama.models.concurrency import side_by_side
 from mcp_ollama.models.hardware import PROBE_SECONDS, Gpu, Ram, System, read_gpus, read_ram
 from mcp_ollama.models.sizes import parse_size
 
@@ -55,20 +56,9 @@ async def read_memory(origin: Origin = "machine", system: System | None = None) 
         system: Where the operating system is looked at.
     """
     system = system or System()
-    gpus: list[Gpu] | None = None
-    ram: Ram | None = None
-
-    async def probe_gpus() -> None:
-        nonlocal gpus
-        gpus = await run_probe(lambda: read_gpus(system))
-
-    async def probe_ram() -> None:
-        nonlocal ram
-        ram = await run_probe(lambda: read_ram(system))
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(probe_gpus)
-        group.start_soon(probe_ram)
+    gpus, ram = await side_by_side(
+        lambda: run_probe(lambda: read_gpus(system)), lambda: run_probe(lambda: read_ram(system))
+    )
     return Memory(None if gpus is None else tuple(gpus), ram, origin)
 
 

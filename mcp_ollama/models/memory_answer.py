@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 import anyio
 
 from mcp_ollama.models.app import App
+from mcp_ollama.models.concurrency import side_by_side
 from mcp_ollama.models.facts import configured_context, facts_of, file_digests, parse_parameters
-from mcp_ollama.models.fit import Fit, Measured, MemoryReport, report_memory
+from mcp_ollama.models.fit import FitQuery, Measured, MemoryReport, report_memory
 from mcp_ollama.models.layers import UnknownArchitecture, read_shape
 from mcp_ollama.models.locality import LocalModel
 from mcp_ollama.models.lookup import find_running
 from mcp_ollama.models.machine import Origin
 from mcp_ollama.models.server_memory import ServerMemory, locate_server, read_server_memory
-from mcp_ollama.models.weights import Weights, read_weights, weights_only_reason
+from mcp_ollama.models.weights import WEIGHTS_ONLY, Weights, read_weights
 from mcp_ollama.ollama.errors import InvalidModelName, OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import InstalledModel, Manifest, ModelInfo, RunningModel
@@ -58,19 +59,10 @@ async def report_planned(
     """
     if name.is_cloud:
         return REMOTE
-    source, server = _Source(read_weights(manifest)), ServerMemory()
-
-    async def read_source() -> None:
-        nonlocal source
-        source = await _read_head(app, name, source.weights)
-
-    async def read_memory() -> None:
-        nonlocal server
-        server = await read_server_memory(app, origin, may_evict=may_evict)
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(read_source)
-        group.start_soon(read_memory)
+    source, server = await side_by_side(
+        lambda: _read_head(app, name, read_weights(manifest)),
+        lambda: read_server_memory(app, origin, may_evict=may_evict),
+    )
     return _report(source, server, context_length, measured)
 
 
@@ -109,7 +101,7 @@ def find_measured(model: InstalledModel, running: Iterable[RunningModel]) -> Mea
 def _report(
     source: _Source, server: ServerMemory, context_length: int | None, measured: Measured | None
 ) -> MemoryReport:
-    fit = Fit(source.metadata, source.weights.size_bytes, source.weights.projector_bytes, context_length)
+    fit = FitQuery(source.metadata, source.weights.size_bytes, source.weights.projector_bytes, context_length)
     return report_memory(
         fit, server.memory, evictable_bytes=server.evictable_bytes, measured=measured, reason=source.reason
     )
@@ -135,7 +127,7 @@ async def _read_installed(app: App, model: InstalledModel, info: ModelInfo) -> _
     """
     whole = Weights(None, model.size)
     if shape := _unestimated(info):
-        return _Source(whole, reason=weights_only_reason(shape))
+        return _Source(whole, reason=WEIGHTS_ONLY[shape])
     known = info.model_info or {}
     suffices, digests = _suffices(known), file_digests(info)
     if suffices and len(digests) < 2:

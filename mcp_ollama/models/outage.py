@@ -14,19 +14,19 @@ UNTOUCHED_SECONDS = 15.0
 
 
 async def wait_for_server(
-    is_running: Callable[[float], Awaitable[bool]], limit_seconds: float, *, poll_seconds: float = POLL_SECONDS
+    is_running: Callable[[], Awaitable[bool]], limit_seconds: float, *, poll_seconds: float = POLL_SECONDS
 ) -> bool:
     """Wait until a server answers; return False when it has not within the limit.
 
     Args:
-        is_running: Asks the server for its version (`GET /api/version`) within a number of seconds; never raises.
+        is_running: Asks the server for its version (`GET /api/version`); never raises.
         limit_seconds: How long an outage may last.
-        poll_seconds: Between two questions, and how long each may take.
+        poll_seconds: Between two questions.
     """
     with anyio.move_on_after(limit_seconds):
         while True:
             asked_at = anyio.current_time()
-            if await is_running(poll_seconds):
+            if await is_running():
                 return True
             await anyio.sleep_until(asked_at + poll_seconds)
     return False

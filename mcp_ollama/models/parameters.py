@@ -4,45 +4,45 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Literal
 
-Kind = Literal["whole", "number", "truth", "texts"]
+Kind = Literal["integer", "number", "boolean", "strings"]
 Value = int | float | bool | list[str]
 
 KNOWN: dict[str, Kind] = {
     "frequency_penalty": "number",
-    "main_gpu": "whole",
+    "main_gpu": "integer",
     "min_p": "number",
-    "num_batch": "whole",
-    "num_ctx": "whole",
-    "num_gpu": "whole",
-    "num_keep": "whole",
-    "num_predict": "whole",
-    "num_thread": "whole",
+    "num_batch": "integer",
+    "num_ctx": "integer",
+    "num_gpu": "integer",
+    "num_keep": "integer",
+    "num_predict": "integer",
+    "num_thread": "integer",
     "presence_penalty": "number",
-    "repeat_last_n": "whole",
+    "repeat_last_n": "integer",
     "repeat_penalty": "number",
-    "seed": "whole",
-    "stop": "texts",
+    "seed": "integer",
+    "stop": "strings",
     "temperature": "number",
-    "top_k": "whole",
+    "top_k": "integer",
     "top_p": "number",
     "typical_p": "number",
-    "use_mmap": "truth",
+    "use_mmap": "boolean",
 }
 """Ollama's `api.Options` and `api.Runner` of 0.33."""
 
 _POSITIVE = ("num_ctx", "num_batch")
-_MAX_WHOLE = 2**31 - 1
-_MAX_TEXTS = 100
-_MUST_BE: dict[Kind, str] = {
-    "whole": f"a whole number, {_MAX_WHOLE:,} at most",
-    "number": f"a number, {_MAX_WHOLE:,} at most",
-    "truth": "true or false",
-    "texts": "a text or a list of texts",
+_MAX_NUMBER = 2**31 - 1
+_MAX_STRINGS = 100
+_EXPECTED: dict[Kind, str] = {
+    "integer": f"a whole number, {_MAX_NUMBER:,} at most",
+    "number": f"a number, {_MAX_NUMBER:,} at most",
+    "boolean": "true or false",
+    "strings": "a text or a list of texts",
 }
 
 
 def check_parameters(given: Mapping[str, object]) -> dict[str, Value]:
-    """Read parameters as Ollama would have them; texts, as `show_model` gives them, are read, and nulls left out.
+    """Read parameters in the types of Ollama, from texts too, as `show_model` returns them; nulls are left out.
 
     Raises:
         ValueError: One is unknown, or of another type; the text names it, and the nearest known names.
@@ -58,13 +58,13 @@ def _checked(name: str, value: object) -> Value:
         raise ValueError(f"Ollama has no parameter {name[:60]!r}. {hint}")
     read = _READERS[kind](value)
     if read is None:
-        raise ValueError(f"The parameter {name} must be {_MUST_BE[kind]}.")
+        raise ValueError(f"The parameter {name} must be {_EXPECTED[kind]}.")
     if name in _POSITIVE and isinstance(read, int) and read < 1:
         raise ValueError(f"The parameter {name} must be 1 or more.")
     return read
 
 
-def _whole(value: object) -> int | None:
+def _integer(value: object) -> int | None:
     number = _number(value)
     return int(number) if number is not None and number == int(number) else None
 
@@ -78,17 +78,17 @@ def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     # Neither infinity nor what is no number at all passes this.
-    return value if abs(value) <= _MAX_WHOLE else None
+    return value if abs(value) <= _MAX_NUMBER else None
 
 
-def _truth(value: object) -> bool | None:
+def _boolean(value: object) -> bool | None:
     return {"true": True, "false": False}.get(str(value).lower()) if isinstance(value, bool | str) else None
 
 
-def _texts(value: object) -> list[str] | None:
+def _strings(value: object) -> list[str] | None:
     texts: list[object] = [value] if isinstance(value, str) else list(value) if isinstance(value, list) else []  # pyright: ignore[reportUnknownArgumentType]
     read = [text for text in texts if isinstance(text, str) and text]
-    return read if read and len(read) == len(texts) <= _MAX_TEXTS else None
+    return read if read and len(read) == len(texts) <= _MAX_STRINGS else None
 
 
-_READERS = {"whole": _whole, "number": _number, "truth": _truth, "texts": _texts}
+_READERS = {"integer": _integer, "number": _number, "boolean": _boolean, "strings": _strings}

@@ -88,7 +88,7 @@ class Meter:
         return round(left, 1) if left < _WEEK_SECONDS else None
 
     def set_manifest(self, manifest: Manifest, present: Collection[str]) -> None:
-        """Learn all layers from the registry's manifest, and which of them the server has already."""
+        """Set all layers from the registry's manifest, and which of them the server has already."""
         seen = self._layers
         self._layers = {digest: _Layer(layer.size) for digest, layer in manifest.blobs.items()}
         for digest, layer in self._layers.items():
@@ -103,7 +103,7 @@ class Meter:
             self._finish()
 
     def set_total(self, total_bytes: int) -> None:
-        """Learn the size of the whole when there is no manifest to be had."""
+        """Set the size of the whole where there is no manifest."""
         self._expected, self._known = total_bytes, total_bytes > 0
 
     def finalize(self, total_bytes: int) -> None:

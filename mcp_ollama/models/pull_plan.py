@@ -1,24 +1,23 @@
 """The plan of a pull: the bytes to download, and whether they fit on the disk."""
 
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from mcp_ollama.models.app import App
-from mcp_ollama.models.fit import Measured, MemoryReport
+from mcp_ollama.models.blobs import MAX_LOOKUPS, bytes_of, present_blobs
+from mcp_ollama.models.fit import MemoryReport
 from mcp_ollama.models.formatting import format_bytes
 from mcp_ollama.models.lookup import find_model
 from mcp_ollama.models.machine import Origin, run_probe
 from mcp_ollama.models.memory_answer import find_measured, report_planned
 from mcp_ollama.models.server_memory import locate_server, read_local_model
 from mcp_ollama.ollama.addresses import is_loopback
-from mcp_ollama.ollama.errors import ModelNotFoundError, OllamaError
+from mcp_ollama.ollama.errors import ModelNotFoundError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.sanitizing import sanitize
-from mcp_ollama.ollama.schemas import InstalledModel, Layer, Manifest
-from mcp_ollama.sources.registry import MAX_LOOKUPS, present_blobs
+from mcp_ollama.ollama.schemas import Layer, Manifest
 
 
 class LayerPlan(BaseModel):
@@ -85,14 +84,9 @@ async def plan_pull(app: App, name: ModelName, context_length: int | None = None
         context_length=context_length,
         origin=origin,
         may_evict=bool(models),
-        measured=await _read_measured(app, found) if found and plan.up_to_date else None,
+        measured=find_measured(found, await app.catalog.running() or []) if found and plan.up_to_date else None,
     )
     return plan
-
-
-def bytes_of(manifest: Manifest, digests: set[str]) -> int:
-    """Sum the sizes of some blobs of a manifest."""
-    return sum(layer.size for digest, layer in manifest.blobs.items() if digest in digests)
 
 
 async def _read_present(app: App, manifest: Manifest, blob: Path | None, origin: Origin | None) -> set[str] | None:
@@ -140,12 +134,6 @@ def _note_disk(plan: PullPlan, free_bytes: int | None) -> None:
         if not plan.fits_on_disk:
             short = format_bytes(plan.download_bytes - free_bytes)
             plan.warnings.append(f"The disk lacks {short}: list_models with sort=size shows what is large.")
-
-
-async def _read_measured(app: App, model: InstalledModel) -> Measured | None:
-    with suppress(OllamaError):
-        return find_measured(model, await app.ollama.list_running_models())
-    return None
 
 
 async def _read_free_bytes(app: App, blob: Path | None) -> int | None:

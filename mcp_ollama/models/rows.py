@@ -48,7 +48,7 @@ class Rows:
         kept = self._kept.get(model.name)
         if kept and kept[0] is model and kept[1] is facts and kept[2].loaded is loaded:
             return kept[2]
-        row = _build_row(model, facts, loaded)
+        row = _build_row(model, facts, loaded=loaded)
         if len(self._kept) >= self._most:
             self._kept.clear()
         self._kept[model.name] = model, facts, row
@@ -63,10 +63,10 @@ def model_row(model: InstalledModel, facts: Facts | None, running: Collection[Ru
         facts: What `/api/show` said; None where it could not be read.
         running: The loaded models; None where `/api/ps` could not be read.
     """
-    return _build_row(model, facts, is_loaded(model, running))
+    return _build_row(model, facts, loaded=is_loaded(model, running))
 
 
-def _build_row(model: InstalledModel, facts: Facts | None, loaded: bool | None) -> ModelRow:  # noqa: FBT001
+def _build_row(model: InstalledModel, facts: Facts | None, *, loaded: bool | None) -> ModelRow:
     return ModelRow(
         name=model.name,
         size_bytes=model.size,

@@ -69,8 +69,8 @@ class Transfers:
         self._jobs: list[Job] = []
         self._new: list[Job] = []
         self._interrupted: dict[Job, Snapshot] = {}
-        self._added = anyio.Event()
-        self._came = anyio.Event()
+        self._recorded = anyio.Event()
+        self._created = anyio.Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -193,7 +193,7 @@ class Transfers:
         ]
         self._jobs.append(job)
         self._new.append(job)
-        self._came.set()
+        self._created.set()
         return job
 
     async def _write_down(self, job: Job) -> None:
@@ -203,7 +203,7 @@ class Transfers:
                 job.kind, job.name.short, server=self.base_url, host=self._host, insecure=job.insecure
             )
         job.written.set()
-        self._added.set()
+        self._recorded.set()
 
     async def _settle(self, job: Job) -> None:
         """Delete a job that has ended from the journal; of one that the end of this process interrupted, write it."""
@@ -227,9 +227,9 @@ class Transfers:
 
     async def _work(self) -> None:
         while True:
-            self._added = anyio.Event()
+            self._recorded = anyio.Event()
             if self._next() is None:
-                await self._added.wait()
+                await self._recorded.wait()
             # Chosen when the turn has come: the queue may have changed in the meantime.
             async with self._turns.hold(self.base_url, self._note_turn):
                 await self._perform_next()
@@ -250,8 +250,8 @@ class Transfers:
         while True:
             while self._new:
                 group.start_soon(self._notify, self._new.pop(0))
-            self._came = anyio.Event()
-            await self._came.wait()
+            self._created = anyio.Event()
+            await self._created.wait()
 
     async def _notify(self, job: Job) -> None:
         await self._changed(job)

@@ -7,16 +7,15 @@ import anyio
 from pydantic import BaseModel
 
 from mcp_ollama.models.app import App
+from mcp_ollama.models.blobs import bytes_of, present_blobs
 from mcp_ollama.models.catalog import find_installed
 from mcp_ollama.models.concurrency import for_each
 from mcp_ollama.models.lookup import key_of, listed_name
 from mcp_ollama.models.pages import fit_rows
-from mcp_ollama.models.pull_plan import bytes_of
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.ollama.schemas import InstalledModel
-from mcp_ollama.sources.registry import present_blobs
 
 MAX_ROWS = 200
 

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 from mcp_ollama.ollama.schemas import Layer, Manifest
 
-_WEIGHTS_ONLY = {
+WEIGHTS_ONLY = {
     "tensor": "Only the weights can be estimated: the model is in safetensors, which Ollama runs with MLX.",
     "split": "Only the weights can be estimated: they are split over several files.",
     "adapter": "Only the weights can be estimated: the model has an adapter (LoRA).",
     "draft": "Only the weights can be estimated: the model has a draft model for speculative decoding.",
     "none": "The model has no weights of its own: it is a reference to one that runs elsewhere.",
 }
+"""Why only the weights of a model can be estimated, by the shape in which it has them."""
 _WEIGHTS_KINDS = ("model", "tensor", "adapter", "draft")
 
 
@@ -42,14 +43,5 @@ def read_weights(manifest: Manifest) -> Weights:
         layer=None if shape else models[0],
         size_bytes=sum(layer.size for layer in layers if layer.kind in _WEIGHTS_KINDS),
         projector_bytes=sum(layer.size for layer in layers if layer.kind == "projector"),
-        reason=weights_only_reason(shape) if shape else "",
+        reason=WEIGHTS_ONLY.get(shape, ""),
     )
-
-
-def weights_only_reason(shape: str) -> str:
-    """Return the sentence for a model of which only the weights can be estimated.
-
-    Args:
-        shape: `tensor`, `split`, `adapter`, `draft` or `none`.
-    """
-    return _WEIGHTS_ONLY[shape]

@@ -36,6 +36,8 @@ IDLE_SECONDS = 5
 CONNECT_SECONDS = 10
 """Limit for connecting; a reachable server accepts within milliseconds."""
 
+_NO_COMPRESSION = "Check that the address is an Ollama server, and turn compression off in a proxy before it."
+
 
 class Connection:
     """Pool of connections to a server; it opens with the first request, and again after `aclose()`.
@@ -132,23 +134,25 @@ class Connection:
     @asynccontextmanager
     async def _open(self, method: str, path: str, body: Body | None) -> AsyncGenerator["httpx.Response"]:
         """Send a request; every exception of the transport becomes an OllamaError, also while the body is read."""
-        import httpx  # noqa: PLC0415 - 55 ms that the start of a server need not pay
-
         self._connected()
-        try:
+        with self._translating_errors():
             async with self._slots:
                 # Again, since `aclose` may have been called while this request was queued.
                 http = self._connected()
                 response = await http.send(http.build_request(method, f"{self.base_url}{path}", json=body), stream=True)
                 self.balancer_sign = self.balancer_sign or find_sign(response.status_code, response.headers)
                 try:
-                    check_encoding(
-                        response,
-                        "Check that the address is an Ollama server, and turn compression off in a proxy before it.",
-                    )
+                    check_encoding(response, _NO_COMPRESSION)
                     yield response
                 finally:
                     await response.aclose()
+
+    @contextmanager
+    def _translating_errors(self) -> Generator[None]:
+        import httpx  # noqa: PLC0415 - 55 ms that the start of a server need not pay
+
+        try:
+            yield
         except httpx.ConnectTimeout as error:
             raise OllamaTimeoutError(
                 f"{self.base_url} did not accept a connection within {CONNECT_SECONDS} s.",
@@ -169,7 +173,7 @@ class Connection:
         loop = current_token()
         # Connections belong to one event loop, and each `asyncio.run` of a script creates another.
         if self._http is None or self._loop != loop:
-            import httpx  # noqa: PLC0415 - see _open
+            import httpx  # noqa: PLC0415 - see _translating_errors
 
             self._loop = loop
             self._slots = anyio.Semaphore(MAX_CONNECTIONS)
@@ -232,7 +236,7 @@ def new_client(
     """
     from http.cookiejar import CookieJar, DefaultCookiePolicy  # noqa: PLC0415 - httpx imports it anyway
 
-    import httpx  # noqa: PLC0415 - see _open
+    import httpx  # noqa: PLC0415 - see _translating_errors
 
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=max_idle)
     try:
@@ -251,7 +255,7 @@ def new_client(
 def _proxy_mounts(
     *, verify: ssl.SSLContext | bool, limits: "httpx.Limits"
 ) -> "dict[str, httpx.AsyncBaseTransport | None]":
-    import httpx  # noqa: PLC0415 - see _open
+    import httpx  # noqa: PLC0415 - see _translating_errors
 
     proxies = read_proxies()
     mounts: dict[str, httpx.AsyncBaseTransport | None] = {
@@ -263,10 +267,10 @@ def _proxy_mounts(
 
 def _loopback_transport() -> "httpx.AsyncBaseTransport":
     """Build the transport to a server on this machine: no proxy, no certificates, coalesced chunks."""
-    import httpcore  # noqa: PLC0415 - see _open
-    import httpx  # noqa: PLC0415 - see _open
+    import httpcore  # noqa: PLC0415 - see _translating_errors
+    import httpx  # noqa: PLC0415 - see _translating_errors
 
-    from mcp_ollama.ollama.coalescing import CoalescingBackend  # noqa: PLC0415 - see _open
+    from mcp_ollama.ollama.coalescing import CoalescingBackend  # noqa: PLC0415 - see _translating_errors
 
     transport = httpx.AsyncHTTPTransport(verify=False)
     # httpx 0.28 has no argument for the network backend; the pool and its argument are httpcore's public API.

@@ -111,7 +111,7 @@ def _describe(content: bytes, error: ValueError) -> str:
 
 
 def status_error(
-    status: int, content: bytes, base_url: str, path: str, model: str, redact: Redactor | None = None
+    status: int, content: bytes, base_url: str, path: str, model: str, redact: Redactor
 ) -> OllamaStatusError:
     """Build the error for a status of 300 or more.
 
@@ -194,12 +194,11 @@ def _refused(status: int, message: str, base_url: str, *, is_signed_out: bool) -
     )
 
 
-def _start_of(content: bytes, redact: Redactor | None) -> str:
-    text = content.decode("utf-8", "replace")
-    return (redact(text) if redact else text)[:_MAX_SEARCHED]
+def _start_of(content: bytes, redact: Redactor) -> str:
+    return redact(content.decode("utf-8", "replace"))[:_MAX_SEARCHED]
 
 
-def _error_message(content: bytes, redact: Redactor | None) -> str:
+def _error_message(content: bytes, redact: Redactor) -> str:
     """Read the `error` text of a response, empty when it has none."""
     try:
         return decode(_Failed, content, redact).error

@@ -32,9 +32,7 @@ class _Line(Progress):
     error: ErrorText = ""
 
 
-async def read_progress(
-    chunks: AsyncIterable[bytes], model: str, redact: Redactor | None = None
-) -> AsyncGenerator[Progress]:
+async def read_progress(chunks: AsyncIterable[bytes], model: str, redact: Redactor) -> AsyncGenerator[Progress]:
     """Parse the progress of a job on `model` until its `success`.
 
     A safetensors pull sends tens of thousands of lines a second. Of consecutive lines that arrived together and differ
@@ -104,14 +102,14 @@ def _without_superseded(lines: Iterable[bytes]) -> Iterator[bytes]:
         yield last
 
 
-def _parse(line: bytes, model: str, redact: Redactor | None) -> Progress:
+def _parse(line: bytes, model: str, redact: Redactor) -> Progress:
     try:
         parsed = decode(_Line, line, redact)
     except ValueError as error:
-        text = line.decode("utf-8", "replace")
         # Redacted before it is truncated, which could leave a part of a secret.
+        text = sanitize(redact(line.decode("utf-8", "replace")), 100)
         raise OllamaResponseError(
-            f"The server sent a line that is not Ollama's JSON: {sanitize(redact(text) if redact else text, 100)!r}.",
+            f"The server sent a line that is not Ollama's JSON: {text!r}.",
             "Check that the address is an Ollama server and that no proxy changes its responses.",
         ) from error
     if parsed.error:

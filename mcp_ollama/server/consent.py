@@ -170,6 +170,7 @@ class Consent:
         except TimeoutError:
             return _refusal("timed_out", action, f"No answer came within {seconds:g} s")
         except ValueError:
+            # The answer is malformed: a ValidationError of the SDK.
             return _read(action, None)
         return _read(action, answer)
 

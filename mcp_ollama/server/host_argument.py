@@ -6,7 +6,7 @@ from typing import Any
 
 from mcp.types import PromptArgument
 
-from mcp_ollama.models.hosts import ALL, NamedHosts
+from mcp_ollama.models.hosts import ALL_HOSTS, NamedHosts
 from mcp_ollama.server.arguments import InvalidArgumentsError
 from mcp_ollama.tools.spec import ToolSpec
 
@@ -51,7 +51,7 @@ class HostArgument:
         return host if isinstance(host, str) and host in self.named.hosts else self.named.default
 
     def split(self, spec: ToolSpec, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Return the host that a call names, or `ALL`, and the other arguments.
+        """Return the host that a call names, or `ALL_HOSTS`, and the other arguments.
 
         Raises:
             InvalidArgumentsError: The host is unknown, or missing where the tool changes something.
@@ -60,7 +60,7 @@ class HostArgument:
         host = others.pop(HOST, None) if self.named.are_several else self.named.default
         if host in (None, "") and spec.read_only:
             return self.named.default, others
-        if isinstance(host, str) and (host in self.named.hosts or (host == ALL and spec.rows is not None)):
+        if isinstance(host, str) and (host in self.named.hosts or (host == ALL_HOSTS and spec.rows is not None)):
             return host, others
         raise InvalidArgumentsError(f"{spec.name} was not called: {self._problem(host)} {self._names(600)}.")
 
@@ -103,7 +103,7 @@ class HostArgument:
     def _problem(self, host: object) -> str:
         if not host:
             return "it changes something, so `host` must name one of the Ollama hosts:"
-        if host == ALL:
+        if host == ALL_HOSTS:
             return "`host` must name one host, not all:"
         return f"there is no host {str(host)[:40]!r}, only"
 

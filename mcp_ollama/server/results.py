@@ -117,7 +117,8 @@ def _result(text: str, arguments: Mapping[str, Any], *, has_pages: bool) -> Call
         # A page has one long list; another answer may have two, such as the models deleted and those that share.
         for _ in range(1 if has_pages else 2):
             if len(text) > MAX_DEFAULT_TEXT:
-                text = to_json(_shorten(from_json(text), len(text), has_pages, arguments.get("offset", 0))).decode()
+                answer = _shorten(from_json(text), len(text), arguments.get("offset", 0), has_pages=has_pages)
+                text = to_json(answer).decode()
     _check_length(text)
     return _Answer(content=[TextContent(type="text", text=text)], structured_content=from_json(text))
 
@@ -136,7 +137,7 @@ class _Answer(CallToolResult):
         }
 
 
-def _shorten(answer: dict[str, Any], length: int, has_pages: bool, offset: int) -> dict[str, Any]:  # noqa: FBT001
+def _shorten(answer: dict[str, Any], length: int, offset: int, *, has_pages: bool) -> dict[str, Any]:
     """Return an answer without the end of its longest list, and with the number of items left out or the next page."""
     lists: dict[str, list[int]] = {
         name: [_length(item) + 1 for item in cast("list[object]", value)]

@@ -10,7 +10,7 @@ import anyio
 from mcp.server.context import ServerRequestContext
 from mcp.types import CallToolRequestParams, CallToolResult, InputRequiredResult
 
-from mcp_ollama.models.hosts import ALL, Hosts, ask_each
+from mcp_ollama.models.hosts import ALL_HOSTS, Hosts, ask_each
 from mcp_ollama.models.lookup import find_model, nearest_names
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
@@ -112,7 +112,7 @@ class ToolCalls:
         arguments: Mapping[str, Any],
     ) -> CallToolResult:
         """Run a tool on one host within its time limit, or on all."""
-        if host == ALL:
+        if host == ALL_HOSTS:
             return await self._call_all(tool.spec, ctx, params, arguments)
         if refusal := self.tools.refusal(tool.spec.name, host):
             return refusal
@@ -164,7 +164,7 @@ class ToolCalls:
 
     async def _installed_near(self, hosts: Hosts, host: str, name: str) -> str:
         """Return a sentence with the installed names next to one; empty when there is none, or it is unknown."""
-        if not name or host == ALL:
+        if not name or host == ALL_HOSTS:
             return ""
         near: list[str] = []
         with anyio.move_on_after(hosts.timeouts.hint), suppress(OllamaError):
@@ -175,7 +175,7 @@ class ToolCalls:
     async def _elsewhere(self, hosts: Hosts, host: str, model: str) -> str:
         """Return a sentence with the other hosts that have a model (`GET /api/tags`); empty when none is known to."""
         others = {name: name for name in self.argument.named.hosts if name != host}
-        if not others or host == ALL:
+        if not others or host == ALL_HOSTS:
             return ""
 
         async def has_model(other: str) -> bool:

@@ -202,8 +202,6 @@ class _Head:
 
 
 def _scalar(kind: int) -> struct.Struct:
-    try:
-        return _SCALARS[kind]
-    except KeyError:
-        cause = "an array holds arrays" if kind == _ARRAY else f"a value has the unknown type {kind}"
-        raise _invalid(cause) from None
+    if kind not in _SCALARS:
+        raise _invalid("an array holds arrays" if kind == _ARRAY else f"a value has the unknown type {kind}")
+    return _SCALARS[kind]

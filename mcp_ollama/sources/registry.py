@@ -4,13 +4,11 @@ import hashlib
 import math
 import time
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 import anyio
 
-from mcp_ollama.ollama.client import OllamaClient
 from mcp_ollama.ollama.connection import check_encoding, new_client, read_within
 from mcp_ollama.ollama.decoding import decode
 from mcp_ollama.ollama.error_messages import check_name
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
 ACCEPT = "application/vnd.docker.distribution.manifest.v2+json"
 MAX_CONNECTIONS = 8
 MAX_MANIFEST_BYTES = 4_000_000
-MAX_LOOKUPS = 64
-"""Blobs of one manifest that are looked up; safetensors models have thousands."""
 MAX_ERROR_BYTES = 64_000
 MAX_REASON = 250
 """Characters of a registry's own sentence."""
@@ -186,34 +182,6 @@ class Registry:
                 mounts={f"all://{host}": None for host in _THIS_MACHINE},
             )
         return self._http
-
-
-async def present_blobs(ollama: OllamaClient, manifest: Manifest) -> set[str] | None:
-    """Return the blobs of a manifest that an Ollama server has; None when they are too many or a look-up fails.
-
-    The config, half a kilobyte that a pull fetches last, is looked up only when all layers are present.
-    """
-    if len(manifest.blobs) > MAX_LOOKUPS:
-        return None
-    layers = manifest.layer_digests
-    present = await _look_up(ollama, layers)
-    if present is None or present != layers:
-        return present
-    config = await _look_up(ollama, {manifest.config.digest})
-    return None if config is None else present | config
-
-
-async def _look_up(ollama: OllamaClient, digests: Collection[str]) -> set[str] | None:
-    found: dict[str, bool] = {}
-
-    async def ask(digest: str) -> None:
-        with suppress(OllamaError):
-            found[digest] = await ollama.has_blob(digest)
-
-    async with anyio.create_task_group() as group:
-        for digest in digests:
-            group.start_soon(ask, digest)
-    return {digest for digest in found if found[digest]} if len(found) == len(digests) else None
 
 
 def _unreachable(url: str, host: str) -> OllamaConnectionError:

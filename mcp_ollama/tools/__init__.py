@@ -1,4 +1,4 @@
-"""The tools, in the order in which hosts list them."""
+"""The tools, in the order in which clients list them."""
 
 from mcp_ollama.tools import (
     cleanup,

@@ -89,7 +89,7 @@ async def _load(call: Call, model: InstalledModel, context_length: int | None, s
     load = call.app.loads.start(ModelName.for_pull(model.name), context_length=context_length)
     async with call.waiting():
         await wait_for_load(load, call.report_progress, seconds=seconds, keepalive=call.app.timeouts.progress_keepalive)
-    check_loaded(load, model, Measurement(model=model.name))
+    check_loaded(load, model, Measurement(model=model.name), call.app.ollama.balancer_sign)
     return load.seconds if load.finished.is_set() else None
 
 

@@ -75,7 +75,8 @@ async def load_model(
     load = app.loads.start(ModelName.for_pull(found.name), keep)
     async with call.waiting():
         await wait_for_load(load, call.report_progress, seconds=wait_seconds, keepalive=app.timeouts.progress_keepalive)
-    check_loaded(load, found, LoadResult(model=found.name, state="loading"))
+    outcome = LoadResult(model=found.name, state="loading")
+    check_loaded(load, found, outcome, app.ollama.balancer_sign)
     return await _loaded(app, found, load) if load.finished.is_set() else _loading(found, load)
 
 

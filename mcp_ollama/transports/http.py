@@ -1,8 +1,7 @@
-"""Streamable HTTP: one server for several hosts, on this machine or, with a token, for others.
+"""Streamable HTTP: one server for several clients, on this machine or, with a token, on others.
 
 The SDK's app on uvicorn, in both protocol eras under `/mcp`. All clients share one lifespan, and so the transfers.
-Without a token only this machine is served. A browser is refused unless its page comes from one of our own names,
-and so is a request under a name that is not ours, which a web page may have bent to this address.
+Without a token only this machine is served. Requests with a foreign Host or Origin are refused, see `http_guard.py`.
 """
 
 import logging
@@ -80,7 +79,7 @@ def serve(
         app = _build_app(server, url, token)
         guarded = Guard(SessionEviction(app, server), (address.host, host), port, names)
         runner = _Uvicorn(_configured(guarded), server)
-        logging.getLogger("uvicorn.error").addFilter(_is_news)
+        logging.getLogger("uvicorn.error").addFilter(_is_not_cancelled)
         with suppress(OSError):  # stderr may be missing or closed
             os.write(2, f"Serving on {url}{PATH}\nDashboard at {url}/\n".encode())
         startup.freeze()
@@ -156,19 +155,19 @@ class _Uvicorn(uvicorn.Server):
         self.should_exit = True  # read by the loop of uvicorn ten times a second
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Leave out where a call stood that was cut off at the end: that it was, uvicorn has said."""
+def _is_not_cancelled(record: logging.LogRecord) -> bool:
+    """Drop the tracebacks of calls that the shutdown cancelled: uvicorn logs the cancellation itself."""
     return not (record.exc_info and isinstance(record.exc_info[1], CancelledError))
 
 
 class _OneToken:
-    """The verifier of a server with a single token: who knows it may do everything."""
+    """Verifier of a server with a single token, which permits everything."""
 
     def __init__(self, token: SecretStr) -> None:
         self._token = token
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """Compare without telling by the time taken how much was right."""
+        """Compare in constant time, which does not show how much of a token was right."""
         if compare_digest(token.encode(), self._token.get_secret_value().encode()):
             return AccessToken(token=token, client_id="host", scopes=[])
         return None

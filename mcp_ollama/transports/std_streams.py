@@ -1,4 +1,4 @@
-"""Stdin and stdout, taken out of everybody else's reach before anything is imported that might write to them.
+"""Claim of stdin and stdout for the protocol, before anything is imported that might write to them.
 
 The Windows branch was written but not run.
 """
@@ -20,7 +20,7 @@ class Pipes(NamedTuple):
 
 
 def claim() -> Pipes:
-    """Take stdin and stdout away from everything else in this process, for good.
+    """Claim stdin and stdout for the protocol, until the process ends.
 
     From here on fd 0 is empty and fd 1 is stderr, so no `print`, library or child process can write between the
     messages. They are never given back, because a buffered `print` is written as late as at exit.

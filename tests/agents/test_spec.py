@@ -173,6 +173,11 @@ def test_context_window_is_only_a_known_one(facts: Any, lengths: Any, window: in
     assert metadata["warnings"] == tools + ([warning] if warning else [])
 
 
+def test_context_window_with_vision_is_at_least_what_ollama_loads():
+    metadata = described("vision", model_info=trained(8192), parameters="num_ctx 1024")
+    assert metadata["profile"]["context_window"] == 2048
+
+
 @pytest.mark.parametrize(
     ("capabilities", "says"),
     [

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from mcp_ollama.models.fit import Fit, Measured, MemoryReport, default_context, free_bytes, report_memory
+from mcp_ollama.models.fit import FitQuery, Measured, MemoryReport, default_context, free_bytes, report_memory
 from mcp_ollama.models.hardware import Gpu, Ram
 from mcp_ollama.models.machine import Memory, parse_memory
 from tests.support.evidence import METADATA
 
 GIB = 2**30
-LLAMA = Fit(METADATA["llama3.1:8b"], weights_bytes=5 * GIB, context_length=8192)
+LLAMA = FitQuery(METADATA["llama3.1:8b"], weights_bytes=5 * GIB, context_length=8192)
 
 
 def test_report_of_a_model_that_fits() -> None:
@@ -94,7 +94,7 @@ def test_idle_models_make_way() -> None:
 def test_note_states_what_the_estimate_leaves_open(change: dict[str, Any], memory: str, words: str) -> None:
     fields = {name: getattr(LLAMA, name) for name in ("metadata", "weights_bytes", "context_length")}
 
-    report = report_memory(Fit(**{**fields, **change}), parse_memory(memory))
+    report = report_memory(FitQuery(**{**fields, **change}), parse_memory(memory))
 
     assert words in " ".join(report.notes)
 
@@ -111,12 +111,12 @@ def test_assumed_machine_is_stated() -> None:
 @pytest.mark.parametrize(
     ("fit", "reason", "note"),
     [
-        (Fit(None, GIB), "", "Only the weights can be estimated: the head of the weights file is unavailable."),
-        (Fit(None, GIB), "It is a cloud model.", "It is a cloud model."),
-        (Fit({}, GIB), "", "Only the weights can be estimated: the file does not state its architecture."),
+        (FitQuery(None, GIB), "", "Only the weights can be estimated: the head of the weights file is unavailable."),
+        (FitQuery(None, GIB), "It is a cloud model.", "It is a cloud model."),
+        (FitQuery({}, GIB), "", "Only the weights can be estimated: the file does not state its architecture."),
     ],
 )
-def test_model_without_a_shape_has_weights_only(fit: Fit, reason: str, note: str) -> None:
+def test_model_without_a_shape_has_weights_only(fit: FitQuery, reason: str, note: str) -> None:
     report = report_memory(fit, parse_memory("24GB"), reason=reason)
 
     assert report == MemoryReport(
@@ -132,7 +132,7 @@ def test_default_context_follows_the_memory_of_all_gpus(text: str, context: int)
 
 
 def test_context_left_out_is_the_default_of_the_server() -> None:
-    fit = Fit(METADATA["llama3.1:8b"], weights_bytes=5 * GIB)
+    fit = FitQuery(METADATA["llama3.1:8b"], weights_bytes=5 * GIB)
 
     assert report_memory(fit, parse_memory("24GB")).context_length == 32_768
     assert report_memory(fit, None).context_length == 4096
@@ -143,7 +143,7 @@ def test_context_left_out_is_the_default_of_the_server() -> None:
     [("llama3.1:8b", 8192, 6 * GIB), ("llama3.1:8b", 4096, None), ("gemma3:4b", 8192, None)],
 )
 def test_measured_figure_stands_beside_only_the_same_load(model: str, context: int, expected: int | None) -> None:
-    fit = Fit(METADATA[model], weights_bytes=5 * GIB, context_length=8192)
+    fit = FitQuery(METADATA[model], weights_bytes=5 * GIB, context_length=8192)
 
     report = report_memory(fit, None, measured=Measured(context, 6 * GIB))
 
@@ -151,6 +151,6 @@ def test_measured_figure_stands_beside_only_the_same_load(model: str, context: i
 
 
 def test_recurrent_state_is_reported_where_there_is_one() -> None:
-    fit = Fit(METADATA["qwen3.6:27b"], weights_bytes=17 * GIB, context_length=8192)
+    fit = FitQuery(METADATA["qwen3.6:27b"], weights_bytes=17 * GIB, context_length=8192)
 
     assert report_memory(fit, None).state_bytes == 149.625 * 2**20

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from mcp_ollama.models.attempts import Attempts
+from mcp_ollama.models.blobs import MAX_LOOKUPS
 from mcp_ollama.models.events import Change, Changes
 from mcp_ollama.models.job import Job
 from mcp_ollama.models.persistence.journal import Journal
@@ -19,7 +20,7 @@ from mcp_ollama.ollama.errors import OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.schemas import Layer, Manifest, Progress
 from mcp_ollama.simulator import Fail, RunningSimulator, Simulator, Stall
-from mcp_ollama.sources.registry import MAX_LOOKUPS, Registry
+from mcp_ollama.sources.registry import Registry
 
 ONE, OTHER = ModelName.parse("one"), ModelName.parse("other")
 

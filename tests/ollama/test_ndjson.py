@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mcp_ollama.ollama.errors import NotInRegistryError, OllamaError, OllamaResponseError, OllamaStreamError
 from mcp_ollama.ollama.ndjson import MAX_LINE_BYTES, read_progress
+from mcp_ollama.ollama.sanitizing import Redactor
 from mcp_ollama.ollama.schemas import MAX_BYTES, Progress
 
 Picture = tuple[str, str, int, int]
@@ -31,7 +32,7 @@ def read(*pieces: bytes) -> tuple[list[Picture], OllamaError | None]:
 
     async def follow() -> OllamaError | None:
         try:
-            async for progress in read_progress(in_pieces(pieces), "m:latest"):
+            async for progress in read_progress(in_pieces(pieces), "m:latest", Redactor()):
                 seen.append((progress.status, progress.digest, progress.total, progress.completed))  # noqa: PERF401 - kept on failure
         except OllamaError as error:
             return error
@@ -260,7 +261,7 @@ def test_line_of_20_megabytes_is_refused(ended: bool) -> None:
 
 async def _first_failure(pieces: Iterable[bytes]) -> OllamaError:
     with pytest.raises(OllamaError) as caught:
-        async for _ in read_progress(in_pieces(pieces), "m:latest"):
+        async for _ in read_progress(in_pieces(pieces), "m:latest", Redactor()):
             pass
     return caught.value
 
@@ -293,7 +294,7 @@ def test_nulls_are_omitted_fields() -> None:
 
 def test_unknown_fields_of_a_line_are_ignored() -> None:
     async def first() -> Progress:
-        return await anext(read_progress(in_pieces([body(b'{"status":"x","speed":7}')]), "m"))
+        return await anext(read_progress(in_pieces([body(b'{"status":"x","speed":7}')]), "m", Redactor()))
 
     assert asyncio.run(first()).model_dump(exclude_defaults=True) == {"status": "x"}
 

@@ -7,7 +7,7 @@ import pytest
 from mcp import Client
 
 from mcp_ollama import OllamaSettings, build_server
-from mcp_ollama.simulator import Simulator, serve, serve_balancer
+from mcp_ollama.simulator import Fail, FakeSuccess, RunningSimulator, Simulator, serve, serve_balancer
 from mcp_ollama.sources.registry import Registry
 from tests.conftest import QUICK
 from tests.support.client import Host
@@ -56,6 +56,20 @@ async def test_headers_of_olla_show_in_health(members: list[str]) -> None:
     assert WAY_OUT in check["fix"]
 
 
+async def test_model_of_another_member_is_not_taken_for_damaged(
+    simulator: Simulator, running: RunningSimulator
+) -> None:
+    simulator.install("qwen3:8b")
+    simulator.respond("/api/generate", status=404, body='{"error": "model \'qwen3:8b\' not found"}')
+    with serve_balancer([running.base_url], olla=True) as base_url:
+        async with client_of(base_url) as client:
+            host = Host(client)
+            report = await host("health")
+            refused = [await host.refusal(tool, model="qwen3:8b") for tool in ("load_model", "measure_model")]
+    assert next(check["fix"] for check in report["checks"] if check["name"] == "damaged").startswith(WAY_OUT)
+    assert [(WAY_OUT in text, "delete_model" in text) for text in refused] == [(True, False)] * 2
+
+
 async def test_pull_to_another_member_shows_as_a_balancer(members: list[str]) -> None:
     with serve_balancer(members) as base_url:
         async with client_of(base_url) as client:
@@ -67,6 +81,22 @@ async def test_pull_to_another_member_shows_as_a_balancer(members: list[str]) ->
     assert WAY_OUT in text
     assert check is not None
     assert "a model was pulled there and then was not installed" in check["detail"]
+
+
+async def test_member_without_a_listed_model_shows_none_as_damaged(
+    simulator: Simulator, running: RunningSimulator
+) -> None:
+    simulator.registry.publish("gone")
+    simulator.faults.add("gone", FakeSuccess())
+    simulator.install("listed")
+    simulator.faults.add("listed", Fail(text="model 'listed' not found", status=404), operation="show")
+    async with client_of(running.base_url) as client:
+        host = Host(client)
+        await host.refusal("pull_model", model="gone")
+        report = await host("health")
+    (check,) = [one for one in report["checks"] if one["name"] == "damaged"]
+    assert "listed:latest" in check["detail"]
+    assert WAY_OUT in check["fix"]
 
 
 async def test_health_of_a_single_server_has_no_balancer(members: list[str]) -> None:

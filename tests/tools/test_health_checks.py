@@ -47,6 +47,27 @@ async def test_what_cannot_be_known_of_a_running_model_is_no_warning(simulator: 
     assert (checks["memory"]["status"], checks["context"]["status"]) == ("ok", "ok")
 
 
+@pytest.mark.parametrize(
+    ("status", "fix"),
+    [
+        (403, "let the proxy"),
+        (404, "update Ollama"),
+        (405, "update Ollama"),
+        (429, "Wait a minute"),
+        (502, "Try again later"),
+    ],
+)
+async def test_refused_details_are_no_sign_of_damage(simulator: Simulator, connect: Connect, status: int, fix: str):
+    simulator.install("good")
+    simulator.respond("/api/show", status=status, body="no", content_type="text/plain")
+    async with connect() as host:
+        check = (await checked(host))["damaged"]
+    assert check["status"] == "warn"
+    assert check["detail"].startswith("Whether models are damaged is unknown: ")
+    assert fix in check["fix"]
+    assert "delete_model" not in check["fix"]
+
+
 async def test_damaged_models_are_named(simulator: Simulator, connect: Connect):
     for number in range(7):
         simulator.install(f"broken:{number}", size_bytes=MB)

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from mcp_ollama.models import catalog
+from mcp_ollama.models.app import Timeouts
 from mcp_ollama.simulator import Fail, Simulator
 from tests.conftest import Connect
 from tests.support.client import text_of
@@ -29,6 +31,18 @@ async def test_lists_cards_and_loads_answer_without_ps(how: str, simulator: Simu
     assert loaded["state"] == "loaded"
     assert "running" not in loaded
     assert resources.contents
+
+
+async def test_slow_ps_holds_up_no_list_card_or_plan(
+    simulator: Simulator, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "OPTIONAL_SECONDS", 0.05)
+    simulator.install("a")
+    simulator.delay("/api/ps", 30)
+    async with connect(timeouts=Timeouts(call=10)) as host:
+        answers = [await host(tool, model="a") for tool in ("show_model", "plan_pull")]
+        answers.append(await host("list_models"))
+    assert [answer.get("loaded") for answer in answers] == [None] * 3
 
 
 @pytest.mark.parametrize("how", BROKEN)

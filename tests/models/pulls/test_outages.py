@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from mcp_ollama.models.attempts import MAX_FRUITLESS
+from mcp_ollama.models.attempts import MAX_WITHOUT_PROGRESS
 from mcp_ollama.models.job import Job
 from mcp_ollama.models.outage import is_answering
 from mcp_ollama.ollama.client import OllamaClient
@@ -83,15 +83,15 @@ async def test_restart_that_loses_bytes_is_reported_truthfully(
 async def test_pull_outlasts_any_number_of_restarts_that_lose_its_bytes(
     simulator: Simulator, running: RunningSimulator, connect: Connect
 ) -> None:
-    half = simulator.faults.add(MODEL, Stall(at=0.5), times=MAX_FRUITLESS)
+    half = simulator.faults.add(MODEL, Stall(at=0.5), times=MAX_WITHOUT_PROGRESS)
     async with connect(timeouts=BUSY) as host:
         await host("pull_model", model=MODEL, wait_seconds=0)
-        for restarts in range(MAX_FRUITLESS):
+        for restarts in range(MAX_WITHOUT_PROGRESS):
             await simulator.until(lambda restarts=restarts: half.struck == restarts + 1)
             await anyio.to_thread.run_sync(partial(running.stop, keep=0))
             await until_away(host)
             await anyio.to_thread.run_sync(running.start)
-        assert (await host("pull_model", model=MODEL))["attempts"] == MAX_FRUITLESS + 1
+        assert (await host("pull_model", model=MODEL))["attempts"] == MAX_WITHOUT_PROGRESS + 1
 
 
 async def test_outage_can_be_cancelled(simulator: Simulator, running: RunningSimulator, connect: Connect) -> None:

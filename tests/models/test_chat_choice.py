@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from mcp_ollama.models.chat_choice import best_chat_model
 from mcp_ollama.models.facts import Facts
-from mcp_ollama.models.selection import best_chat_model
 from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
 
 CHAT, TOOLS = ("completion",), ("completion", "tools")
