@@ -385,7 +385,8 @@ async def test_a_given_model_replaces_that_of_the_document(greeting: Simulator, 
 
 
 async def test_headers_for_a_proxy_in_front_go_with_every_request(greeting: Simulator, running: RunningSimulator):
-    settings = OllamaSettings.load(base_url=running.base_url, headers='{"Authorization": "Basic eA==", "X-Door": "a"}')
+    headers = '{"authorization": "Basic eA==", "X-Door": "a"}'
+    settings = OllamaSettings.load(base_url=running.base_url, api_key="key", headers=headers)
     assert await answered(Agent(create_ollama_model("m", settings))) == "Hi"
     (request,) = greeting.asked("/v1/chat/completions")
     assert (request.headers["authorization"], request.headers["x-door"]) == ("Basic eA==", "a")
