@@ -262,8 +262,9 @@ class OllamaSettings(BaseSettings):
 
 
 def variable_of(field: str) -> str:
-    """Return the environment variable of a field of the settings."""
-    return str(OllamaSettings.model_fields[field].validation_alias or f"{PREFIX}{field.upper()}")
+    """Return the environment variable of a field of the settings, or of one that there is not."""
+    known = OllamaSettings.model_fields.get(field)
+    return str((known and known.validation_alias) or f"{PREFIX}{field.upper()}")
 
 
 def _complaint(problem: Any) -> str:
@@ -271,7 +272,7 @@ def _complaint(problem: Any) -> str:
     if not problem["loc"]:
         return text
     name = str(problem["loc"][0])
-    variable = name if name.startswith((PREFIX, "HF_")) else f"{PREFIX}{name.upper()}"
+    variable = name if name.startswith((PREFIX, "HF_")) else variable_of(name)
     return f"{variable}: {'should be true or false' if problem['type'] == 'bool_parsing' else text}"
 
 

@@ -283,6 +283,18 @@ def test_invalid_argument_names_its_variable(given: dict[str, Any]) -> None:
     assert str(refusal(**given)).startswith(f"MCP_OLLAMA_{name.upper()}: ")
 
 
+@pytest.mark.parametrize(
+    ("given", "variable"),
+    [
+        ({"hf_endpoint": "h"}, "HF_ENDPOINT"),
+        ({"hf_hub_offline": "no way"}, "HF_HUB_OFFLINE"),
+        ({"model_name": 5}, "MCP_OLLAMA_MODEL"),
+    ],
+)
+def test_invalid_argument_names_a_variable_of_another_name(given: dict[str, Any], variable: str) -> None:
+    assert str(refusal(**given)).startswith(f"{variable}: ")
+
+
 def test_variables_without_prefix_are_ignored(export: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, field in OllamaSettings.model_fields.items():
         if not str(field.validation_alias or "").startswith("HF_"):

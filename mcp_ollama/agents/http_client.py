@@ -18,7 +18,7 @@ def new_agent_client(base_url: str, headers: Mapping[str, str]) -> Any:
 
     Args:
         base_url: The server.
-        headers: Sent with each request.
+        headers: Sent with each request; of two spellings of a name the last one.
 
     Raises:
         OllamaConnectionError: A proxy of the environment cannot be used.
@@ -26,12 +26,14 @@ def new_agent_client(base_url: str, headers: Mapping[str, str]) -> Any:
     """
     from openai import DefaultAsyncHttpxClient  # noqa: PLC0415 - the extra
 
+    sent = {name.lower(): text for name, text in headers.items()}
+
     async def finish(request: Any) -> None:
         # The OpenAI client adds OPENAI_* headers of the environment, whatever the address.
         for name in (*_OPENAI_HEADERS, *_custom_headers()):
             request.headers.pop(name, None)
         # An idle connection belongs to the event loop of its first request; a script may run several loops.
-        request.headers.update({"Host": request.url.netloc.decode(), **headers, "Connection": "close"})
+        request.headers.update({"host": request.url.netloc.decode(), **sent, "connection": "close"})
 
     try:
         return DefaultAsyncHttpxClient(

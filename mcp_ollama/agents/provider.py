@@ -294,7 +294,9 @@ def _model(name: str, base_url: str, profile: Mapping[str, Any], settings: Ollam
     with _model_errors(name, base_url):
         http = new_agent_client(base_url, headers)
     client = AsyncOpenAI(base_url=openai_base_url(base_url), api_key=key, http_client=http)
-    return OllamaChatModel(unwrap(name), provider=OllamaProvider(openai_client=client), profile=cast("Any", profile))
+    return OllamaChatModel(
+        unwrap(name).strip(), provider=OllamaProvider(openai_client=client), profile=cast("Any", profile)
+    )
 
 
 @contextmanager

@@ -310,11 +310,12 @@ class OllamaClient:
         Ollama pulls `from_model` when it is not installed, and ignores unknown parameters.
         An existing `model_name` is overwritten.
         """
-        name = _short(model_name, ModelName.parse)
+        name, base = _short(model_name, ModelName.parse), _short(from_model)
         options = {"system": system, "template": template, "parameters": dict(parameters or {}) or None}
-        body: Body = {"model": name, "from": _short(from_model)}
+        body: Body = {"model": name, "from": base}
         body |= {key: value for key, value in options.items() if value is not None}
-        return self._stream("/api/create", body, name, stream=True)
+        # What fails is nearly always the pull, or a file, of the base.
+        return self._stream("/api/create", body, base, stream=True)
 
     async def _stream(self, path: str, body: Body, model: str, *, stream: bool) -> AsyncGenerator[Progress]:
         last: Progress | None = None

@@ -288,7 +288,8 @@ def _sendable(headers: Mapping[str, str]) -> dict[str, str]:
     for name, text in headers.items():
         if not (text.isascii() and text.replace("\t", " ").isprintable()):
             raise ValueError(f"The header {name} contains characters that cannot be sent: only printable ASCII can.")
-    return {name: text.strip() for name, text in headers.items()}
+    # In lower case: of two spellings of a name both would be sent, ours and that of the caller.
+    return {name.lower(): text.strip() for name, text in headers.items()}
 
 
 async def _read(response: "httpx.Response", max_bytes: int = MAX_RESPONSE_BYTES) -> bytes:

@@ -23,6 +23,10 @@ from mcp_ollama.ollama.sanitizing import Redactor, sanitize
 from mcp_ollama.ollama.schemas import ErrorText, OllamaResponse
 
 _MAX_SEARCHED = 10_000
+_CHECK_ADDRESS = "Check that the address is an Ollama server and not a web interface or a proxy in front of it."
+_SPEAKS_HTTPS = re.compile(r"\bhttps (?:server|port)|\bssl-enabled", re.IGNORECASE)
+"""What the servers of Go, nginx and Apache answer to http on their port of https."""
+_GATEWAY_STATUSES = (502, 503, 504)
 _QUOTED_ADDRESS = re.compile(r'"https?://[^"]*"')
 
 
@@ -92,10 +96,7 @@ def unusable_environment() -> OllamaConnectionError:
 
 def unexpected_response(content: bytes, base_url: str, path: str, error: ValueError) -> OllamaResponseError:
     """Build the error for a 2xx response that does not match the API of the endpoint."""
-    return OllamaResponseError(
-        f"{base_url}{path} returned {_describe(content, error)}.",
-        "Check that the address is an Ollama server and not a web interface or a proxy in front of it.",
-    )
+    return OllamaResponseError(f"{base_url}{path} returned {_describe(content, error)}.", _CHECK_ADDRESS)
 
 
 def _describe(content: bytes, error: ValueError) -> str:
@@ -140,7 +141,25 @@ def status_error(
     if status == 501:
         text = (sanitize(message or _start_of(content, redact)) or "nothing more").rstrip(".")
         return BalancerError(f"{base_url} is a balancer, which does not do this (501): {text}.", NAME_EACH)
+    if not message and (status < 500 or status in _GATEWAY_STATUSES):
+        return _not_of_ollama(status, _start_of(content, redact), base_url)
     return _failed(status, message or _start_of(content, redact), model)
+
+
+def _not_of_ollama(status: int, text: str, base_url: str) -> OllamaStatusError:
+    """Build the error for a response without an error text of Ollama, as those of proxies and other servers are."""
+    if _SPEAKS_HTTPS.search(text):
+        problem, next_step = f"{base_url} speaks https, not http.", "Set MCP_OLLAMA_BASE_URL to its https:// address."
+    elif status == 407:
+        problem = f"The proxy between this server and {base_url} requires authentication (407)."
+        next_step = "Put a user name and password into HTTP_PROXY, or name the host in NO_PROXY."
+    elif status in _GATEWAY_STATUSES:
+        problem = f"The proxy at {base_url} does not reach Ollama ({status})."
+        next_step = "Check that Ollama runs behind it, then call again."
+    else:
+        shown = (sanitize(text) or "nothing more").rstrip(".")
+        problem, next_step = f"{base_url} answered {status}, not as Ollama does: {shown}.", _CHECK_ADDRESS
+    return OllamaStatusError(problem, next_step, status_code=status)
 
 
 def _failed(status: int, message: str, model: str) -> OllamaStatusError:

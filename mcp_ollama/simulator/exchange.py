@@ -35,7 +35,10 @@ class Exchange:
         self.body = body
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self.headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+        # Joined where a name occurs more than once, as servers do (RFC 9110, 5.2).
+        self.headers: dict[str, str] = {}
+        for name, text in ((name.decode("latin-1"), text.decode("latin-1")) for name, text in scope["headers"]):
+            self.headers[name] = f"{self.headers[name]}, {text}" if name in self.headers else text
         self.variables: Mapping[str, str] = {}
 
     async def reply(self, content: bytes = b"", status: int = 200, media_type: str = "", **extra: str) -> None:

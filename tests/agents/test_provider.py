@@ -117,7 +117,8 @@ def test_the_name_comes_from_the_settings_when_none_is_given(monkeypatch: pytest
     monkeypatch.setenv("MCP_OLLAMA_MODEL", "qwen3:8b")
     assert create_ollama_model().model_name == "qwen3:8b"
     assert create_ollama_model(settings=OllamaSettings(model_name="gemma3:4b")).model_name == "gemma3:4b"
-    assert create_ollama_model("`ollama run gemma3:4b`").model_name == "gemma3:4b"
+    for given in (" gemma3:4b ", "ollama:gemma3:4b", "`ollama run gemma3:4b`"):
+        assert create_ollama_model(given).model_name == "gemma3:4b"
 
 
 def test_what_cannot_be_made_is_a_model_error(monkeypatch: pytest.MonkeyPatch):
@@ -384,7 +385,8 @@ async def test_a_given_model_replaces_that_of_the_document(greeting: Simulator, 
 
 
 async def test_headers_for_a_proxy_in_front_go_with_every_request(greeting: Simulator, running: RunningSimulator):
-    settings = OllamaSettings.load(base_url=running.base_url, headers='{"Authorization": "Basic eA==", "X-Door": "a"}')
+    headers = '{"authorization": "Basic eA==", "X-Door": "a"}'
+    settings = OllamaSettings.load(base_url=running.base_url, api_key="key", headers=headers)
     assert await answered(Agent(create_ollama_model("m", settings))) == "Hi"
     (request,) = greeting.asked("/v1/chat/completions")
     assert (request.headers["authorization"], request.headers["x-door"]) == ("Basic eA==", "a")

@@ -66,9 +66,10 @@ async def test_request_without_key_has_no_authorization(wire: respx.MockRouter, 
     assert "authorization" not in wire.calls.last.request.headers
 
 
-async def test_header_of_the_caller_replaces_ours(wire: respx.MockRouter) -> None:
+@pytest.mark.parametrize("name", ["Authorization", "authorization"])
+async def test_header_of_the_caller_replaces_ours(name: str, wire: respx.MockRouter) -> None:
     wire.get("/api/version").respond(json={"version": "1"})
-    await OllamaClient(BASE_URL, api_key="key", headers={"Authorization": "Basic x"}).get_version()
+    await OllamaClient(BASE_URL, api_key="key", headers={name: "Basic x"}).get_version()
     assert wire.calls.last.request.headers.get_list("authorization") == ["Basic x"]
 
 

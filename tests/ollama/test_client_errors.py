@@ -179,6 +179,53 @@ async def test_bad_request_is_quoted_and_not_retryable(
 
 
 @pytest.mark.parametrize(
+    ("status", "text", "sentences"),
+    [
+        (
+            400,
+            "Client sent an HTTP request to an HTTPS server.\n",
+            f"{BASE_URL} speaks https, not http. Set MCP_OLLAMA_BASE_URL to its https:// address.",
+        ),
+        (
+            400,
+            "<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>",
+            f"{BASE_URL} speaks https, not http. Set MCP_OLLAMA_BASE_URL to its https:// address.",
+        ),
+        (
+            407,
+            "<html>Squid</html>",
+            (
+                f"The proxy between this server and {BASE_URL} requires authentication (407). Put a user name and "
+                "password into HTTP_PROXY, or name the host in NO_PROXY."
+            ),
+        ),
+        (
+            502,
+            "<html>nginx</html>",
+            f"The proxy at {BASE_URL} does not reach Ollama (502). Check that Ollama runs behind it, then call again.",
+        ),
+        (
+            418,
+            "I am a teapot.",
+            (
+                f"{BASE_URL} answered 418, not as Ollama does: I am a teapot. "
+                "Check that the address is an Ollama server and not a web interface or a proxy in front of it."
+            ),
+        ),
+    ],
+    ids=["https of go", "https of nginx", "proxy authentication", "bad gateway", "other"],
+)
+async def test_status_without_text_of_ollama_names_what_answers(
+    status: int, text: str, sentences: str, wire: respx.MockRouter, client: OllamaClient
+) -> None:
+    wire.route().respond(status, text=text)
+    error = await failure(client.list_models())
+    assert type(error) is OllamaStatusError
+    assert str(error) == sentences
+    assert (error.status_code, error.retryable) == (status, status == 502)
+
+
+@pytest.mark.parametrize(
     ("content", "what"),
     [
         (b"", "an empty response"),

@@ -15,6 +15,7 @@ from mcp_ollama.ollama.errors import (
     OllamaTimeoutError,
 )
 from mcp_ollama.ollama.schemas import Progress
+from mcp_ollama.simulator import Simulator, serve
 from tests.ollama.endpoints import BASE_URL, STREAM, STREAMED, failure, statuses
 from tests.support.raw_server import answering, http
 
@@ -104,3 +105,11 @@ async def test_error_line_within_a_stream_is_raised(stream: bool, wire: respx.Mo
     error = await failure(statuses(client.pull_model("m", stream=stream)))
     assert type(error) is NotInRegistryError
     assert error.problem == "The registry has no m:latest."
+
+
+async def test_creation_from_a_missing_model_names_that_model() -> None:
+    simulator = Simulator(tick=0.002)
+    with serve(simulator) as running:
+        async with OllamaClient(running.base_url) as client:
+            with pytest.raises(NotInRegistryError, match="The registry has no base:latest"):
+                await statuses(client.create_model("variant", "base"))

@@ -147,7 +147,7 @@ async def test_a_server_that_hangs_on_running_models_is_degraded(simulator: Simu
         ({"status": 301, "headers": {"location": "/elsewhere"}}, "redirects (301)", "the final address"),
         ({"status": 403}, "refuses the request (403) without a reason.", "OLLAMA_HOST=0.0.0.0"),
         ({"status": 401, "body": '{"error":"unauthorized"}'}, "(401): unauthorized.", "MCP_OLLAMA_API_KEY"),
-        ({"status": 502, "body": PAGE}, "502", "Try again"),
+        ({"status": 502, "body": PAGE}, "does not reach Ollama (502)", "Check that Ollama runs behind it"),
     ],
     ids=["web page", "other JSON", "no JSON", "empty", "404", "redirect", "403", "401", "502"],
 )
