@@ -147,7 +147,7 @@ async def _resolve_model_name(catalog: Catalog, settings: OllamaSettings, *, det
         return settings.model_name
     name = await _newest_chat_model(catalog)
     if name is None:
-        raise no_chat_model_installed(settings.base_url)
+        raise await no_chat_model_installed(catalog, settings.base_url)
     return name
 
 

@@ -32,6 +32,9 @@ _NO_TOOLS = (
 )
 
 
+_UPDATE = "Update Ollama: https://ollama.com/download. Before 0.6.4 it reported no capabilities."
+
+
 async def configuration(catalog: Catalog, settings: OllamaSettings, model: str | None = None) -> dict[str, Any]:
     """Describe an agent on an installed model (`GET /api/tags`, `GET /api/ps`, `POST /api/show`).
 
@@ -53,12 +56,15 @@ async def configuration(catalog: Catalog, settings: OllamaSettings, model: str |
     models = await catalog.ollama.list_models()
     best = best_chat_model(models, await catalog.facts(models), running)
     if best is None:
-        raise no_chat_model_installed(settings.base_url)
+        raise await no_chat_model_installed(catalog, settings.base_url)
     return describe(best.model, await catalog.info(best.model), running, settings, best.why)
 
 
-def no_chat_model_installed(base_url: str) -> ModelNotFoundError:
-    """Build the error for a server without any model for chats."""
+async def no_chat_model_installed(catalog: Catalog, base_url: str) -> ModelNotFoundError:
+    """Build the error for a server without any model for chats, or one that does not report what its models can do."""
+    facts = (await catalog.facts(await catalog.ollama.list_models())).values()
+    if facts and all(known and not known.capabilities for known in facts):
+        return ModelNotFoundError(f"{base_url} does not report what its models can do.", _UPDATE, model="")
     return ModelNotFoundError(
         f"No chat model is installed on {base_url}.",
         "Pull one first: pull_model with llama3.2, or `ollama pull llama3.2`.",
@@ -141,7 +147,10 @@ def to_text(document: Mapping[str, Any]) -> str:
 
 
 def _no_chat_model(model: InstalledModel, info: ModelInfo) -> ModelError:
-    use = f"Its capabilities: {sanitize(', '.join(info.capabilities), 100) or 'none'}."
+    if not info.capabilities:
+        problem = f"The server does not report what {model.name} can do. {_UPDATE}"
+        return ModelError(problem, model.name, {"error": "no capabilities"})
+    use = f"Its capabilities: {sanitize(', '.join(info.capabilities), 100)}."
     if "embedding" in info.capabilities:
         use = f'It is for embeddings: use Embedder("ollama:{model.name}") of Pydantic AI.'
     return ModelError(

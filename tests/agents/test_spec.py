@@ -183,7 +183,6 @@ def test_context_window_with_vision_is_at_least_what_ollama_loads():
     [
         (["embedding"], 'use Embedder("ollama:m:1") of Pydantic AI'),
         (["image"], "Its capabilities: image."),
-        ([], "Its capabilities: none."),
     ],
 )
 def test_what_is_no_chat_model_is_refused_with_what_it_is_for(capabilities: list[str], says: str):
@@ -259,6 +258,14 @@ async def test_no_secret_and_no_text_of_the_models_own_is_in_a_document(simulato
     assert "sesame" not in text
     assert "X-Door" not in text
     assert "The server requires a key or headers" in json.loads(text)["metadata"]["ollama"]["warnings"][-1]
+
+
+async def test_older_server_that_reports_no_capabilities_is_to_be_updated(simulator: Simulator, connect: Connect):
+    simulator.install("llama3.2:3b", size_bytes=1000, capabilities=())
+    async with connect() as host:
+        sentences = [(await refusal(host))[1], (await refusal(host, "llama3.2:3b"))[1]]
+    assert "does not report what its models can do. Update Ollama" in sentences[0]
+    assert "does not report what llama3.2:3b can do. Update Ollama" in sentences[1]
 
 
 async def test_what_is_not_there_is_not_found_with_what_to_do(simulator: Simulator, connect: Connect):
