@@ -152,15 +152,15 @@ async def _damaged(app: App, models: Sequence[InstalledModel]) -> Check:
     local = [one for one in models if not one.remote_host]
     new = [one for one in local if not app.catalog.is_known(one)][:MAX_NEW]
     damaged: list[str] = []
-    refusals: list[OllamaStatusError] = []
+    refusals: list[OllamaError] = []
 
     async def look(model: InstalledModel) -> None:
         try:
             await app.catalog.info(model)
         except (ModelNotFoundError, OllamaResponseError, InvalidModelName):
             damaged.append(_shown(model))
-        except OllamaStatusError as error:
-            if error.status_code in _DAMAGE:
+        except OllamaError as error:
+            if isinstance(error, OllamaStatusError) and error.status_code in _DAMAGE:
                 damaged.append(_shown(model))
             else:
                 refusals.append(error)

@@ -16,35 +16,39 @@ AT_ONCE = 6
 
 
 async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[object]], *, at_once: int = AT_ONCE) -> None:
-    """Run `work` for all items, some at once, and wait for the last; an error in one cancels the others."""
+    """Run `work` for all items, some at once, and wait for the last.
+
+    An OllamaError of one cancels the others, and is raised without a group around it.
+    """
     slots = anyio.Semaphore(at_once)
+    errors: list[OllamaError] = []
 
     async def one(item: Item) -> None:
         async with slots:
-            await work(item)
+            try:
+                await work(item)
+            except OllamaError as error:
+                errors.append(error)
+                group.cancel_scope.cancel()
 
     async with anyio.create_task_group() as group:
         for item in items:
             group.start_soon(one, item)
+    if errors:
+        raise errors[0]
 
 
 async def side_by_side(
     first: Callable[[], Awaitable[First]], second: Callable[[], Awaitable[Second]]
 ) -> tuple[First, Second]:
-    """Run both at once; an OllamaError of one cancels the other, and is raised without a group around it."""
+    """Run both at once and return both results; errors as in `for_each`."""
     firsts, seconds = list[First](), list[Second]()
-    errors: list[OllamaError] = []
 
-    async def do(work: Callable[[], Awaitable[Item]], results: list[Item]) -> None:
-        try:
-            results.append(await work())
-        except OllamaError as error:
-            errors.append(error)
-            group.cancel_scope.cancel()
+    async def do_first() -> None:
+        firsts.append(await first())
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(do, second, seconds)
-        await do(first, firsts)
-    if errors:
-        raise errors[0]
+    async def do_second() -> None:
+        seconds.append(await second())
+
+    await for_each((do_second, do_first), lambda do: do())
     return firsts[0], seconds[0]

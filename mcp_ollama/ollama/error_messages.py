@@ -141,7 +141,7 @@ def status_error(
     if status == 501:
         text = (sanitize(message or _start_of(content, redact)) or "nothing more").rstrip(".")
         return BalancerError(f"{base_url} is a balancer, which does not do this (501): {text}.", NAME_EACH)
-    if not message and (status < 500 or status in _GATEWAY_STATUSES):
+    if not message and (status in _GATEWAY_STATUSES or (status < 500 and status != 429)):
         return _not_of_ollama(status, _start_of(content, redact), base_url)
     return _failed(status, message or _start_of(content, redact), model)
 

@@ -4,7 +4,7 @@ import pytest
 
 from mcp_ollama import OllamaSettings, build_server
 from mcp_ollama.models.app import Timeouts
-from mcp_ollama.simulator import Fail, RunningSimulator, Simulator
+from mcp_ollama.simulator import Drop, Fail, RunningSimulator, Simulator
 from mcp_ollama.sources.registry import Registry
 from tests.conftest import Connect
 from tests.support.client import Era, Host, host
@@ -54,7 +54,7 @@ async def test_what_cannot_be_known_of_a_running_model_is_no_warning(simulator: 
         (404, "update Ollama"),
         (405, "update Ollama"),
         (429, "Wait a minute"),
-        (502, "Try again later"),
+        (502, "Check that Ollama runs behind it"),
     ],
 )
 async def test_refused_details_are_no_sign_of_damage(simulator: Simulator, connect: Connect, status: int, fix: str):
@@ -66,6 +66,16 @@ async def test_refused_details_are_no_sign_of_damage(simulator: Simulator, conne
     assert check["detail"].startswith("Whether models are damaged is unknown: ")
     assert fix in check["fix"]
     assert "delete_model" not in check["fix"]
+
+
+async def test_connection_lost_while_models_are_shown_leaves_damage_unknown(simulator: Simulator, connect: Connect):
+    simulator.install("a")
+    simulator.install("b")
+    simulator.faults.add("*", Drop(), operation="show")
+    async with connect() as host:
+        check = (await checked(host))["damaged"]
+    assert check["status"] == "warn"
+    assert check["detail"].startswith("Whether models are damaged is unknown: The connection to ")
 
 
 async def test_damaged_models_are_named(simulator: Simulator, connect: Connect):
