@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from mcp_ollama.simulator import BAD_GATEWAY, Simulator
+from mcp_ollama.simulator import BAD_GATEWAY, HubRepository, Simulator
 from tests.conftest import Connect
 from tests.support.searching import CODER_7B, CODER_30B, GATED, GB, GEMMA, RECOMMENDED, SPLIT
 
@@ -98,6 +98,23 @@ async def test_repository_of_original_weights_finds_those_to_pull(pasted: str, c
     assert status_of(answer, "huggingface")["detail"] == (
         f'Asked for "{GEMMA.base_model}", then "{GEMMA.base_model.partition("/")[2]}".'
     )
+
+
+async def test_next_step_names_the_model_that_most_words_mean(simulator: Simulator, connect: Connect) -> None:
+    simulator.recommendations = [{"model": "qwen3:8b", "description": "Reasons"}]
+    async with connect() as call:
+        answers = [await call("search_models", query=text) for text in ("qwen 2.5 coder 7b instruct", "qwen3")]
+    assert {row["name"] for row in rows_of(answers[0], "recommended")} == {"qwen3:8b"}
+    names = [answer["next_step"].removeprefix("Call plan_pull with ").partition(" ")[0] for answer in answers]
+    assert names == [f"hf.co/{CODER_7B.id}:Q4_K_M", "qwen3:8b"]
+
+
+async def test_repository_without_a_file_to_pull_is_named(simulator: Simulator, connect: Connect) -> None:
+    simulator.registry.publish_repository(HubRepository(id="some/unnamed-GGUF", files={"model.gguf": 3_000_000_000}))
+    async with connect() as call:
+        answer = await call("search_models", query="unnamed")
+    assert answer["models"] == []
+    assert "some/unnamed-GGUF cannot be pulled: " in status_of(answer, "huggingface")["detail"]
 
 
 async def test_search_that_finds_nothing_small_enough_says_so(connect: Connect) -> None:

@@ -146,7 +146,10 @@ async def _probe(candidate: _Candidate, look_up: LookUp, context: SearchContext,
         manifest = await look_up(name)
     except OllamaError as error:
         if isinstance(error, OllamaStatusError) and error.status_code in (400, 404):
-            return _choose_again(candidate, sanitize(error.problem, 200), context)
+            again = _choose_again(candidate, sanitize(error.problem, 200), context)
+            if not again:
+                report.notes.append(f"{repository.id} cannot be pulled: {error.problem}")
+            return again
         report.note_failure(f"The manifest of {repository.id} was not read: {error.problem}")
         return [candidate]
     sized = replace(candidate.chosen, size_bytes=manifest.total_bytes)

@@ -70,15 +70,15 @@ def parse_name(text: str, *, is_cloud: bool = False) -> ModelName | None:
 
 
 def is_mentioned(query: SearchQuery, *texts: str) -> bool:
-    """Check whether a text holds one of the families of a query; any text does when the query names none.
+    """Check whether a text holds one of the families of a query; any text does when the query names none."""
+    return not query.families or count_mentions(query, *texts) > 0
 
-    A number is whole: `qwen3` does not mean `qwen3.5`.
-    """
+
+def count_mentions(query: SearchQuery, *texts: str) -> int:
+    """Count the families of a query that a text holds. A number is whole: `qwen3` does not mean `qwen3.5`."""
     text = " ".join(texts).lower()
-    families = query.families
-    return not families or any(
-        re.search(re.escape(_IN_SENTENCES.get(family, family)) + _END_OF_NUMBER, text) for family in families
-    )
+    patterns = (re.escape(_IN_SENTENCES.get(family, family)) + _END_OF_NUMBER for family in query.families)
+    return sum(bool(re.search(pattern, text)) for pattern in patterns)
 
 
 def library_row(name: ModelName, manifest: Manifest, context: SearchContext) -> FoundModel:

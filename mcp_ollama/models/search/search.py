@@ -8,11 +8,12 @@ import anyio
 
 from mcp_ollama.models.search.found_model import FoundModel, SearchResult, Source, SourceReport, shorten
 from mcp_ollama.models.search.hub import LookUp, search_huggingface
-from mcp_ollama.models.search.query import parse_query
+from mcp_ollama.models.search.query import SearchQuery, parse_query
 from mcp_ollama.models.search.rows import (
     Findings,
     SearchContext,
     cloud_row,
+    count_mentions,
     is_mentioned,
     library_row,
     parse_name,
@@ -107,7 +108,7 @@ async def search(request: SearchRequest, sources: SearchSources, *, seconds: flo
             for source in asked:
                 group.start_soon(ask, source)
     late = Findings(status="failed", detail=f"No answer within {seconds:g} s.")
-    return _result({source: found.get(source, late) for source in asked})
+    return _result({source: found.get(source, late) for source in asked}, context.query)
 
 
 async def _context(request: SearchRequest, sources: SearchSources, seconds: float) -> SearchContext:
@@ -232,7 +233,7 @@ _SEARCHES: Mapping[Source, Callable[[SearchSources, SearchContext], Awaitable[Fi
 """The sources, in the order of their rows."""
 
 
-def _result(found: Mapping[Source, Findings]) -> SearchResult:
+def _result(found: Mapping[Source, Findings], query: SearchQuery) -> SearchResult:
     """Build the answer; of a model that several sources name the first row stays."""
     rows: dict[str, FoundModel] = {}
     for findings in found.values():
@@ -247,20 +248,23 @@ def _result(found: Mapping[Source, Findings]) -> SearchResult:
                 for source, one in found.items()
             ],
             dropped_count=sum(one.dropped_count for one in found.values()) or None,
-            next_step=_next_step(models, found),
+            next_step=_next_step(models, found, query),
         )
     )
 
 
-def _next_step(models: Sequence[FoundModel], found: Mapping[Source, Findings]) -> str:
+def _next_step(models: Sequence[FoundModel], found: Mapping[Source, Findings], query: SearchQuery) -> str:
     if not models:
         if any(one.status in ("failed", "off") for one in found.values()):
             return f"Check the reports of the sources; {_EXACT_NAMES}"
         return "Search with fewer words, such as the family alone (qwen3, llama3.2, gemma3)."
-    best = next((row for row in models if row.fits != "unlikely"), models[0])
+    likely = [row for row in models if row.fits != "unlikely"]
+    # Ollama recommends a family for one word of the query; of equals the first source counts.
+    best = max(likely or models, key=lambda row: count_mentions(query, row.name))
     steps = [f"Call plan_pull with {best.name} for its exact size and memory, then pull_model."]
-    if best.fits == "unlikely":
-        steps.insert(0, "None of these is likely to fit into the memory: search for a smaller one, such as 4b or 1b.")
+    if not likely:
+        why = "None of these is likely to fit into the memory: search for a smaller one, such as 4b or 1b."
+        steps = [f"{why} plan_pull has the estimate of {best.name}."]
     by_source = {row.source: row.name for row in reversed(models)}
     if "library" in by_source and "huggingface" in by_source:
         steps.append(
