@@ -12,9 +12,9 @@ import uvicorn
 from starlette.types import ASGIApp, Scope
 
 from mcp_ollama.simulator.api import App
-from mcp_ollama.simulator.simulator import Simulator
+from mcp_ollama.simulator.simulator import Simulator, survive
 
-_PATIENCE = 10.0
+_TIMEOUT_SECONDS = 10.0
 _ADDRESS = "127.0.0.1"
 _TURNS_TO_ACCEPT = 4
 """Turns of the event loop after which a connection accepted just before shutdown is registered and can be closed."""
@@ -50,7 +50,7 @@ class ThreadedServer(uvicorn.Server):
         work = self.serve(sockets=[listener])
         self._thread = threading.Thread(target=asyncio.run, args=(work,), name="simulator", daemon=True)
         self._thread.start()
-        self._loop.result(_PATIENCE)
+        self._loop.result(_TIMEOUT_SECONDS)
 
     async def main_loop(self) -> None:
         """Run until `end`."""
@@ -72,7 +72,7 @@ class ThreadedServer(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         if self.server_state.tasks:
-            await asyncio.wait(self.server_state.tasks, timeout=_PATIENCE)
+            await asyncio.wait(self.server_state.tasks, timeout=_TIMEOUT_SECONDS)
 
     @property
     def base_url(self) -> str:
@@ -87,7 +87,7 @@ class ThreadedServer(uvicorn.Server):
 
     def join(self) -> None:
         """Wait until the server has stopped."""
-        self._thread.join(_PATIENCE)
+        self._thread.join(_TIMEOUT_SECONDS)
 
     def cut(self, scope: Scope) -> None:
         """Close the connection of a request after flushing what was sent."""
@@ -129,7 +129,7 @@ class RunningSimulator:
         Args:
             keep: The part of unfinished downloads that the disk still has afterwards.
         """
-        self.simulator.die = _ignore
+        self.simulator.die = survive
         self._server.end()
         self._server.join()
         partials = self.simulator.library.partials
@@ -144,12 +144,8 @@ class RunningSimulator:
 
     def _die(self, reason: str) -> None:
         self.simulator.crashed = reason
-        self.simulator.die = _ignore
+        self.simulator.die = survive
         self._server.end()
-
-
-def _ignore(_reason: str) -> None:
-    """A server in shutdown cannot crash again."""
 
 
 @contextmanager

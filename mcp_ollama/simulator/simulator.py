@@ -52,14 +52,14 @@ class Simulator:
         self.in_flight: Counter[str] = Counter()
         """Requests in flight, by path."""
         self.crashed = ""
-        """Reason of a crash, None before one."""
+        """Reason of a crash; empty before one."""
         self.cloud_disabled = False
         self.account: Mapping[str, Any] | None = None
         """Account that is signed in at ollama.com (`/api/me`)."""
         self.recommendations: list[Mapping[str, Any]] = []
         self.canned: dict[str, Response] = {}
         self.delays: dict[str, float] = {}
-        self.die: Callable[[str], None] = _survive
+        self.die: Callable[[str], None] = survive
         self._ahead = 0.0
         self._changed = threading.Condition()
 
@@ -170,5 +170,5 @@ class Simulator:
         self.die(reason)
 
 
-def _survive(_reason: str) -> None:
-    """Raise, since a simulator that is not served cannot crash."""
+def survive(_reason: str) -> None:
+    """Ignore a crash: a simulator that is not served, or in shutdown, cannot crash."""
