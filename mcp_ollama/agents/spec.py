@@ -49,15 +49,14 @@ async def configuration(catalog: Catalog, settings: OllamaSettings, model: str |
         ModelError: The model is not a chat model.
         OllamaError: The server cannot be asked.
     """
-    running = await catalog.running() or []
+    models, running = await catalog.installed_and_running()
     if model is not None:
-        found = await catalog.find_usable(model, await catalog.ollama.list_models())
-        return describe(found, await catalog.info(found), running, settings)
-    models = await catalog.ollama.list_models()
-    best = best_chat_model(models, await catalog.facts(models), running)
+        found = await catalog.find_usable(model, models)
+        return describe(found, await catalog.info(found), running or [], settings)
+    best = best_chat_model(models, await catalog.facts(models), running or [])
     if best is None:
         raise await no_chat_model_installed(catalog, settings.base_url)
-    return describe(best.model, await catalog.info(best.model), running, settings, best.why)
+    return describe(best.model, await catalog.info(best.model), running or [], settings, best.why)
 
 
 async def no_chat_model_installed(catalog: Catalog, base_url: str) -> ModelNotFoundError:

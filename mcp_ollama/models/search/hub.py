@@ -3,8 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-import anyio
-
+from mcp_ollama.models.concurrency import for_each
 from mcp_ollama.models.search.found_model import FoundModel, is_presentable
 from mcp_ollama.models.search.quantization_choice import Offer, choose_offer, list_offers
 from mcp_ollama.models.search.ranking import Ranking, rank_repositories
@@ -108,9 +107,7 @@ async def _read_all(
         except OllamaError as error:
             failed.setdefault(error.problem, []).append(repository.id)
 
-    async with anyio.create_task_group() as group:
-        for repository in finalists:
-            group.start_soon(read, repository)
+    await for_each(finalists, read)
     for problem, ids in failed.items():
         report.note_failure(f"{ids[0] if len(ids) == 1 else f'{len(ids)} repositories'} could not be read: {problem}")
     return [contents[repository.id] for repository in finalists if repository.id in contents]

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import anyio
 
+from mcp_ollama.models.concurrency import for_each
 from mcp_ollama.models.search.found_model import FoundModel, SearchResult, Source, SourceReport, shorten
 from mcp_ollama.models.search.hub import LookUp, search_huggingface
 from mcp_ollama.models.search.query import SearchQuery, parse_query
@@ -104,9 +105,7 @@ async def search(request: SearchRequest, sources: SearchSources, *, seconds: flo
             found[source] = Findings(status="failed", detail=error.problem)
 
     with anyio.CancelScope(deadline=deadline):
-        async with anyio.create_task_group() as group:
-            for source in asked:
-                group.start_soon(ask, source)
+        await for_each(asked, ask)
     late = Findings(status="failed", detail=f"No answer within {seconds:g} s.")
     return _result({source: found.get(source, late) for source in asked}, context.query)
 
