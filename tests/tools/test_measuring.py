@@ -197,6 +197,16 @@ async def test_prompt_tunes_a_model_in_five_calls(simulator: Simulator, connect:
     assert measured["tokens_per_second"] == 40.0
 
 
+async def test_prompt_covers_a_plan_without_a_largest_context(connect: Connect):
+    for memory, verdict in (("gpu:6GB ram:64GB", "tight"), ("gpu:4GB ram:64GB", "spills"), (None, "unknown")):
+        async with connect(memory=memory) as call:
+            report = (await call("plan_pull", model="qwen3:8b"))["memory"]
+            text = await prompt_text(call, model="qwen3:8b")
+        assert (report["verdict"], "largest_context_length" in report) == (verdict, False)
+        assert "When the verdict is unknown, ask me" in text
+        assert "When it is another and there is no largest_context_length" in text
+
+
 @pytest.mark.parametrize(
     ("model", "variant"),
     [("qwen3", "qwen3-agent:latest"), ("hf.co/unsloth/Qwen3-8B-GGUF:Q4_K_M", "Qwen3-8B-GGUF-agent:Q4_K_M")],
