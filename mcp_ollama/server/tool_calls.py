@@ -18,7 +18,7 @@ from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.server.arguments import InvalidArgumentsError
 from mcp_ollama.server.consent import Consent, InputRequiredError
 from mcp_ollama.server.host_answers import adapt, join_answers, label_answer
-from mcp_ollama.server.host_argument import HostArgument
+from mcp_ollama.server.host_argument import HOST, HostArgument
 from mcp_ollama.server.limits import RequestLimits
 from mcp_ollama.server.results import (
     EXPECTED_ERRORS,
@@ -101,7 +101,7 @@ class ToolCalls:
             result = failure(f"Error executing tool {params.name}")
         if not result.is_error:
             return result
-        return self.tools.with_disabled_tools(self._adapt(result), host)
+        return self.tools.with_disabled_tools(self._adapt(result, params.name, host), host)
 
     async def _call(
         self,
@@ -157,10 +157,17 @@ class ToolCalls:
         report, ask = _naming_progress(ctx.session.report_progress, host), _naming_consent(consent.ask, host)
         return Call(app, report, ask, limits.waiting, self.argument.named.hosts)
 
-    def _adapt(self, error: CallToolResult) -> CallToolResult:
-        """Return an error result whose advice is about a host, where hosts are named."""
+    def _adapt(self, error: CallToolResult, called: str, host: str) -> CallToolResult:
+        """Return an error result whose advice is about its host, where hosts are named."""
         named = self.argument.named
-        return failure(named.adapt_advice(text_of(error)), adapt(error.meta, named)) if named.default else error
+        if not named.default:
+            return error
+        text = named.adapt_advice(text_of(error))
+        is_other = host in named.hosts and host != named.default
+        # Without `host`, a tool that is recommended would read the default host.
+        if is_other and f"`{HOST}`" not in text and self.tools.names_another(text, called):
+            text += f' Pass {HOST}="{host}" there.'
+        return failure(text, adapt(error.meta, named))
 
     async def _installed_near(self, hosts: Hosts, host: str, name: str) -> str:
         """Return a sentence with the installed names next to one; empty when there is none, or it is unknown."""

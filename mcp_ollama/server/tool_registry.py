@@ -129,6 +129,10 @@ class ToolRegistry:
         ]
         return " ".join(sentence for sentence in disabled if sentence not in text)
 
+    def names_another(self, text: str, called: str) -> bool:
+        """Return whether a text names a tool other than the called one."""
+        return any(name != called and re.search(rf"\b{name}\b", text) for name in self._names)
+
     def _disabled_sentence(self, name: str, host: str) -> str:
         return f"{name} is disabled by the operator ({self._disabled[name, host]})."
 

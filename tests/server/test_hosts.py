@@ -108,6 +108,15 @@ async def test_change_on_a_read_only_host_names_host_and_setting(connect: Open, 
     assert fleet.gpu.requests == []
 
 
+async def test_advice_of_an_error_names_the_host_unless_it_is_the_default(connect: Open) -> None:
+    async with connect() as host:
+        texts = [await host.refusal("show_model", model="unheard:1b", host=name) for name in ("gpu", "desk")]
+        down = await host.refusal("list_models", host="gone")
+        unknown = await host.refusal("show_model", model="no name", host="gpu")
+    assert [' pull_model. Pass host="gpu" there. ' in text for text in texts] == [True, False]
+    assert "there." not in down + unknown
+
+
 async def test_change_reaches_only_the_named_host(connect: Open, fleet: Fleet) -> None:
     async with connect(confirm_delete=False) as host:
         for tool in ("pull_model", "load_model", "unload_model", "copy_model", "create_model", "delete_model"):
