@@ -9,7 +9,7 @@ from mcp_ollama.models.app import App
 from mcp_ollama.models.blobs import MAX_LOOKUPS, bytes_of, present_blobs
 from mcp_ollama.models.fit import MemoryReport
 from mcp_ollama.models.formatting import format_bytes
-from mcp_ollama.models.lookup import find_model
+from mcp_ollama.models.lookup import find_model, listed_name
 from mcp_ollama.models.machine import Origin, run_probe
 from mcp_ollama.models.memory_answer import find_measured, report_planned
 from mcp_ollama.models.server_memory import locate_server, read_local_model
@@ -69,6 +69,8 @@ async def plan_pull(app: App, name: ModelName, context_length: int | None = None
         return plan
     plan.up_to_date = found.digest == manifest.digest if found else None
     plan.total_bytes = manifest.total_bytes
+    if found and not plan.up_to_date and (parent := listed_name(found.details.parent_model)):
+        plan.warnings.append(f"The installed one was made from {parent}: if here, a pull would replace it.")
     local = await read_local_model(app, models)
     origin = await locate_server(app, local)
     blob = next(iter(local.blobs), None) if local else None

@@ -169,7 +169,9 @@ async def test_variant_under_the_name_of_its_model_is_not_to_be_replaced(simulat
     async with connect(confirm_delete=False) as call:
         await call("create_model", model="base:1", from_model="base:1", parameters={"num_ctx": 8192}, overwrite=True)
         (row,) = (await call("check_updates"))["models"]
+        plan = await call("plan_pull", model="base:1")
     assert row == {"model": "base:1", "state": "local_only", "reason": "Made here from base:1, whose name it took."}
+    assert plan["warnings"][0] == "The installed one was made from base:1: if here, a pull would replace it."
 
 
 async def test_file_that_a_model_was_made_from_is_not_shown(simulator: Simulator, connect: Connect):
