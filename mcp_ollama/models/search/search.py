@@ -260,7 +260,7 @@ def _next_step(models: Sequence[FoundModel], found: Mapping[Source, Findings], q
     likely = [row for row in models if row.fits != "unlikely"]
     # Ollama recommends a family for one word of the query; of equals the first source counts.
     best = max(likely or models, key=lambda row: count_mentions(query, row.name))
-    steps = [f"Call plan_pull with {best.name} for its exact size and memory, then pull_model."]
+    steps = [_use_of(best)]
     if not likely:
         why = "None of these is likely to fit into the memory: search for a smaller one, such as 4b or 1b."
         steps = [f"{why} plan_pull has the estimate of {best.name}."]
@@ -276,3 +276,12 @@ def _next_step(models: Sequence[FoundModel], found: Mapping[Source, Findings], q
             "(https://huggingface.co/docs/hub/ollama)."
         )
     return " ".join(steps)
+
+
+def _use_of(row: FoundModel) -> str:
+    """Return the sentence on how to get or use a model."""
+    if row.installed:
+        return f"{row.name} is installed already: see show_model."
+    if row.remote:
+        return f"{row.name} runs on ollama.com: pull_model fetches only a reference to it."
+    return f"Call plan_pull with {row.name} for its exact size and memory, then pull_model."

@@ -109,7 +109,8 @@ async def test_exact_name_in_the_library_comes_first(find: Searching) -> None:
         result = await find(query)
         assert names(result) == ["qwen3:8b", "hf.co/unsloth/Qwen3-8B-GGUF:Q4_K_M"]
         assert (result.models[0].source, result.models[0].installed) == ("library", True)
-        assert "Prefer qwen3:8b from Ollama's library" in (result.next_step or "")
+        assert result.next_step is not None
+        assert result.next_step.startswith("qwen3:8b is installed already: see show_model. Prefer qwen3:8b from ")
 
 
 async def test_name_the_library_lacks_is_reported(find: Searching) -> None:
@@ -125,6 +126,7 @@ async def test_cloud_name_in_the_library_is_remote_and_needs_no_memory(find: Sea
     find.simulator.registry.publish("gpt-oss:120b-cloud", remote_host="https://ollama.com:443", remote_model="gpt-oss")
     result = await find("gpt-oss:120b-cloud", sources=["library"])
     assert (result.models[0].remote, result.models[0].size_bytes) == (True, None)
+    assert result.next_step == "gpt-oss:120b-cloud runs on ollama.com: pull_model fetches only a reference to it."
     result = await find("gpt-oss:120b-cloud", sources=["library"], max_memory_bytes=GB)
     assert (result.models, result.sources[0].status) == ([], "off")
 
