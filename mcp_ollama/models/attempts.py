@@ -20,6 +20,7 @@ from mcp_ollama.models.persistence.journal import Journal, Record, Snapshot
 from mcp_ollama.models.transfer_times import TransferTimes
 from mcp_ollama.ollama.balancer import MISSING_PULL, NAME_EACH
 from mcp_ollama.ollama.client import OllamaClient
+from mcp_ollama.ollama.error_messages import unreachable
 from mcp_ollama.ollama.errors import (
     NotInRegistryError,
     OllamaConnectionError,
@@ -79,29 +80,28 @@ class Attempts:
                 without_progress = 1 if job.max_completed_bytes > before else without_progress + 1
                 if job.cancelling.is_set():
                     break
-                if (
-                    not error.retryable
-                    or without_progress >= MAX_WITHOUT_PROGRESS
-                    or not await self._wait(job, without_progress, error)
-                ):
-                    return job.finish("failed", "failed", await self._with_diagnosis(job, error))
+                is_last = not error.retryable or without_progress >= MAX_WITHOUT_PROGRESS
+                if end := error if is_last else await self._wait(job, without_progress, error):
+                    return job.finish("failed", "failed", await self._with_diagnosis(job, end))
         return job.finish("cancelled", "cancelled; what was transferred is kept")
 
     async def _is_answering(self) -> bool:
         return await is_answering(self.ollama, self.times.quiet)
 
-    async def _wait(self, job: Job, without_progress: int, error: OllamaError) -> bool:
-        """Wait before the next attempt; return False when the server stays away for too long."""
+    async def _wait(self, job: Job, without_progress: int, error: OllamaError) -> OllamaError | None:
+        """Wait before the next attempt; return the error that ends the job when the server stays away for too long."""
         if isinstance(error, OllamaConnectionError) and not await is_answering(self.ollama, POLL_SECONDS):
-            return await self._outlast(job)
+            return await self._outlast(job, error)
         logger.info("The %s of %s is attempted again: %s", job.kind, job.name, error.problem)
         # Jitter, so that two clients do not come back at the same moment each time.
         jitter = random.uniform(0.75, 1.25)  # noqa: S311 - no secret depends on it
         await job.pause(self.pause_before(job, without_progress) * jitter, error)
-        return True
+        return None
 
-    async def _outlast(self, job: Job) -> bool:
-        """Wait until the server answers again or the job is cancelled; return False after the limit of an outage.
+    async def _outlast(self, job: Job, error: OllamaError) -> OllamaError | None:
+        """Wait until the server answers again or the job is cancelled; return an error after the limit of an outage.
+
+        That of the connection is the more exact one, unless the server has worked before.
 
         The next attempt follows at once, and counts as any other: a pull that crashes Ollama each time has to end.
         """
@@ -122,7 +122,9 @@ class Attempts:
             )
             group.cancel_scope.cancel()
         job.expect_loss()
-        return is_back
+        if is_back:
+            return None
+        return unreachable(self.ollama.base_url, since=since) if job.has_bytes else error
 
     def pause_before(self, job: Job, without_progress: int) -> float:
         """Return the seconds before the next attempt, after a number of attempts without new bytes.

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from mcp_ollama.ollama.addresses import is_loopback
@@ -66,8 +67,14 @@ _START_ON_LINUX = "Start it with `sudo systemctl start ollama`, or run `ollama s
 _INSTALL = "If it is not installed, see https://ollama.com/download."
 
 
-def unreachable(base_url: str, platform: str = sys.platform) -> OllamaConnectionError:
-    """Build the error for an address where nothing listens, with how to start Ollama on this system."""
+def unreachable(base_url: str, platform: str = sys.platform, *, since: datetime | None = None) -> OllamaConnectionError:
+    """Build the error for an address where nothing listens, with how to start Ollama on this system.
+
+    Args:
+        base_url: The address.
+        platform: The system, as `sys.platform` names it.
+        since: Begin of the outage of a server that has answered before.
+    """
     if is_loopback(base_url):
         next_step = f"{_START.get(platform, _START_ON_LINUX)} {_INSTALL} If it runs elsewhere, set MCP_OLLAMA_BASE_URL."
     else:
@@ -75,7 +82,8 @@ def unreachable(base_url: str, platform: str = sys.platform) -> OllamaConnection
             f"Check that Ollama runs on {urlsplit(base_url).hostname} with OLLAMA_HOST=0.0.0.0 (by default it listens "
             "only to its own machine), and that no firewall blocks it; or set MCP_OLLAMA_BASE_URL."
         )
-    return OllamaConnectionError(f"Nothing answers at {base_url}.", next_step)
+    answers = f"has answered at {base_url} since {since:%H:%M:%S} UTC" if since else f"answers at {base_url}"
+    return OllamaConnectionError(f"Nothing {answers}.", next_step)
 
 
 def tls_failed(base_url: str, reason: str) -> OllamaConnectionError:
