@@ -78,6 +78,15 @@ async def test_connection_lost_while_models_are_shown_leaves_damage_unknown(simu
     assert check["detail"].startswith("Whether models are damaged is unknown: The connection to ")
 
 
+async def test_model_that_ollama_fails_to_show_is_damaged(simulator: Simulator, connect: Connect):
+    simulator.install("bad")
+    simulator.faults.add("bad", Fail(text="unexpected EOF"), operation="show")
+    async with connect() as host:
+        check = (await checked(host))["damaged"]
+    assert check["detail"].endswith("looked at: bad:latest.")
+    assert "delete_model removes it" in check["fix"]
+
+
 async def test_damaged_models_are_named(simulator: Simulator, connect: Connect):
     for number in range(7):
         simulator.install(f"broken:{number}", size_bytes=MB)
