@@ -345,7 +345,7 @@ async def test_load_that_spills_names_the_context_that_fits(simulator: Simulator
         (None, 0.0, "It runs on the CPU"),
         (None, 0.5, "Use a smaller model"),
         ("4GB", 0.5, "no context fits entirely"),
-        ("24GB", 0.5, "it fits entirely: unload_model others"),
+        ("24GB", 0.5, "it fits entirely, and no other model is loaded: another program"),
         ("ram:32GB", 0.0, "No GPU is known there, so this is normal: a smaller model"),
         ("ram:2GB", 0.0, "No GPU is known there, so this is normal: a smaller model"),
     ],
@@ -357,6 +357,16 @@ async def test_load_that_spills_advises(
     simulator.runners.vram_share = share
     async with connect(memory=stated) as call:
         assert said in (await call("load_model", model="qwen3:8b"))["next_step"]
+
+
+async def test_load_that_spills_beside_others_advises_to_unload_them(simulator: Simulator, connect: Connect):
+    simulator.install("qwen3:8b", **QWEN)
+    simulator.install("other", size_bytes=1_000)
+    simulator.load("other")
+    simulator.runners.vram_share = 0.5
+    async with connect(memory="24GB") as call:
+        loaded = await call("load_model", model="qwen3:8b")
+    assert loaded["next_step"].endswith("it fits entirely: unload_model others, then unload and load it again.")
 
 
 async def test_load_whose_details_are_refused_advises_all_the_same(simulator: Simulator, connect: Connect):
