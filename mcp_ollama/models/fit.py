@@ -16,10 +16,11 @@ _GIB = 2**30
 _DEFAULT_CONTEXTS = ((47 * _GIB, 262_144), (23 * _GIB, 32_768), (0, 4096))
 """Memory of all GPUs from which Ollama defaults to a context (o:server/routes.go:2038-2057)."""
 
+NO_GPU = "No GPU is known: the model runs on the CPU, several times slower."
 _NOTES = {
     "settings": "KV type, parallel, flash attention and micro-batch are assumed: the server does not report its own.",
     "no head": "Only the weights can be estimated: the head of the weights file is unavailable.",
-    "cpu": "No GPU is known: the model runs on the CPU, several times slower.",
+    "cpu": NO_GPU,
     "spills": "Some layers run on the CPU, which is several times slower.",
     "assumed": "That Ollama runs on this machine is assumed from the process that listens on its port.",
     "no memory": "The memory of the Ollama server is unknown: state it in MCP_OLLAMA_MEMORY.",

@@ -5,13 +5,14 @@ from contextlib import suppress
 import anyio
 
 from mcp_ollama.models.app import App
-from mcp_ollama.models.fit import MemoryReport
+from mcp_ollama.models.fit import NO_GPU, MemoryReport
 from mcp_ollama.models.memory_answer import report_installed
 from mcp_ollama.models.running import processor_of
 from mcp_ollama.ollama.errors import InvalidModelName, OllamaError
 from mcp_ollama.ollama.schemas import InstalledModel, RunningModel
 
 _SMALLER = "Use a smaller model or quantization, a shorter context, or unload_model others."
+_WITHOUT_GPU = "No GPU is known there, so this is normal: a smaller model or quantization is faster."
 
 
 async def advise_on_spill(app: App, model: InstalledModel, loaded: RunningModel) -> str | None:
@@ -42,6 +43,9 @@ async def _report(app: App, model: InstalledModel, loaded: RunningModel) -> Memo
 def _advice(report: MemoryReport | None, loaded: RunningModel) -> str:
     if report is None or report.available_bytes is None or report.context_length is None:
         return _SMALLER
+    if NO_GPU in report.notes:
+        # What fits is in RAM then: to load it again would change nothing.
+        return _WITHOUT_GPU
     largest = report.largest_context_length
     if largest is None:
         return "By the estimate no context fits entirely: use a smaller model or quantization."

@@ -346,6 +346,8 @@ async def test_load_that_spills_names_the_context_that_fits(simulator: Simulator
         (None, 0.5, "Use a smaller model"),
         ("4GB", 0.5, "no context fits entirely"),
         ("24GB", 0.5, "it fits entirely: unload_model others"),
+        ("ram:32GB", 0.0, "No GPU is known there, so this is normal: a smaller model"),
+        ("ram:2GB", 0.0, "No GPU is known there, so this is normal: a smaller model"),
     ],
 )
 async def test_load_that_spills_advises(
