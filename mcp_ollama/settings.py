@@ -48,6 +48,10 @@ _HOST = re.compile(r"[a-z0-9_][a-z0-9_.:-]{0,349}")
 _SIZE = r"\d{1,6}(?:\.\d{1,3})?\s?[kmgt]i?b"
 _GPUS = rf"(?:gpu:)?{_SIZE}(?:,\s*{_SIZE})*"
 _MEMORY = re.compile(rf"{_GPUS}(?:\s+ram:{_SIZE})?|ram:{_SIZE}", re.IGNORECASE)
+_OWN_HEADERS = re.compile(
+    "accept-encoding|connection|content-(length|type)|expect|te|trailer|transfer-encoding|upgrade", re.IGNORECASE
+)
+"""Headers that belong to each request; another value breaks all requests."""
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e]*")
 
 
@@ -58,6 +62,8 @@ def _parse_headers(value: object) -> dict[str, SecretStr]:
         headers = {"": ""}
     if not all(_HEADER.fullmatch(f"{name}: {text}") for name, text in headers.items()):
         raise ValueError('must be a JSON object of header names and texts, such as {"X-Key": "secret"}')
+    if own := sorted(filter(_OWN_HEADERS.fullmatch, headers)):
+        raise ValueError(f"must not hold {', '.join(own)}: this server sets that itself")
     return {name: SecretStr(text) for name, text in headers.items()}
 
 

@@ -240,6 +240,11 @@ UNEXPANDED = (
         ("MCP_OLLAMA_HEADERS", f'{{"X-Key": "{SECRET}\\r\\nX-More: 1"}}', HEADERS),
         ("MCP_OLLAMA_HEADERS", f'{{"X Key": "{SECRET}"}}', HEADERS),
         ("MCP_OLLAMA_HEADERS", f'{{"": "{SECRET}"}}', HEADERS),
+        (
+            "MCP_OLLAMA_HEADERS",
+            f'{{"X": "{SECRET}", "TE": "x", "content-Length": "3"}}',
+            "must not hold TE, content-Length",
+        ),
         ("MCP_OLLAMA_API_KEY", "${user_config.api_key}", PLACEHOLDER),
         ("MCP_OLLAMA_API_KEY", "${env:" + SECRET + "}", PLACEHOLDER),
         ("MCP_OLLAMA_HTTP_TOKEN", "{{" + SECRET + "}}", PLACEHOLDER),
