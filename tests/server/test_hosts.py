@@ -283,11 +283,11 @@ async def test_missing_model_costs_other_hosts_one_look_within_its_limit(connect
 async def test_slow_host_holds_up_no_other_beyond_its_limit(connect: Open, fleet: Fleet) -> None:
     fleet.gpu.delay("/api/tags", 20)
     fleet.gpu.delay("/api/ps", 20)
-    async with connect(Timeouts(call=1)) as host:
+    async with connect(Timeouts(call=3)) as host:
         started = anyio.current_time()
         lists = await host("list_models", host="all")
         running = await host("list_running_models", host="all")
-    assert anyio.current_time() - started < 10
+    assert anyio.current_time() - started < 15
     assert [row["host"] for row in lists["models"]] == ["desk", "desk"]
     for answer in (lists, running):
         assert {"host": "gpu", "error": answer["errors"][0]["error"]} == answer["errors"][0]
