@@ -166,8 +166,8 @@ async def _damaged(app: App, models: Sequence[InstalledModel]) -> Check:
                 refusals.append(error)
 
     await for_each(new, look)
-    known = sum(app.catalog.is_known(one) for one in local)
-    looked = f"{known + len(damaged)} of {len(local)} looked at"
+    seen = sum(_shown(one) in damaged or app.catalog.is_known(one) for one in local)
+    looked = f"{seen} of {len(local)} looked at"
     if damaged:
         detail = f"Listed, but not usable, {looked}: {join_limited(sorted(damaged))}."
         fix = NAME_EACH if app.ollama.balancer_sign else REPAIR

@@ -87,6 +87,15 @@ async def test_model_that_ollama_fails_to_show_is_damaged(simulator: Simulator, 
     assert "delete_model removes it" in check["fix"]
 
 
+async def test_damaged_name_of_a_model_that_another_name_shows_counts_once(simulator: Simulator, connect: Connect):
+    simulator.install("a")
+    simulator.copy("a", "b")
+    simulator.faults.add("a", Fail(text="model 'a' not found", status=404), operation="show")
+    async with connect() as host:
+        check = (await checked(host))["damaged"]
+    assert check["detail"] == "Listed, but not usable, 4 of 4 looked at: a:latest."
+
+
 async def test_damaged_models_are_named(simulator: Simulator, connect: Connect):
     for number in range(7):
         simulator.install(f"broken:{number}", size_bytes=MB)
