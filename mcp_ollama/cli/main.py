@@ -101,9 +101,10 @@ def _parser() -> argparse.ArgumentParser:
         prog=COMMAND,
         description="MCP server that manages the models of an Ollama server. MCP clients start it and use stdin and "
         "stdout; at a terminal, run --check.",
-        epilog="Each option is also an environment variable: MCP_OLLAMA_ and its name, as in MCP_OLLAMA_BASE_URL. "
-        "Secrets are variables only: MCP_OLLAMA_API_KEY is sent to the Ollama server as a bearer token, "
-        "MCP_OLLAMA_HEADERS as further request headers, and MCP_OLLAMA_HTTP_TOKEN is required of clients of --http.",
+        epilog="Each option with a VALUE is also an environment variable: MCP_OLLAMA_ and its name, as in "
+        "MCP_OLLAMA_BASE_URL; HF_ENDPOINT and HF_HUB_OFFLINE are Hugging Face's own. Secrets are variables only: "
+        "MCP_OLLAMA_API_KEY is sent to the Ollama server as a bearer token, MCP_OLLAMA_HEADERS as further request "
+        "headers, HF_TOKEN to Hugging Face, and MCP_OLLAMA_HTTP_TOKEN is required of clients of --http.",
     )
     parser.add_argument("--version", action=_PrintVersion)
     ways = parser.add_mutually_exclusive_group()
