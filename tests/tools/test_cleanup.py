@@ -1,4 +1,4 @@
-"""`plan_cleanup`: the exact bytes that deleting a set frees, in the order of the contract."""
+"""`plan_cleanup`: the exact bytes that deleting a set frees, outdated copies first."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
