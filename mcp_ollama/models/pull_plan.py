@@ -134,8 +134,12 @@ def _is_present(layer: Layer, manifest: Manifest, present: set[str] | None) -> b
 
 
 def _note_pull(plan: PullPlan, pull: Transfer) -> int:
-    """Add how the unfinished pull stands, and return its bytes beyond the parts that are present."""
-    saved_bytes = max(0, pull.completed_bytes - (plan.present_bytes or 0))
+    """Add how the unfinished pull stands, and return its bytes beyond the parts that are present.
+
+    Of a pull of another version they are other bytes, and one that failed with all of them had them discarded.
+    """
+    is_same = plan.total_bytes == pull.total_bytes != pull.completed_bytes
+    saved_bytes = max(0, pull.completed_bytes - (plan.present_bytes or 0)) if is_same else 0
     if saved_bytes:
         plan.warnings.append(
             f"Of download_bytes a pull has {format_bytes(saved_bytes)} already ({pull.state}): pull_model continues it."

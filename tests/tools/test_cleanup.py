@@ -125,6 +125,19 @@ async def test_model_that_was_in_memory_is_listed_for_its_size(simulator: Simula
     assert [row["reason"] for row in plan["models"]] == ["large"]
 
 
+@pytest.mark.parametrize("tool", ["load_model", "measure_model", "list_running_models", "health", "unload_model"])
+async def test_model_that_any_tool_saw_in_memory_was_loaded(simulator: Simulator, connect: Connect, tool: str) -> None:
+    install(simulator, "used")
+    is_loading = tool in ("load_model", "measure_model")
+    if not is_loading:
+        simulator.load("used")
+    async with connect() as host:
+        await host(tool, **({"model": "used"} if is_loading or tool == "unload_model" else {}))
+        simulator.runners.clear()
+        (row,) = (await host("plan_cleanup"))["models"]
+    assert row["reason"] == "large"
+
+
 async def test_cloud_models_and_transfers_are_left_out(simulator: Simulator, connect: Connect) -> None:
     install(simulator, "cloud", remote_host="https://ollama.com:443", remote_model="cloud")
     install(simulator, "busy")

@@ -9,7 +9,7 @@ import pytest
 
 from mcp_ollama.models.app import Timeouts
 from mcp_ollama.models.formatting import format_bytes
-from mcp_ollama.simulator import HubRepository, Simulator, no_space
+from mcp_ollama.simulator import HubRepository, Simulator, digest_mismatch, no_space
 from tests.conftest import Connect
 
 MB = 1_000_000
@@ -130,6 +130,7 @@ async def test_plan_counts_what_an_unfinished_pull_has(
 
     monkeypatch.setattr(shutil, "disk_usage", usage)
     simulator.faults.add("llama3.2:1b", no_space(0.5), times=1)
+    simulator.pause = 0.1  # Time to read the manifest for the size of the whole.
     async with connect() as call:
         before = await call("plan_pull", model="llama3.2:1b")
         await call.refusal("pull_model", model="llama3.2:1b")
@@ -145,6 +146,20 @@ async def test_plan_counts_what_an_unfinished_pull_has(
     assert after["warnings"] == ["Of download_bytes a pull has 5.0 MB already (failed): pull_model continues it."]
     assert f"The disk lacks {format_bytes(left - MB)}: plan_cleanup" in too_full["warnings"][-1]
     assert (done["up_to_date"], done["warnings"]) == (True, [])
+
+
+async def test_plan_counts_no_bytes_that_are_discarded_or_outdated(simulator: Simulator, connect: Connect):
+    simulator.registry.publish("bad:1", size_bytes=MB)
+    simulator.registry.publish("moved:1", size_bytes=MB)
+    simulator.faults.add("bad:1", digest_mismatch())
+    simulator.faults.add("moved:1", no_space(0.5))
+    simulator.pause = 0.1  # Time to read the manifest for the size of the whole.
+    async with connect() as call:
+        for name in ("bad:1", "moved:1"):
+            await call.refusal("pull_model", model=name)
+        simulator.registry.publish("moved:1", size_bytes=2 * MB, weights="newer")
+        plans = [await call("plan_pull", model=name) for name in ("bad:1", "moved:1")]
+    assert not any("a pull has" in warning for plan in plans for warning in plan["warnings"])
 
 
 @pytest.mark.parametrize(
