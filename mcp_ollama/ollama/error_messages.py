@@ -2,6 +2,7 @@
 
 import re
 import sys
+from contextlib import suppress
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -34,6 +35,7 @@ GATED = (
 )
 """The way to a model on Hugging Face; only under that name does Ollama send its key."""
 _GATEWAY_STATUSES = (502, 503, 504)
+_REFUSAL = re.compile(r'pull model manifest: 4\d\d: (\{"error":".*"\})\s*')
 _QUOTED_ADDRESS = re.compile(r'"https?://[^"]*"')
 
 
@@ -46,12 +48,20 @@ def stream_error(text: str, model: str) -> OllamaStreamError:
     # The kind stands first; a registry's whole response may follow. Addresses contain arbitrary words.
     searched = _QUOTED_ADDRESS.sub('""', text[:_MAX_SEARCHED])
     row = next((row for row in STREAM_FAILURES if row.matches(searched)), UNKNOWN_STREAM_FAILURE)
-    shown = sanitize(text).rstrip(".") or "an error without a text"
+    shown = sanitize(_reason(text)).rstrip(".") or "an error without a text"
     problem = row.problem.format(model=model, text=shown)
     next_step = row.next_step.format(check_name=check_name(model))
     if row.kind is RegistryAccessError and _is_on_hugging_face(model):
         next_step = f"{check_name(model)} {GATED}"
     return row.kind(problem, next_step, retryable=row.retryable)
+
+
+def _reason(text: str) -> str:
+    """Return the sentence in the JSON of Hugging Face behind a status; a text in another form is returned whole."""
+    found = _REFUSAL.fullmatch(text[:_MAX_SEARCHED])
+    with suppress(ValueError):
+        return decode(_Failed, found[1].encode()).error if found else text
+    return text
 
 
 def _is_on_hugging_face(model: str) -> bool:

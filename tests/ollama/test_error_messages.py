@@ -215,8 +215,15 @@ PERMANENT = (
         "The registry refuses tiny:latest: {}.",
         CHECK_NAME,
         (
-            f'{MANIFEST}400: {{"error":"The specified tag is not a valid quantization scheme."}}',
-            f'{MANIFEST}400: {{"error":"The specified repository contains sharded GGUF."}}',
+            (
+                f'{MANIFEST}400: {{"error":"The specified tag is not a \\"quantization\\"."}}',
+                'The specified tag is not a "quantization"',
+            ),
+            (
+                f'{MANIFEST}400: {{"error":"The repository contains sharded GGUF."}}\n',
+                "The repository contains sharded GGUF",
+            ),
+            f'{MANIFEST}400: {{"error":"cut","}}',
             f'400: {BLOB_UNKNOWN},"detail":"sha256:{BIG}"}}]}}\n',
             f"{MANIFEST}451: Unavailable For Legal Reasons",
         ),
