@@ -73,7 +73,7 @@ $(VENV)/.with-dist: $(VENV)/.installed
 	$(PIP) --group dist
 	@touch $@
 
-picture: $(VENV)/.installed  ## Record the tour anew, and draw docs/tour.svg
+picture: $(VENV)/.installed  ## Record the tour again, and draw docs/tour.svg
 	$(BIN)/python scripts/picture.py
 
 PEER := bench/peer/node_modules

@@ -171,13 +171,13 @@ class OllamaSettings(BaseSettings):
     memory: Annotated[str | None, BeforeValidator(_parse_memory)] = None
     """Memory of the machine of the Ollama server, where it cannot be detected: `24GB`, `gpu:24GB ram:64GB`."""
     search: Annotated[Literal["on", "off"], BeforeValidator(_lower)] = "on"
-    """Whether `search_models` asks other sources than the Ollama server."""
+    """Whether `search_models` asks other sources than the Ollama server and its library."""
     hf_endpoint: str = Field(default="https://huggingface.co", validation_alias="HF_ENDPOINT")
     """Address of Hugging Face or of a mirror."""
     hf_token: Annotated[SecretStr, AfterValidator(_check_key)] | None = Field(default=None, validation_alias="HF_TOKEN")
     """Token for Hugging Face."""
     hf_hub_offline: bool = Field(default=False, validation_alias="HF_HUB_OFFLINE")
-    """Whether Hugging Face is never contacted."""
+    """Whether `search_models` leaves Hugging Face out."""
     hosts: str | None = None
     """Several Ollama servers: a JSON object of names and addresses; see `models/host_settings.py`."""
     hosts_file: Path | None = None

@@ -26,7 +26,7 @@ OLDEST = (3, 11)
 HOST_BLOCKS = {"json", "toml", "sh"}
 FILES_IN_SDIST = {
     *("mcp_ollama", "tests", "examples", "scripts", "bench", "bundle", "docs"),
-    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "AGENTS.md", "LICENSE"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "AGENTS.md", "LICENSE", "constraints.txt"),
     *("pyproject.toml", "server.json", "Makefile", "Dockerfile", ".dockerignore", ".gitignore", "PKG-INFO"),
 }
 

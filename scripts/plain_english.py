@@ -1,4 +1,4 @@
-"""Check the language of names, docstrings, comments, strings and Markdown against the word list of CONTRIBUTING.md.
+"""Check the language of Python, pages and configuration against the word list of CONTRIBUTING.md.
 
 Exits with status 1 when one is found. Recorded and generated texts, and released changelog entries, are left out. A
 line that quotes a banned word on purpose ends in the comment `plain: quoted`.
@@ -25,6 +25,7 @@ BANNED = re.compile(rf"\b(?:{'|'.join(WORDS)})\b", re.IGNORECASE)
 BANNED_START = re.compile(rf"(?:{'|'.join(FIRST_WORDS)})s?\b")
 CHECKED = (tokenize.COMMENT, tokenize.STRING, tokenize.NAME, getattr(tokenize, "FSTRING_MIDDLE", -1))
 MARK = "plain: quoted"
+FILES = ("*.py", "*.md", "Makefile", "Dockerfile", "*.toml", "*.yml", "*.yaml", "*.json", "*.html", "*.js", "*.mjs")
 EXEMPT = ("scripts/plain_english.py", "tests/test_plain_english.py", "CONTRIBUTING.md")
 """Files that have to quote the words."""
 
@@ -58,24 +59,24 @@ def _check_tokens(path: str, source: str) -> Iterator[Finding]:
             yield from (finding for finding in _search(path, token.start[0], text) if finding.line not in quoted)
 
 
-def check_markdown(path: str, text: str) -> Iterator[Finding]:
-    """Yield the banned words of a Markdown page; of a changelog, only those of the unreleased entry."""
+def check_page(path: str, text: str) -> Iterator[Finding]:
+    """Yield the banned words of a page or another text; of a changelog, only those of the unreleased entry."""
     if path == "CHANGELOG.md":
         text = re.split(r"^## .*\d{4}-\d{2}-\d{2}", text, maxsplit=1, flags=re.MULTILINE)[0]
     yield from _search(path, 1, text)
 
 
 def check_repository() -> list[Finding]:
-    """Check every tracked Python and Markdown file outside tests/data."""
+    """Check every tracked file of Python, prose or configuration outside tests/data."""
     listed = subprocess.run(
-        ["git", "ls-files", "*.py", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", *FILES], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     found: list[Finding] = []
     for path in listed:
         if path in EXEMPT or path.startswith("tests/data/") or not (ROOT / path).is_file():
             continue
         text = (ROOT / path).read_text(encoding="utf-8")
-        found += (check_python if path.endswith(".py") else check_markdown)(path, text)
+        found += (check_python if path.endswith(".py") else check_page)(path, text)
     return found
 
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +125,17 @@ def test_workflows_start_with_no_permissions():
         workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
         assert workflow["permissions"] == {}
         assert all("permissions" in job for job in workflow["jobs"].values())
+
+
+def test_sdist_holds_each_file_that_the_makefile_names():
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    # The build adds the project's own file.
+    included = {name.removeprefix("/") for name in build["targets"]["sdist"]["include"]} | {"pyproject.toml"}
+    files = {path.name for path in ROOT.iterdir() if path.is_file() and not path.name.startswith(".")}
+    assert {name for name in files if re.search(rf"(?<![\w/]){re.escape(name)}\b", MAKEFILE)} <= included
+
+
+def test_workflow_of_the_checks_measures_coverage_as_contributing_says():
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^(make check \S+) +# .* as in CI", contributing, re.MULTILINE)
+    assert any(step.get("run") == command for steps in workflows() for step in steps)

@@ -1,4 +1,4 @@
-"""Pages of the package that a newcomer on a fresh machine needs (faults D33 and D38)."""
+"""Pages of the package that a newcomer on a fresh machine needs."""
 
 import re
 import tomllib

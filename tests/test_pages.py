@@ -1,6 +1,7 @@
 """The Markdown pages: their links, the make targets that they name, and their length."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -9,29 +10,28 @@ from scripts.readme import ROOT, links
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 PAPERS = [
     *("README.md", "CONTRIBUTING.md", "AGENTS.md", "SECURITY.md", "CHANGELOG.md"),
-    *(
-        "docs/architecture.md",
-        "docs/agents.md",
-        "docs/clients.md",
-        "docs/dashboard.md",
-        "docs/memory.md",
-        "docs/security.md",
-    ),
+    *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
 ]
+PACKAGE = ROOT / "mcp_ollama"
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub makes of the headings of a page."""
+    headings = re.findall(r"^#+ (.+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("paper", PAPERS)
 def test_links_lead_somewhere(paper: str):
-    text = (ROOT / paper).read_text(encoding="utf-8")
-    headings = {re.sub(r"[^\w\- ]", "", line.lstrip("# ")).lower().replace(" ", "-") for line in text.splitlines()}
-    for link in links(text):
+    for link in links((ROOT / paper).read_text(encoding="utf-8")):
         target, _, anchor = link.partition("#")
         if "//" in target:
             assert target.startswith("https://")
-        elif target:
-            assert (ROOT / paper).parent.joinpath(target).exists(), link
-        else:
-            assert anchor in headings, link
+            continue
+        page = (ROOT / paper).parent / target if target else ROOT / paper
+        assert page.exists(), link
+        assert not anchor or anchor in anchors(page), link
 
 
 @pytest.mark.parametrize("paper", PAPERS)
@@ -45,8 +45,33 @@ def test_papers_are_short(paper: str, most: int):
     assert len((ROOT / paper).read_text(encoding="utf-8").splitlines()) <= most
 
 
-def test_the_architecture_page_names_every_module_of_the_package():
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    package = ROOT / "mcp_ollama"
-    modules = {path.name for path in package.rglob("*.py") if "simulator" not in path.parts}
-    assert {name for name in modules - {"__init__.py"} if name.removesuffix(".py") not in text} == set()
+def named_modules() -> dict[str, set[str]]:
+    """Return the modules that the block of docs/architecture.md names, by their folder below the package."""
+    folders: list[str] = []
+    named: dict[str, set[str]] = {}
+    block = ARCHITECTURE.partition("mcp_ollama/\n")[2].partition("```")[0]
+    for line in block.splitlines():
+        if start := re.match(r"(?P<indent> {2,4})(?P<folder>[a-z]+)(?:/ |$)", line):
+            is_folder = start[0].endswith("/ ")
+            folders = [*folders[: len(start["indent"]) // 2 - 1], *([start["folder"]] if is_folder else [])]
+            line = line[start.end() :] if is_folder else line
+        # What stands in brackets, or is a sentence, names no module.
+        named.setdefault("/".join(folders), set()).update(re.findall(r"(?:^|[,:] ?) *(\w+)(?=,| \(|$)", line))
+    return named
+
+
+def test_architecture_page_names_each_module_where_it_is_and_no_other():
+    named = named_modules()
+    folders = [
+        path.parent for path in PACKAGE.rglob("__init__.py") if path.parent not in (PACKAGE, PACKAGE / "simulator")
+    ]
+    actual = {str(folder.relative_to(PACKAGE)): {path.stem for path in folder.glob("*.py")} for folder in folders}
+    assert {name: named[name] for name in actual} == {name: found - {"__init__"} for name, found in actual.items()}
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_module_and_data_file_that_is_named_exists(paper: str):
+    text = (ROOT / paper).read_text(encoding="utf-8")
+    files = {str(path.relative_to(ROOT)) for top in ("mcp_ollama", "tests") for path in (ROOT / top).rglob("*.*")}
+    named = set(re.findall(r"`([\w/]+\.(?:py|jsonl))`", text))
+    assert {name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)} == set()

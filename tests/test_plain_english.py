@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.plain_english import check_markdown, check_python
+from scripts.plain_english import check_page, check_python
 
 
 @pytest.mark.parametrize(
@@ -41,10 +41,10 @@ def test_check_python_banned_start_of_a_module_is_found():
     assert finding == ("a.py", 1, "docstring of the module begins with 'What'")
 
 
-def test_check_markdown_finding_names_its_line():
-    assert [(one.line, one.word) for one in check_markdown("README.md", "# A\n\nIt is told.\n")] == [(3, "told")]
+def test_check_page_finding_names_its_line():
+    assert [(one.line, one.word) for one in check_page("README.md", "# A\n\nIt is told.\n")] == [(3, "told")]
 
 
-def test_check_markdown_released_changelog_is_left_out():
+def test_check_page_released_changelog_is_left_out():
     text = "## 0.2.0 (unreleased)\n\n- Plain.\n\n## 0.1.0 (2026-11-20)\n\n- Told.\n"
-    assert list(check_markdown("CHANGELOG.md", text)) == []
+    assert list(check_page("CHANGELOG.md", text)) == []

@@ -1,4 +1,4 @@
-"""The README against the code: its tables, its commands and its Python."""
+"""The README and the pages beside it against the code: their tables, commands and Python."""
 
 import ast
 import re
@@ -54,3 +54,9 @@ def test_the_python_of_the_readme_is_python_and_imports_what_there_is():
             compile(tree, fence.under, "exec")
             ours = [one for one in ast.walk(tree) if isinstance(one, ast.ImportFrom) and one.module == "mcp_ollama"]
             assert {name.name for one in ours for name in one.names} <= set(mcp_ollama.__all__)
+
+
+def test_page_of_several_servers_names_the_tools_that_answer_for_all_hosts():
+    page = (ROOT / "docs" / "several-servers.md").read_text(encoding="utf-8")
+    (lists,) = (row[0] for row in rows(page, "`host` in the tools") if row[0].startswith("lists:"))
+    assert set(re.findall(r"`(\w+)`", lists)) == {tool.name for tool in tools.ALL if tool.rows is not None}

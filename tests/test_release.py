@@ -1,4 +1,4 @@
-"""The release runs only what was looked at, and the package imports only what it declares (fault B19)."""
+"""The release runs only what was looked at, and the package imports only what it declares."""
 
 import ast
 import re

@@ -17,4 +17,4 @@ def test_page_is_short_and_each_of_its_claims_names_a_test():
         tests = [(path := file or path, test) for file, test in named if file or test]
         assert any(test for _, test in tests), claim
         for file, test in tests:
-            assert f"def {test}" in (ROOT / file).read_text(), (file, test)
+            assert f"def {test}(" in (ROOT / file).read_text(), (file, test)

@@ -184,8 +184,8 @@ def create_ollama_model(
 async def create_ollama_model_async(
     model_name: str | None = None,
     settings: OllamaSettings | None = None,
-    auto_detect: bool = True,  # noqa: FBT001, FBT002 - part of the contract
-    test_connection: bool = True,  # noqa: FBT001, FBT002 - part of the contract
+    auto_detect: bool = True,  # noqa: FBT001, FBT002 - part of the public signature
+    test_connection: bool = True,  # noqa: FBT001, FBT002 - part of the public signature
 ) -> "OllamaModel":
     """Build a Pydantic AI model for an installed model, with a profile from its capabilities.
 

@@ -83,6 +83,7 @@ def snippet(host: str, settings: OllamaSettings, start: tuple[str, ...]) -> str:
 def omitted_secrets(hosts: NamedHosts) -> list[str]:
     """Return the variables of the secrets that are set; no snippet contains them."""
     secrets = [variable for settings in hosts.hosts.values() for variable in settings.secret_variables()]
+    secrets += [variable_of("hf_token") for settings in hosts.hosts.values() if settings.hf_token]
     return list(dict.fromkeys(secrets))
 
 

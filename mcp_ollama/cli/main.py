@@ -35,9 +35,9 @@ OPTIONS = {
     "state_dir": "directory of the journal of transfers, or off (the platform's state directory)",
     "resume": "resume interrupted transfers at the start: true or false (false)",
     "memory": "memory of the Ollama server where it cannot be detected, such as 24GB or gpu:24GB ram:64GB",
-    "search": "on, or off: search_models asks only the Ollama server (on)",
+    "search": "on, or off: search_models asks only the Ollama server and, for one exact name, Ollama's library (on)",
     "hf_endpoint": "Hugging Face or a mirror (https://huggingface.co)",
-    "hf_hub_offline": "never contact Hugging Face: true or false (false)",
+    "hf_hub_offline": "search_models does not ask Hugging Face: true or false (false)",
     "hosts": "several Ollama servers: a JSON object of names and addresses",
     "hosts_file": "several Ollama servers: a TOML file, see docs/several-servers.md",
     "log_level": "DEBUG, INFO, WARNING or ERROR, on stderr (WARNING)",
@@ -101,9 +101,10 @@ def _parser() -> argparse.ArgumentParser:
         prog=COMMAND,
         description="MCP server that manages the models of an Ollama server. MCP clients start it and use stdin and "
         "stdout; at a terminal, run --check.",
-        epilog="Each option is also an environment variable: MCP_OLLAMA_ and its name, as in MCP_OLLAMA_BASE_URL. "
-        "Secrets are variables only: MCP_OLLAMA_API_KEY is sent to the Ollama server as a bearer token, "
-        "MCP_OLLAMA_HEADERS as further request headers, and MCP_OLLAMA_HTTP_TOKEN is required of clients of --http.",
+        epilog="Each option with a VALUE is also an environment variable: MCP_OLLAMA_ and its name, as in "
+        "MCP_OLLAMA_BASE_URL; HF_ENDPOINT and HF_HUB_OFFLINE are Hugging Face's own. Secrets are variables only: "
+        "MCP_OLLAMA_API_KEY is sent to the Ollama server as a bearer token, MCP_OLLAMA_HEADERS as further request "
+        "headers, HF_TOKEN to Hugging Face, and MCP_OLLAMA_HTTP_TOKEN is required of clients of --http.",
     )
     parser.add_argument("--version", action=_PrintVersion)
     ways = parser.add_mutually_exclusive_group()

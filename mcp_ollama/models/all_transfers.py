@@ -9,12 +9,13 @@ from mcp_ollama.models.allow_list import parse_allowed_name
 from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.formatting import join_limited
 from mcp_ollama.models.job import Transfer, TransferList
+from mcp_ollama.models.lookup import listed_name
 from mcp_ollama.models.pages import fit_rows
 from mcp_ollama.models.persistence.journal import Entry, Journal
 from mcp_ollama.models.transfer_state import Kind, cancel_call
 from mcp_ollama.models.transfers import Transfers
 from mcp_ollama.ollama.addresses import server_key
-from mcp_ollama.ollama.errors import InvalidModelName, OllamaError
+from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.settings import OllamaSettings
 
@@ -75,6 +76,40 @@ async def find_transfers_elsewhere(transfers: Transfers) -> dict[str, Kind]:
         The direction, by the key of the model's name.
     """
     return {_key(entry): entry.kind for entry in await _entries(transfers) if entry.owner}
+
+
+async def find_unfinished_pull(transfers: Transfers, name: ModelName) -> Transfer | None:
+    """Find the pull of a model that runs or waits, here or in another process, or ended before the model was complete.
+
+    Args:
+        transfers: The transfers of this process.
+        name: The model.
+    """
+    job = transfers.find("pull", name)
+    if job and not job.finished.is_set():
+        return job.snapshot()
+    entries = await _entries(transfers)
+    if entry := next((one for one in entries if one.kind == "pull" and _key(one) == name.key), None):
+        return _transfer(entry)
+    return job.snapshot() if job and job.state != "done" else None
+
+
+async def explain_missing(transfers: Transfers, error: ModelNotFoundError) -> ModelNotFoundError:
+    """Return the error for a model that is not there with what its pull has to do with it, where one is unfinished.
+
+    Args:
+        transfers: The transfers of this process.
+        error: The error that says so.
+    """
+    name = listed_name(error.model)
+    pull = await find_unfinished_pull(transfers, name) if name else None
+    if pull is None or pull.state in ("failed", "cancelled", "cancelling"):
+        return error
+    if pull.state == "interrupted":
+        how, next_step = "Its pull was interrupted.", "Call pull_model with the same model to resume it."
+    else:
+        how, next_step = "It is being pulled.", "Call pull_model with the same model to wait for it."
+    return ModelNotFoundError(f"{error.problem} {how}", next_step, model=error.model)
 
 
 async def ensure_idle(transfers: Transfers, *names: ModelName) -> None:

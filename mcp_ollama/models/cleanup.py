@@ -99,13 +99,19 @@ async def plan_cleanup(app: App, free_at_least: int | None = None, keep: Iterabl
     groups = [group for group in on_disk if all(map(may_go, group.models))]
     chosen = _chosen(sorted(groups, key=lambda group: group.order), free_at_least)
     models = {model.name: model for group in chosen for model in group.models}
+    held = [model for group in on_disk if group not in groups for model in group.models]
+    ways = {
+        "unload_model": any(identity(model) in loaded for model in held),
+        "keep less": any(model.name in kept for model in held),
+        "plan again after deleting": len(chosen) < len(groups),
+    }
     freed = freed_space(list(models.values()), [one for one in installed if one.name not in models], facts)
     rows = [row for group in chosen for row in _rows(group, app.catalog.was_loaded, is_exact=not freed.unread)]
     return CleanupPlan(
         models=rows,
         frees_bytes=freed.frees_bytes,
         enough=None if free_at_least is None or freed.frees_bytes is None else freed.frees_bytes >= free_at_least,
-        next_step=_next_step(freed, free_at_least) if rows else _NONE_CAN_GO if on_disk else _NONE_ON_DISK,
+        next_step=_next_step(freed, free_at_least, ways) if rows else _NONE_CAN_GO if on_disk else _NONE_ON_DISK,
     )
 
 
@@ -170,13 +176,15 @@ def _reason(model: InstalledModel, *, was_loaded: bool) -> CleanupReason:
     return "large" if was_loaded else "never_loaded_here"
 
 
-def _next_step(freed: FreedSpace, free_at_least: int | None) -> str:
+def _next_step(freed: FreedSpace, free_at_least: int | None, ways: Mapping[str, bool]) -> str:
+    """Build the next step; `ways` to free still more are those that are true."""
     steps = ["Ask the user, then call delete_model with these names as models.", _NO_LAST_USE]
     if freed.frees_bytes is None:
         steps.insert(0, f"How much becomes free is unknown, since {join_limited(freed.unread)} could not be read.")
     elif free_at_least and freed.frees_bytes < free_at_least:
         missing = format_bytes(free_at_least - freed.frees_bytes)
-        steps.insert(0, f"{missing} are missing: unload_model or keep less, or plan again after deleting.")
+        helpful = ", or ".join(way for way, helps in ways.items() if helps)
+        steps.insert(0, f"{missing} are missing: {helpful or 'free space there in another way, too'}.")
     return " ".join(steps)
 
 

@@ -90,7 +90,7 @@ async def _running(app: App, report: Health) -> list[RunningModel] | None:
     """Check what is loaded. A server may lack `/api/ps`, or a proxy refuse it: the others work without it."""
     installed = report.installed or 0
     try:
-        running = await _in_time(app, app.ollama.list_running_models())
+        running = await _in_time(app, app.catalog.running_now())
     except OllamaError as error:
         detail = f"{installed} installed; which are loaded is unknown: {error.problem}"
         fix = error.next_step or "Update Ollama, or let the proxy in front of it pass /api/ps on."

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from mcp_ollama.models.all_transfers import find_unfinished_pull
 from mcp_ollama.models.app import App
 from mcp_ollama.models.blobs import MAX_LOOKUPS, bytes_of, present_blobs
 from mcp_ollama.models.fit import MemoryReport
 from mcp_ollama.models.formatting import format_bytes
+from mcp_ollama.models.job import Transfer
 from mcp_ollama.models.lookup import find_model, listed_name
 from mcp_ollama.models.machine import Origin, run_probe
 from mcp_ollama.models.memory_answer import find_measured, report_planned
@@ -18,6 +20,8 @@ from mcp_ollama.ollama.errors import ModelNotFoundError
 from mcp_ollama.ollama.names import ModelName
 from mcp_ollama.ollama.sanitizing import sanitize
 from mcp_ollama.ollama.schemas import Layer, Manifest
+
+_ONLY_HERE = "It is only here: see show_model, with include memory for what it takes."
 
 
 class LayerPlan(BaseModel):
@@ -65,9 +69,9 @@ async def plan_pull(app: App, name: ModelName, context_length: int | None = None
     try:
         manifest = await app.registry.get_manifest(name)
     except ModelNotFoundError as error:
-        plan.exists, plan.warnings = False, [str(error)]
+        plan.exists, plan.warnings = False, [str(error) if found is None else f"{error.problem} {_ONLY_HERE}"]
         return plan
-    plan.up_to_date = found.digest == manifest.digest if found else None
+    plan.up_to_date = found.digest in manifest.digests if found else None
     plan.total_bytes = manifest.total_bytes
     if found and not plan.up_to_date and (parent := listed_name(found.details.parent_model)):
         plan.warnings.append(f"The installed one was made from {parent}: if here, a pull would replace it.")
@@ -78,7 +82,9 @@ async def plan_pull(app: App, name: ModelName, context_length: int | None = None
     _note_layers(plan, manifest, present)
     if name.is_cloud:
         plan.warnings.append("It runs on ollama.com: what is fetched is only a reference to it.")
-    _note_disk(plan, await _read_free_bytes(app, blob))
+    pull = await find_unfinished_pull(app.transfers, name)
+    saved_bytes = _note_pull(plan, pull) if pull and plan.download_bytes else 0
+    _note_disk(plan, await _read_free_bytes(app, blob), saved_bytes)
     plan.memory = await report_planned(
         app,
         name,
@@ -127,15 +133,29 @@ def _is_present(layer: Layer, manifest: Manifest, present: set[str] | None) -> b
     return layer.digest in present
 
 
-def _note_disk(plan: PullPlan, free_bytes: int | None) -> None:
+def _note_pull(plan: PullPlan, pull: Transfer) -> int:
+    """Add how the unfinished pull stands, and return its bytes beyond the parts that are present.
+
+    Of a pull of another version they are other bytes, and one that failed with all of them had them discarded.
+    """
+    is_same = plan.total_bytes == pull.total_bytes != pull.completed_bytes
+    saved_bytes = max(0, pull.completed_bytes - (plan.present_bytes or 0)) if is_same else 0
+    if saved_bytes:
+        plan.warnings.append(
+            f"Of download_bytes a pull has {format_bytes(saved_bytes)} already ({pull.state}): pull_model continues it."
+        )
+    return saved_bytes
+
+
+def _note_disk(plan: PullPlan, free_bytes: int | None, saved_bytes: int) -> None:
     plan.disk_free_bytes = free_bytes
     if free_bytes is None:
         plan.warnings.append("Free disk space is unknown: the server's model directory is not accessible from here.")
     elif plan.download_bytes is not None:
-        plan.fits_on_disk = plan.download_bytes <= free_bytes
+        lacking = plan.download_bytes - saved_bytes - free_bytes
+        plan.fits_on_disk = lacking <= 0
         if not plan.fits_on_disk:
-            short = format_bytes(plan.download_bytes - free_bytes)
-            plan.warnings.append(f"The disk lacks {short}: list_models with sort=size shows what is large.")
+            plan.warnings.append(f"The disk lacks {format_bytes(lacking)}: plan_cleanup says which models to delete.")
 
 
 async def _read_free_bytes(app: App, blob: Path | None) -> int | None:

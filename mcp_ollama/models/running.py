@@ -63,7 +63,7 @@ def processor_of(model: RunningModel) -> Processor:
 
 async def find_runners(catalog: Catalog, name: ModelName) -> list[RunningModel]:
     """Find what runs a model: itself, then others with the same weights, then what had its name before it."""
-    running = await catalog.ollama.list_running_models()
+    running = await catalog.running_now()
     models = await catalog.ollama.list_models() if running else []
     found = find_model(name, models)
     if found is None:

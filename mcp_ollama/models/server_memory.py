@@ -71,7 +71,7 @@ async def read_server_memory(app: App, origin: Origin | None, *, may_evict: bool
         if memory is None or memory.origin == "operator" or not memory.gpus or not may_evict:
             return ServerMemory(memory)
         with suppress(OllamaError):
-            running = await app.ollama.list_running_models()
+            running = await app.catalog.running_now()
             return ServerMemory(memory, sum(one.size_vram for one in running))
         return ServerMemory(memory)
     return ServerMemory(stated_memory(app))

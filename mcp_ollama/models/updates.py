@@ -83,7 +83,7 @@ async def _update_of(app: App, model: InstalledModel) -> Update:
     parent = listed_name(model.details.parent_model)
     try:
         manifest = await app.registry.get_manifest(ModelName.for_pull(model.name))
-        row.state = "current" if manifest.digest == model.digest else "outdated"
+        row.state = "current" if model.digest in manifest.digests else "outdated"
         if row.state == "outdated" and parent and parent.key == key_of(model.name):
             row.state, row.reason = "local_only", f"Made here from {parent}, whose name it took."
         elif row.state == "outdated":

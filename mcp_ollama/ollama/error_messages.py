@@ -17,6 +17,7 @@ from mcp_ollama.ollama.errors import (
     OllamaResponseError,
     OllamaStatusError,
     OllamaStreamError,
+    RegistryAccessError,
 )
 from mcp_ollama.ollama.failure_table import DISK_FAILURES, LOAD_FAILURES, STREAM_FAILURES, UNKNOWN_STREAM_FAILURE
 from mcp_ollama.ollama.names import HUGGING_FACE_REGISTRIES, OLLAMA_REGISTRIES, ModelName
@@ -27,6 +28,11 @@ _MAX_SEARCHED = 10_000
 _CHECK_ADDRESS = "Check that the address is an Ollama server and not a web interface or a proxy in front of it."
 _SPEAKS_HTTPS = re.compile(r"\bhttps (?:server|port)|\bssl-enabled", re.IGNORECASE)
 """What the servers of Go, nginx and Apache answer to http on their port of https."""
+GATED = (
+    "If it is gated, accept its terms on Hugging Face, add the Ollama server's public key to that account "
+    "(https://huggingface.co/docs/hub/ollama) and pull it as huggingface.co/USER/REPOSITORY:TAG."
+)
+"""The way to a model on Hugging Face; only under that name does Ollama send its key."""
 _GATEWAY_STATUSES = (502, 503, 504)
 _QUOTED_ADDRESS = re.compile(r'"https?://[^"]*"')
 
@@ -42,7 +48,15 @@ def stream_error(text: str, model: str) -> OllamaStreamError:
     row = next((row for row in STREAM_FAILURES if row.matches(searched)), UNKNOWN_STREAM_FAILURE)
     shown = sanitize(text).rstrip(".") or "an error without a text"
     problem = row.problem.format(model=model, text=shown)
-    return row.kind(problem, row.next_step.format(check_name=check_name(model)), retryable=row.retryable)
+    next_step = row.next_step.format(check_name=check_name(model))
+    if row.kind is RegistryAccessError and _is_on_hugging_face(model):
+        next_step = f"{check_name(model)} {GATED}"
+    return row.kind(problem, next_step, retryable=row.retryable)
+
+
+def _is_on_hugging_face(model: str) -> bool:
+    host, separator, _ = model.partition("/")
+    return bool(separator) and host.lower() in HUGGING_FACE_REGISTRIES
 
 
 def check_name(model: str) -> str:

@@ -44,7 +44,7 @@ DISK_FAILURES = (
     Failure(
         r"no space left on device|not enough space on the disk|disk quota exceeded",
         "The disk of the Ollama server is full.",
-        "Free space there (list_models with sort=size shows what is large), then call again: it resumes.",
+        "Free space there (plan_cleanup says which models to delete), then call again: it resumes.",
     ),
     Failure(
         r"file too large|the file size exceeds the limit",

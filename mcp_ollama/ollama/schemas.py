@@ -299,6 +299,13 @@ class Manifest(OllamaResponse):
     config: Layer
     layers: Annotated[list[Layer], Field(max_length=MAX_LAYERS, fail_fast=True)]
     digest: str = ""
+    created_digest: str = ""
+    """Digest of the same manifest where it was created: Ollama writes a newline at its end, and pushes it without."""
+
+    @property
+    def digests(self) -> set[str]:
+        """Digests under which this version may be installed."""
+        return {self.digest, self.created_digest}
 
     @property
     def blobs(self) -> dict[str, Layer]:

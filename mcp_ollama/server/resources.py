@@ -247,7 +247,7 @@ async def _model(app: App, model: str) -> str:
 
 async def _running(app: App) -> str:
     """The models in memory: size, share on the GPU, context length, when each is unloaded."""
-    return to_compact_json(running_list(await app.ollama.list_running_models()))
+    return to_compact_json(running_list(await app.catalog.running_now()))
 
 
 async def _pulls(app: App) -> str:

@@ -10,6 +10,7 @@ import anyio
 from mcp.server.context import ServerRequestContext
 from mcp.types import CallToolRequestParams, CallToolResult, InputRequiredResult
 
+from mcp_ollama.models.all_transfers import explain_missing
 from mcp_ollama.models.hosts import ALL_HOSTS, Hosts, ask_each
 from mcp_ollama.models.lookup import find_model, nearest_names
 from mcp_ollama.ollama.errors import InvalidModelName, ModelNotFoundError, OllamaError
@@ -91,7 +92,7 @@ class ToolCalls:
         except InvalidArgumentsError as error:
             result = failure(str(error))
         except ModelNotFoundError as error:
-            result = failure_from(error, await self._elsewhere(ctx.lifespan_context.hosts, host, error.model))
+            result = await self._missing(ctx.lifespan_context.hosts, host, error)
         except InvalidModelName as error:
             result = failure_from(error, await self._installed_near(ctx.lifespan_context.hosts, host, error.nearest))
         except EXPECTED_ERRORS as error:
@@ -178,6 +179,13 @@ class ToolCalls:
             app = await hosts.app(host)
             near = nearest_names(ModelName.for_pull(name), await app.ollama.list_models())
         return f"The nearest installed: {', '.join(sanitize(one, 100) for one in near)}." if near else ""
+
+    async def _missing(self, hosts: Hosts, host: str, error: ModelNotFoundError) -> CallToolResult:
+        """Return the error result for a model that a host lacks, with its pull there and the hosts that have it."""
+        if host != ALL_HOSTS:
+            app = await hosts.app(host)
+            error = await explain_missing(app.transfers, error)
+        return failure_from(error, await self._elsewhere(hosts, host, error.model))
 
     async def _elsewhere(self, hosts: Hosts, host: str, model: str) -> str:
         """Return a sentence with the other hosts that have a model (`GET /api/tags`); empty when none is known to."""

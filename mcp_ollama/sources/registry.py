@@ -11,7 +11,7 @@ import anyio
 
 from mcp_ollama.ollama.connection import check_encoding, new_client, read_within
 from mcp_ollama.ollama.decoding import decode
-from mcp_ollama.ollama.error_messages import check_name
+from mcp_ollama.ollama.error_messages import GATED, check_name
 from mcp_ollama.ollama.errors import (
     ModelNotFoundError,
     OllamaConnectionError,
@@ -37,10 +37,6 @@ MAX_REASON = 250
 _MAX_HOPS = 3
 _SERVER_MAY_REACH_IT = "The Ollama server may still reach it: try pull_model."
 _MAY_BE_PRIVATE = "It is private, gated or misspelt; the Ollama server may have a key for it: try pull_model."
-_GATED = (
-    "If it is gated, accept its terms on Hugging Face, add the Ollama server's public key to that account "
-    "(https://huggingface.co/docs/hub/ollama) and pull it as huggingface.co/USER/REPOSITORY:TAG."
-)
 _OTHER_TAG = "Choose another tag: search_models lists the quantizations of a repository that can be pulled."
 _THIS_MACHINE = ("localhost", "127.0.0.1")
 
@@ -126,7 +122,8 @@ class Registry:
             raise OllamaResponseError(
                 problem, f"A proxy, filter or log-in page may have answered instead. {_SERVER_MAY_REACH_IT}"
             ) from error
-        return manifest.model_copy(update={"digest": hashlib.sha256(content).hexdigest()})
+        digests = {"digest": _sha256(content), "created_digest": _sha256(content + b"\n")}
+        return manifest.model_copy(update=digests)
 
     def has_answered(self, host: str, within: float) -> bool:
         """Return whether a registry has answered anything in the last `within` seconds."""
@@ -184,6 +181,10 @@ class Registry:
         return self._http
 
 
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def _unreachable(url: str, host: str) -> OllamaConnectionError:
     hint = ""
     if url.startswith("https:") and host.lower() not in REGISTRIES:
@@ -210,7 +211,7 @@ async def _status_error(response: "httpx.Response", name: ModelName) -> OllamaSt
         # Registries answer in JSON; Hugging Face's pages of errors have this status, too.
         next_step = f"A web page came instead of JSON: a proxy or filter may block it. {_SERVER_MAY_REACH_IT}"
     elif status in (401, 403):
-        next_step = f"{_MAY_BE_PRIVATE} {_GATED}" if name.host.lower() in HUGGING_FACE_REGISTRIES else _MAY_BE_PRIVATE
+        next_step = f"{_MAY_BE_PRIVATE} {GATED}" if name.host.lower() in HUGGING_FACE_REGISTRIES else _MAY_BE_PRIVATE
     elif status == 400 and (reason := sanitize(_reason(content), MAX_REASON).rstrip(".")):
         problem = f"The registry {name.host} refuses {name}: {reason}."
         next_step = _OTHER_TAG if name.host.lower() in HUGGING_FACE_REGISTRIES else check_name(name.short)

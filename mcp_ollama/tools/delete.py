@@ -114,7 +114,7 @@ async def delete_model(
 async def _find(app: App, names: Sequence[ModelName]) -> tuple[list[_Target], _Disk]:
     installed = await app.ollama.list_models()
     found = {(one := find_installed(name, installed)).name: (name, one) for name in names}
-    running = {identity(one) for one in await app.ollama.list_running_models()}
+    running = {identity(one) for one in await app.catalog.running_now()}
     await ensure_idle(app.transfers, *(ModelName.for_pull(one.name) for _, one in found.values()))
     disk = _Disk(installed, await app.catalog.facts(installed) if len(installed) > 1 else {})
     targets: list[_Target] = []

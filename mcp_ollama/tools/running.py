@@ -48,7 +48,7 @@ async def list_running_models(call: Call) -> RunningList:
 
     A model that is still loading is left out.
     """
-    return running_list(await call.app.ollama.list_running_models())
+    return running_list(await call.app.catalog.running_now())
 
 
 async def load_model(
@@ -94,7 +94,7 @@ async def unload_model(
         raise RefusedError("unload_model takes either model or all=true.", "Give exactly one of them.")
     stopped: list[str]
     if all:
-        stopped, targets = await app.loads.stop(), await app.ollama.list_running_models()
+        stopped, targets = await app.loads.stop(), await app.catalog.running_now()
     else:
         name = ModelName.for_pull(model)
         stopped = await app.loads.stop([name.key])

@@ -1,4 +1,4 @@
-"""The agent functions in situations of real set-ups (faults C20, C21 and C22)."""
+"""The agent functions in situations of real set-ups."""
 
 import json
 from typing import Any

@@ -155,6 +155,7 @@ def test_print_config_keeps_a_journal_that_is_off(capfd: pytest.CaptureFixture[s
     [
         ({"MCP_OLLAMA_API_KEY": "s3cret", "OLLAMA_API_KEY": "s3cret"}, "MCP_OLLAMA_API_KEY"),
         ({"MCP_OLLAMA_HEADERS": '{"X-Key": "s3cret"}'}, "MCP_OLLAMA_HEADERS"),
+        ({"HF_TOKEN": "s3cret", "MCP_OLLAMA_API_KEY": "s3cret"}, "MCP_OLLAMA_API_KEY and HF_TOKEN"),
         (
             {"OLLAMA_API_KEY": "s3cret", "MCP_OLLAMA_HEADERS": '{"X": "s3cret"}'},
             "OLLAMA_API_KEY and MCP_OLLAMA_HEADERS",

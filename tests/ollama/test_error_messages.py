@@ -50,7 +50,7 @@ BLOB_UNKNOWN = '{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unkno
 PERMANENT = (
     Row(
         "The disk of the Ollama server is full.",
-        "Free space there (list_models with sort=size shows what is large), then call again: it resumes.",
+        "Free space there (plan_cleanup says which models to delete), then call again: it resumes.",
         (
             "write /home/user/.ollama/models/blobs/sha256-ab-partial: no space left on device",
             "max retries exceeded: write /m/blobs/sha256-ab-partial-3: no space left on device",

@@ -64,6 +64,7 @@ async def test_manifest_digest_is_that_of_its_bytes(wire: respx.MockRouter, regi
         wire.get().respond(content=content)
         manifest = await manifest_of(registry, "tiny")
         assert manifest.digest == hashlib.sha256(content).hexdigest()
+        assert manifest.digests == {manifest.digest, hashlib.sha256(content + b"\n").hexdigest()}
 
 
 async def test_recorded_manifest_has_sizes_and_kinds(wire: respx.MockRouter, registry: Registry) -> None:

@@ -1,4 +1,4 @@
-"""Two changes of one model at once (fault A4), case twins (A5), several deletions in one call (C32)."""
+"""Two changes of one model at once, case twins, several deletions in one call."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any

@@ -1,4 +1,4 @@
-"""`plan_cleanup`: the exact bytes that deleting a set frees, in the order of the contract."""
+"""`plan_cleanup`: the exact bytes that deleting a set frees, outdated copies first."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -81,7 +81,23 @@ async def test_plan_stops_once_enough_becomes_free(simulator: Simulator, connect
     assert [row["name"] for row in plan["models"]] == ["m50:latest", "m40:latest", "m30:latest"]
     assert (plan["frees_bytes"], plan["enough"]) == (sum(sizes[:3]), True)
     assert (everything["frees_bytes"], everything["enough"]) == (sum(sizes[:3]), False)
-    assert everything["next_step"].startswith("9.0 GB are missing")
+    assert everything["next_step"].startswith("9.0 GB are missing: keep less. Ask the user")
+
+
+async def test_plan_that_is_not_enough_names_only_what_helps(simulator: Simulator, connect: Connect) -> None:
+    for number in range(21):
+        install(simulator, f"m{number}", days=number)
+    async with connect() as host:
+        full = await host("plan_cleanup", free_at_least="900 GB")
+        simulator.load("m0")
+        loaded = await host("plan_cleanup", free_at_least="900 GB", keep=[f"m{number}" for number in range(2, 9)])
+        simulator.runners.clear()
+        for number in range(2, 21):
+            simulator.library.remove(simulator.model(f"m{number}"))
+        all_go = await host("plan_cleanup", free_at_least="900 GB")
+    assert " are missing: plan again after deleting. Ask" in full["next_step"]
+    assert " are missing: unload_model, or keep less. Ask" in loaded["next_step"]
+    assert " are missing: free space there in another way, too. Ask" in all_go["next_step"]
 
 
 async def test_shared_weights_count_once_and_only_when_all_go(simulator: Simulator, connect: Connect) -> None:
@@ -107,6 +123,19 @@ async def test_model_that_was_in_memory_is_listed_for_its_size(simulator: Simula
         await host("unload_model", model="used")
         plan = await host("plan_cleanup")
     assert [row["reason"] for row in plan["models"]] == ["large"]
+
+
+@pytest.mark.parametrize("tool", ["load_model", "measure_model", "list_running_models", "health", "unload_model"])
+async def test_model_that_any_tool_saw_in_memory_was_loaded(simulator: Simulator, connect: Connect, tool: str) -> None:
+    install(simulator, "used")
+    is_loading = tool in ("load_model", "measure_model")
+    if not is_loading:
+        simulator.load("used")
+    async with connect() as host:
+        await host(tool, **({"model": "used"} if is_loading or tool == "unload_model" else {}))
+        simulator.runners.clear()
+        (row,) = (await host("plan_cleanup"))["models"]
+    assert row["reason"] == "large"
 
 
 async def test_cloud_models_and_transfers_are_left_out(simulator: Simulator, connect: Connect) -> None:

@@ -1,4 +1,4 @@
-"""A change that is made is reported as made, however late the server then answers (fault A9)."""
+"""A change that is made is reported as made, however late the server then answers."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""A missing `/api/ps` never spoils the main answer (fault C21); health stays cheap and true (D34)."""
+"""A missing `/api/ps` never spoils the main answer; health stays cheap and true."""
 
 from typing import Any
 

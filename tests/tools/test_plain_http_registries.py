@@ -1,4 +1,4 @@
-"""A registry that the operator names with `http://` works in every tool, without `insecure` (fault C27)."""
+"""A registry that the operator names with `http://` works in every tool, without `insecure`."""
 
 import pytest
 

@@ -3,11 +3,13 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mcp_ollama.models.app import Timeouts
-from mcp_ollama.simulator import HubRepository, Simulator
+from mcp_ollama.models.formatting import format_bytes
+from mcp_ollama.simulator import HubRepository, Simulator, digest_mismatch, no_space
 from tests.conftest import Connect
 
 MB = 1_000_000
@@ -113,6 +115,53 @@ async def test_free_disk_is_reported_where_the_servers_blobs_can_be_seen(
         assert "fits_on_disk" not in await call("plan_pull", model="mlx:1")
 
 
+async def test_plan_counts_what_an_unfinished_pull_has(
+    simulator: Simulator, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    blob = tmp_path / "blobs" / f"sha256-{'a' * 64}"
+    blob.parent.mkdir()
+    blob.write_bytes(b"GGUF")
+    stored(simulator, blob)
+    total = simulator.registry.publish("llama3.2:1b", size_bytes=10 * MB).size
+    free = [6 * MB]
+
+    def usage(_: Path) -> SimpleNamespace:
+        return SimpleNamespace(free=free[0])
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    simulator.faults.add("llama3.2:1b", no_space(0.5), times=1)
+    simulator.pause = 0.1  # Time to read the manifest for the size of the whole.
+    async with connect() as call:
+        before = await call("plan_pull", model="llama3.2:1b")
+        await call.refusal("pull_model", model="llama3.2:1b")
+        (failed,) = (await call("list_pulls"))["transfers"]
+        after = await call("plan_pull", model="llama3.2:1b")
+        free[0] = MB
+        too_full = await call("plan_pull", model="llama3.2:1b")
+        await call("pull_model", model="llama3.2:1b")
+        done = await call("plan_pull", model="llama3.2:1b")
+    left = total - failed["completed_bytes"]
+    assert (before["fits_on_disk"], after["fits_on_disk"], too_full["fits_on_disk"]) == (False, True, False)
+    assert before["warnings"][-1].startswith("The disk lacks 4.0 MB: plan_cleanup")
+    assert after["warnings"] == ["Of download_bytes a pull has 5.0 MB already (failed): pull_model continues it."]
+    assert f"The disk lacks {format_bytes(left - MB)}: plan_cleanup" in too_full["warnings"][-1]
+    assert (done["up_to_date"], done["warnings"]) == (True, [])
+
+
+async def test_plan_counts_no_bytes_that_are_discarded_or_outdated(simulator: Simulator, connect: Connect):
+    simulator.registry.publish("bad:1", size_bytes=MB)
+    simulator.registry.publish("moved:1", size_bytes=MB)
+    simulator.faults.add("bad:1", digest_mismatch())
+    simulator.faults.add("moved:1", no_space(0.5))
+    simulator.pause = 0.1  # Time to read the manifest for the size of the whole.
+    async with connect() as call:
+        for name in ("bad:1", "moved:1"):
+            await call.refusal("pull_model", model=name)
+        simulator.registry.publish("moved:1", size_bytes=2 * MB, weights="newer")
+        plans = [await call("plan_pull", model=name) for name in ("bad:1", "moved:1")]
+    assert not any("a pull has" in warning for plan in plans for warning in plan["warnings"])
+
+
 @pytest.mark.parametrize(
     "body", ['{"error":"no"}', '{"modelfile":"FROM llama3.2"}', '{"modelfile":"FROM /%s/blobs/sha256-%s"}']
 )
@@ -162,6 +211,28 @@ async def test_variant_has_updates_where_its_registry_has_it(simulator: Simulato
         (row,) = (await call("check_updates", models=["derived:1"]))["models"]
     assert (row["state"], row["download_bytes"]) == ("outdated", 2 * MB + newer.config.size)
     assert row["reason"] == "It was made from base:1: if here, a pull would replace it."
+
+
+async def test_variant_that_was_pushed_as_it_is_has_no_update(simulator: Simulator, connect: Connect):
+    simulator.install("base:1", size_bytes=MB)
+    async with connect(allow_push=True) as call:
+        await call("create_model", model="me/derived:1", from_model="base:1", system="x")
+        await call("push_model", model="me/derived:1")
+        (row,) = (await call("check_updates", models=["me/derived:1"]))["models"]
+        plan = await call("plan_pull", model="me/derived:1")
+    assert row == {"model": "me/derived:1", "state": "current"}
+    assert plan["up_to_date"]
+    assert not any("made from" in warning for warning in plan["warnings"])
+
+
+async def test_plan_of_a_model_that_is_only_here_names_show_model(simulator: Simulator, connect: Connect):
+    simulator.install("base:1", size_bytes=MB)
+    async with connect() as call:
+        await call("create_model", model="mine:1", from_model="base:1", system="x")
+        plan = await call("plan_pull", model="mine:1")
+    assert (plan["exists"], plan["installed"]) == (False, True)
+    (warning,) = plan["warnings"]
+    assert warning.endswith("has no mine:1. It is only here: see show_model, with include memory for what it takes.")
 
 
 async def test_variant_under_the_name_of_its_model_is_not_to_be_replaced(simulator: Simulator, connect: Connect):

@@ -1,4 +1,4 @@
-"""Words of a model's author and of a server are data: one short line each, without hidden characters (fault B17)."""
+"""Words of a model's author and of a server are data: one short line each, without hidden characters."""
 
 import json
 import re

@@ -9,7 +9,7 @@ import pytest
 from mcp.types import TextResourceContents
 
 from mcp_ollama.models.app import Timeouts
-from mcp_ollama.simulator import Drop, Fail, Silence, Simulator, Stall
+from mcp_ollama.simulator import Drop, Fail, HubRepository, Silence, Simulator, Stall
 from tests.conftest import Connect
 from tests.support.client import Host
 from tests.support.downloads import BUSY, MODEL, SIZE, downloadable
@@ -94,6 +94,33 @@ async def test_waiting_ends_when_the_caller_wants_and_says_how_to_go_on(simulato
         held.release()
         assert (await host("pull_model", model=MODEL))["state"] == "done"
     assert len(simulator.asked("/api/pull")) == 1
+
+
+async def test_model_that_is_being_pulled_is_not_just_missing(simulator: Simulator, connect: Connect) -> None:
+    held = simulator.faults.add(MODEL, Stall(at=0.5))
+    simulator.install("llama3.2:3b", size_bytes=SIZE)
+    async with connect() as host:
+        await host("pull_model", model=MODEL, wait_seconds=0)
+        missing = await host.refusal("load_model", model=MODEL)
+        await host("cancel_pull", model=MODEL)
+        cancelled = await host.refusal("load_model", model=MODEL)
+        held.release()
+    assert missing == (
+        f"The model {MODEL} is not installed. It is being pulled. Call pull_model with the same model to wait for it."
+    )
+    assert "Did you mean llama3.2:3b?" in cancelled
+
+
+async def test_refused_pull_from_hugging_face_says_how_to_get_access(simulator: Simulator, connect: Connect) -> None:
+    gated = HubRepository(id="meta/Llama-GGUF", quantizations={"Q4_K_M": SIZE}, gated="manual")
+    simulator.registry.publish_repository(gated)
+    async with connect() as host:
+        planned = await host.refusal("plan_pull", model="hf.co/meta/Llama-GGUF:Q4_K_M")
+        pulled = await host.refusal("pull_model", model="hf.co/meta/Llama-GGUF:Q4_K_M")
+    way = planned.partition("If it is gated, ")[2]
+    assert way.endswith("pull it as huggingface.co/USER/REPOSITORY:TAG.")
+    assert pulled.endswith(way)
+    assert "ollama signin" not in pulled
 
 
 async def test_the_operator_sets_how_long_a_pull_is_waited_for(simulator: Simulator, connect: Connect) -> None:

@@ -102,6 +102,10 @@ async def test_killed_pull_is_listed_as_interrupted_and_resumes(
         assert (listed["model"], listed["state"]) == (MODEL, "interrupted")
         assert listed["next_step"] == "Call pull_model with the same model to resume it; cancel_pull forgets it."
         assert "owner" not in listed
+        assert await host.refusal("load_model", model=MODEL) == (
+            f"The model {MODEL} is not installed. Its pull was interrupted. "
+            "Call pull_model with the same model to resume it."
+        )
         assert (await host("pull_model", model=MODEL))["state"] == "done"
         assert [one["state"] for one in (await host("list_pulls"))["transfers"]] == ["done"]
     assert simulator.registry.bytes_served.total() == simulator.model(MODEL).manifest.size
@@ -169,6 +173,7 @@ async def test_pull_of_other_process_is_listed_and_not_cancelled(
                 "The pull of llama3.2:1b belongs to another process of this user. "
                 "Cancel it in the client that started it."
             )
+        assert "is not installed. It is being pulled. Call" in await host.refusal("show_model", model=MODEL)
         own = await host("pull_model", model=MODEL, wait_seconds=1)
         assert (own["state"], own["status"]) == ("queued", "waiting for another process")
         half.release()
