@@ -10,7 +10,7 @@ import anyio
 from mcp_ollama.models.concurrency import for_each, side_by_side
 from mcp_ollama.models.errors import RefusedError
 from mcp_ollama.models.facts import Facts, facts_of, needs_show
-from mcp_ollama.models.lookup import find_all, find_model, listed_name, nearest_names
+from mcp_ollama.models.lookup import find_all, find_model, identity, listed_name, nearest_names
 from mcp_ollama.models.rows import MAX_REMEMBERED, Rows
 from mcp_ollama.ollama.balancer import NAME_EACH
 from mcp_ollama.ollama.client import OllamaClient
@@ -106,12 +106,16 @@ class Catalog:
         """
         running = await self.ollama.list_running_models()
         for one in running:
-            _put(self._loaded, one.digest, None, self.most)
+            for sign in identity(one):
+                _put(self._loaded, sign, None, 2 * self.most)
         return running
 
     def was_loaded(self, model: InstalledModel) -> bool:
-        """Return whether a model was seen in memory since this server started; Ollama itself keeps no last use."""
-        return model.digest in self._loaded
+        """Return whether a model, or a former version of it, was seen in memory since this server started.
+
+        Ollama itself keeps no last use.
+        """
+        return any(sign in self._loaded for sign in identity(model))
 
     async def installed_and_running(self) -> tuple[list[InstalledModel], list[RunningModel] | None]:
         """Return what is installed and, as `running`, what is in memory; asked for side by side."""

@@ -131,12 +131,16 @@ class Loads:
         return load
 
     async def stop(self, keys: Collection[str] | None = None) -> list[str]:
-        """Abort the loads of these models, of all when None; return their names."""
+        """Abort the loads of these models, of all when None; return their names.
+
+        Only who waits for one of them learns of it: the next call starts a new load.
+        """
         stopped = [load for load in self._in_progress() if keys is None or load.name.key in keys]
         for load in stopped:
             load.stop()
         for load in stopped:
             await load.finished.wait()
+        self._loads = {key: load for key, load in self._loads.items() if load not in stopped}
         return [load.name.short for load in stopped]
 
     async def unload(self, models: Collection[RunningModel], seconds: float) -> list[RunningModel]:

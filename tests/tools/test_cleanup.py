@@ -138,6 +138,17 @@ async def test_model_that_any_tool_saw_in_memory_was_loaded(simulator: Simulator
     assert row["reason"] == "large"
 
 
+async def test_update_does_not_make_a_model_never_loaded(simulator: Simulator, connect: Connect) -> None:
+    install(simulator, "used")
+    simulator.load("used")
+    async with connect() as host:
+        await host("unload_model", all=True)
+        simulator.registry.publish("used", size_bytes=2 * GB)
+        await host("pull_model", model="used")
+        (row,) = (await host("plan_cleanup"))["models"]
+    assert row["reason"] == "large"
+
+
 async def test_cloud_models_and_transfers_are_left_out(simulator: Simulator, connect: Connect) -> None:
     install(simulator, "cloud", remote_host="https://ollama.com:443", remote_model="cloud")
     install(simulator, "busy")

@@ -301,10 +301,16 @@ async def test_either_a_model_or_all_is_unloaded(connect: Connect):
 
 async def test_load_in_progress_is_stopped_by_unloading(simulator: Simulator, connect: Connect):
     simulator.runners.load_seconds = 5
-    async with connect() as call:
-        await call("load_model", model="qwen3:8b", wait_seconds=0)
+    refused: list[str] = []
+
+    async def wait(call: Host) -> None:
+        refused.append(await call.refusal("load_model", model="qwen3:8b"))
+
+    async with connect() as call, anyio.create_task_group() as group:
+        group.start_soon(wait, call)
         await simulator.until(lambda: simulator.in_flight["/api/generate"] == 1)
         assert (await call("unload_model", model="qwen3:8b"))["unloaded"] == ["qwen3:8b"]
         await simulator.until(lambda: not simulator.in_flight["/api/generate"])
-        assert "was stopped" in await call.refusal("load_model", model="qwen3:8b")
+        # Who unloaded it knows that: the next call starts a new load.
         assert (await call("load_model", model="qwen3:8b", wait_seconds=0))["state"] == "loading"
+    assert "was stopped" in refused[0]
