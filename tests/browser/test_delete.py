@@ -128,3 +128,39 @@ async def test_delete_of_a_copy_says_that_nothing_becomes_free(browser: Browser,
         await dashboard.find("#remove").click()
         await expect(dashboard.find("#status")).to_have_text(f"{NAME}: deleted")
         assert running.simulator.is_installed("assistant")
+
+
+async def test_delete_asks_one_question_after_the_other(browser: Browser, running: RunningSimulator):
+    running.simulator.install(NAME, size_bytes=2_000_000_000, weights="same")
+    running.simulator.install("variant", size_bytes=2_000_000_000, weights="same", system="Be brief.")
+    running.simulator.install("other:1b", size_bytes=1_000_000_000)
+    async with panel(browser, over(running)) as dashboard:
+        await expect(dashboard.button("Delete", "other:1b")).to_be_visible()
+        running.simulator.delay("/api/tags", 2)
+        await press_delete(dashboard)
+        await dashboard.button("Delete", "other:1b").click()
+        # The second question of the first delete arrives now, and has to wait.
+        for _ in range(100):
+            if (
+                dashboard.results
+                and dashboard.results[-1].structured_content
+                and "confirmation" in str(dashboard.results[-1])
+            ):
+                break
+            await dashboard.page.wait_for_timeout(100)
+        await expect(dashboard.find("#question")).to_contain_text("Delete other:1b")
+        await dashboard.find("#remove").click()
+        await expect(dashboard.find("#question")).to_contain_text(f"The server asks whether to delete {NAME}")
+        await dashboard.find("#keep").click()
+        await expect(dashboard.row("other:1b")).to_have_count(0)
+        assert running.simulator.is_installed(NAME)
+
+
+async def test_delete_of_a_model_that_is_gone_removes_its_row(browser: Browser, running: RunningSimulator):
+    gone = running.simulator.install(NAME, size_bytes=2_000_000_000)
+    async with panel(browser, over(running)) as dashboard:
+        await expect(dashboard.button("Delete", NAME)).to_be_visible()
+        running.simulator.library.remove(gone)
+        await press_delete(dashboard)
+        await expect(dashboard.row(NAME)).to_have_count(0)
+        await expect(dashboard.find("#status")).to_contain_text(f"The model {NAME} is not installed.")

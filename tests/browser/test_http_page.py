@@ -4,7 +4,7 @@ from playwright.async_api import Browser, expect
 
 from tests.browser.http_page import http_page, served
 
-TOKEN = "correct-horse-battery-staple"
+TOKEN = "correct-horse-100%&battery-staple"
 
 
 async def test_page_of_http_pulls_loads_and_deletes(browser: Browser):
@@ -40,8 +40,11 @@ async def test_page_of_http_without_its_token_asks_for_it(browser: Browser):
             await expect(dashboard.find("#problem")).to_have_text("Enter the value of MCP_OLLAMA_HTTP_TOKEN.")
             await dashboard.find("#secret").fill("wrong")
             await dashboard.find("#enter").click()
+            await expect(dashboard.find("#problem")).to_contain_text("This token is wrong. Enter the value")
             await expect(dashboard.find("#login")).to_be_visible()
-            await dashboard.find("#secret").fill(TOKEN)
+            # As pasted from a text, with characters that no token has.
+            await dashboard.find("#secret").fill(f"\u201c{TOKEN}\u201d")
             await dashboard.find("#secret").press("Enter")
             await expect(dashboard.find("#headline")).to_contain_text("6 models")
             await expect(dashboard.find("#login")).to_be_hidden()
+            await expect(dashboard.find("#title")).to_be_focused()

@@ -54,7 +54,7 @@ async def test_panel_follows_the_theme_and_colors_of_the_client(browser: Browser
         await expect(dashboard.row("llama3.2:3b")).to_be_visible()
         assert await background(dashboard) == "rgb(255, 255, 255)"
         await dashboard.page.evaluate("context => setContext(context)", {**context, "theme": "dark"})
-        await expect(dashboard.find(":root")).to_have_attribute("data-theme", "dark")
+        await expect(dashboard.find(":root")).to_have_css("color-scheme", "dark")
         assert await background(dashboard) == "rgb(23, 23, 23)"
 
 
