@@ -149,7 +149,7 @@ class Consent:
             )
             raise InputRequiredError(request)
         if not self.tokens.reserve(state, bound):
-            why = "That answer was to another question, used already or older than 10 minutes"
+            why = "The model was changed since that question, or the answer was used already or older than 10 minutes"
             return "", _refusal("changed", action, why)
         result = _read(action, answer)
         if result.reason:

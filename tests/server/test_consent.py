@@ -207,6 +207,7 @@ async def test_model_changed_during_the_question_is_kept(change: str, simulator:
     else:
         assert result.structured_content is not None
         assert (result.structured_content["deleted"], result.structured_content["reason"]) == (False, "changed")
+        assert "was changed" in result.structured_content["next_step"]
     assert not simulator.asked("/api/delete")
 
 
