@@ -1,6 +1,6 @@
 """The dashboard inside a client: what a person learns of an action, and where the keyboard goes on after it."""
 
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, FloatRect, expect
 
 from mcp_ollama.simulator import RunningSimulator
 from tests.browser.panel import demo, over, panel
@@ -82,12 +82,28 @@ async def test_second_check_takes_back_an_update_made_elsewhere(browser: Browser
 async def test_estimate_is_announced_with_its_verdict(browser: Browser):
     async with panel(browser, demo()) as dashboard:
         await dashboard.button("Fit", "qwen3:8b").click()
-        await expect(dashboard.row("qwen3:8b").locator("p")).to_contain_text("context")
-        verdict = await dashboard.row("qwen3:8b").locator("p").text_content()
-        await expect(dashboard.find("#status")).to_have_text(f"qwen3:8b: {verdict}")
+        await expect(dashboard.row("qwen3:8b").locator("p")).to_contain_text("Fit unknown · needs")
+        # In short, since the row has the rest.
+        await expect(dashboard.find("#status")).to_have_text("qwen3:8b: Fit unknown")
 
 
 async def test_locale_that_is_no_language_tag_is_ignored(browser: Browser, running: RunningSimulator):
     running.simulator.install(NAME, size_bytes=2_000_000_000)
     async with panel(browser, over(running), context={"locale": "en_US"}) as dashboard:
         await expect(dashboard.row(NAME)).to_contain_text("2.0 GB")
+
+
+async def test_focus_ring_of_the_last_button_is_whole(browser: Browser):
+    async with panel(browser, demo()) as dashboard:
+        button = dashboard.button("Load", "qwen3:8b")
+        await expect(button).to_be_visible()
+        last = dashboard.button("Delete", "qwen3:8b")
+        box = await last.bounding_box()
+        assert box
+        # Its right edge, which lies beyond its row.
+        edge = FloatRect(x=box["x"] + box["width"] - 4, y=box["y"], width=4, height=box["height"])
+        await button.focus()
+        without = await dashboard.page.screenshot(clip=edge)
+        await dashboard.page.keyboard.press("Tab")
+        await expect(last).to_be_focused()
+        assert await dashboard.page.screenshot(clip=edge) != without
