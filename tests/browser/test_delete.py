@@ -7,6 +7,7 @@ from playwright.async_api import Browser, expect
 
 from mcp_ollama.simulator import RunningSimulator
 from tests.browser.panel import Panel, over, panel
+from tests.support.children import until
 from tests.support.client import Era
 
 NAME = "llama3.2:3b"
@@ -136,18 +137,11 @@ async def test_delete_asks_one_question_after_the_other(browser: Browser, runnin
     running.simulator.install("other:1b", size_bytes=1_000_000_000)
     async with panel(browser, over(running)) as dashboard:
         await expect(dashboard.button("Delete", "other:1b")).to_be_visible()
-        running.simulator.delay("/api/tags", 2)
+        running.simulator.delay("/api/tags", 1)
         await press_delete(dashboard)
         await dashboard.button("Delete", "other:1b").click()
         # The second question of the first delete arrives now, and has to wait.
-        for _ in range(100):
-            if (
-                dashboard.results
-                and dashboard.results[-1].structured_content
-                and "confirmation" in str(dashboard.results[-1])
-            ):
-                break
-            await dashboard.page.wait_for_timeout(100)
+        await until(lambda: "confirmation" in (dashboard.results[-1].structured_content or {}))
         await expect(dashboard.find("#question")).to_contain_text("Delete other:1b")
         await dashboard.find("#remove").click()
         await expect(dashboard.find("#question")).to_contain_text(f"The server asks whether to delete {NAME}")

@@ -8,6 +8,7 @@ from playwright.async_api import Browser, expect
 
 from mcp_ollama.simulator import RunningSimulator, Simulator, serve
 from tests.browser.panel import over, panel
+from tests.support.children import until
 
 
 @pytest.fixture
@@ -67,11 +68,7 @@ async def test_late_error_of_a_host_is_not_shown_of_another(
         await dashboard.find("#hosts").select_option("gpu")
         await expect(dashboard.row("model-24:latest")).to_contain_text("context")
         # Only the call of the host that is left fails.
-        for _ in range(100):
-            if any(one.is_error for one in dashboard.results[answers:]):
-                break
-            await dashboard.page.wait_for_timeout(100)
-        assert dashboard.results[-1].is_error
+        await until(lambda: any(one.is_error for one in dashboard.results[answers:]))
         await dashboard.find("#sort").select_option("name")
         await expect(dashboard.find("#installed bdi").first).to_have_text("model-00:latest")
         await expect(dashboard.find("#status")).to_have_text("")
