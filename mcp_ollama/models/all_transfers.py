@@ -58,8 +58,7 @@ async def cancel_transfer(transfers: Transfers, kind: Kind, name: ModelName | No
         with anyio.move_on_after(seconds):
             await job.finished.wait()
         return transfers.snapshot(job)
-    entries = await _entries(transfers)
-    if entry := next((one for one in entries if one.kind == kind and _key(one) == name.key), None):
+    if entry := await _find_entry(transfers, kind, name):
         return await _forget(transfers.journal, entry)
     if job:
         return transfers.snapshot(job)
@@ -88,8 +87,7 @@ async def find_unfinished_pull(transfers: Transfers, name: ModelName) -> Transfe
     job = transfers.find("pull", name)
     if job and not job.finished.is_set():
         return job.snapshot()
-    entries = await _entries(transfers)
-    if entry := next((one for one in entries if one.kind == "pull" and _key(one) == name.key), None):
+    if entry := await _find_entry(transfers, "pull", name):
         return _transfer(entry)
     return job.snapshot() if job and job.state != "done" else None
 
@@ -187,6 +185,11 @@ async def _entries(transfers: Transfers) -> list[Entry]:
     entries = [one for one in await transfers.journal.entries() if server_key(one.server) == server]
     own = {(job.kind, job.name.key) for job in transfers.open_jobs()}
     return [one for one in entries if one.owner or (one.kind, _key(one)) not in own]
+
+
+async def _find_entry(transfers: Transfers, kind: Kind, name: ModelName) -> Entry | None:
+    entries = await _entries(transfers)
+    return next((one for one in entries if one.kind == kind and _key(one) == name.key), None)
 
 
 def _key(entry: Entry) -> str:

@@ -18,10 +18,7 @@ _WITHOUT_GPU = "No GPU is known there, so this is normal: a smaller model or qua
 async def advise_on_spill(app: App, model: InstalledModel, loaded: RunningModel) -> str | None:
     """Return where a loaded model runs and which context would fit; None when it runs on the GPU."""
     place = _place(loaded)
-    if not place:
-        return None
-    report, running = await _report(app, model, loaded), await app.catalog.running() or []
-    return f"{place} {_advice(report, loaded, has_others=len(running) > 1)}"
+    return f"{place} {await _advice(app, await _report(app, model, loaded), loaded)}" if place else None
 
 
 def _place(loaded: RunningModel) -> str:
@@ -43,7 +40,7 @@ async def _report(app: App, model: InstalledModel, loaded: RunningModel) -> Memo
     return None
 
 
-def _advice(report: MemoryReport | None, loaded: RunningModel, *, has_others: bool) -> str:
+async def _advice(app: App, report: MemoryReport | None, loaded: RunningModel) -> str:
     if report is None or report.available_bytes is None or report.context_length is None:
         return _SMALLER
     if NO_GPU in report.notes:
@@ -54,7 +51,7 @@ def _advice(report: MemoryReport | None, loaded: RunningModel, *, has_others: bo
         return "By the estimate no context fits entirely: use a smaller model or quantization."
     if largest < (loaded.context_length or report.context_length):
         return f"By the estimate {largest:,} tokens of context fit entirely: create_model with num_ctx {largest}."
-    if has_others:
+    if len(await app.catalog.running() or []) > 1:
         return "By the estimate it fits entirely: unload_model others, then unload and load it again."
     return (
         "By the estimate it fits entirely, and no other model is loaded: another program takes memory of the GPU, or "

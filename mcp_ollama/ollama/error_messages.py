@@ -28,7 +28,7 @@ from mcp_ollama.ollama.schemas import ErrorText, OllamaResponse
 _MAX_SEARCHED = 10_000
 _CHECK_ADDRESS = "Check that the address is an Ollama server and not a web interface or a proxy in front of it."
 _SPEAKS_HTTPS = re.compile(r"\bhttps (?:server|port)|\bssl-enabled", re.IGNORECASE)
-"""What the servers of Go, nginx and Apache answer to http on their port of https."""
+"""Texts with which the servers of Go, nginx and Apache answer plain http on an https port."""
 GATED = (
     "If it is gated, accept its terms on Hugging Face, add the Ollama server's public key to that account "
     "(https://huggingface.co/docs/hub/ollama) and pull it as huggingface.co/USER/REPOSITORY:TAG."
